@@ -1,0 +1,51 @@
+"""The ClientApp: trains LeNet-5 on its part of the images. The mod is the only trace of compression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from simulations import data, training
+from simulations.lenet import arrays_of, model_with
+from simulations.schemes import scheme_of
+from simulations.settings import Settings
+from surp_fl import CompressUpdates
+from surp_fl.record import arrays_of as arrays_in
+from surp_fl.record import record_of
+
+
+def compress(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Be CompressUpdates, with the scheme that this run's config names."""
+    settings = Settings.from_run_config(context.run_config)
+    return CompressUpdates(scheme_of(settings.scheme), seed=settings.seed)(message, context, call_next)
+
+
+app = ClientApp(mods=[compress])
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the received model for the local steps."""
+    settings = Settings.from_run_config(context.run_config)
+    node = int(context.node_config["partition-id"])
+    torch.set_num_threads(1)  # sums in one order, so that every engine gives the same model
+    dataset = data.load(settings.dataset, data.data_root(settings.data_root))
+    members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node]
+    model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
+    server_round = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
+    loss = training.train(
+        model,
+        dataset,
+        members,
+        steps=settings.local_steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        momentum=settings.momentum,
+        rng=np.random.default_rng([settings.seed, server_round, node]),
+    )
+    metrics = MetricRecord({"num-examples": len(members), "loss": loss})
+    return Message(RecordDict({"arrays": record_of(arrays_of(model)), "metrics": metrics}), reply_to=message)

@@ -1,0 +1,118 @@
+"""A Flower Grid inside this process: real Messages, really serialised, and no Ray.
+
+Each node is a Context of its own; a message goes to bytes and back on its way there and on its way home, so that
+nothing is shared by accident. The names that Flower keeps for itself (TaskIdentity, `metadata=` in Message, the
+serialisers) are used in this file and in `surp_fl/record.py` alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+RunConfig = dict[str, str | int | float | bool]
+Fault = Callable[[Message], Message | None]  # what happens to a reply on its way; None: it is lost
+
+
+class InProcessGrid(Grid):
+    """Nodes that run a ClientApp in this process, one after the other.
+
+    Args:
+        app: of every node.
+        nodes: how many.
+        run_config: of every node.
+        fault: done to every reply on its way home; None for a network that works.
+    """
+
+    def __init__(self, app: ClientApp, nodes: int, run_config: RunConfig | None = None, fault: Fault | None = None):
+        self._run = Run.create_empty(run_id=1)
+        self._app = app
+        self._fault = fault
+        self._replies: dict[str, Message] = {}
+        self.contexts = {
+            node: Context(
+                run_id=1,
+                node_id=node,
+                node_config={"partition-id": node - 1, "num-partitions": nodes},
+                state=RecordDict(),
+                run_config=dict(run_config or {}),
+            )
+            for node in range(1, nodes + 1)
+        }
+
+    @property
+    def run(self) -> Run:
+        """The run: number 1."""
+        return self._run
+
+    def set_run(self, run: Run) -> None:
+        """Set the run."""
+        self._run = run
+
+    def get_node_ids(self) -> list[int]:
+        """1 to the number of nodes."""
+        return list(self.contexts)
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Make a message; Flower's own constructor does it."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Let each node handle its message; give the ids to pull the replies with."""
+        pushed = []
+        for message in messages:
+            message.metadata.__dict__["_message_id"] = uuid4().hex
+            pushed.append(message.metadata.message_id)
+            reply = self._handle(_through_bytes(message))
+            if self._fault is not None and (faulty := self._fault(reply)) is not reply:
+                if faulty is None:
+                    continue
+                reply = faulty
+            self._replies[message.metadata.message_id] = _through_bytes(reply)
+        return pushed
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Give the replies that are there."""
+        return [self._replies.pop(name) for name in message_ids if name in self._replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Push, and pull."""
+        return self.pull_messages(self.push_messages(messages))
+
+    def _handle(self, message: Message) -> Message:
+        context = self.contexts[message.metadata.dst_node_id]
+        try:
+            return self._app(message, context)
+        except Exception as fault:
+            reason = f"{type(fault).__name__}: {fault}\n{traceback.format_exc()}"
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+
+
+def _through_bytes(message: Message) -> Message:
+    return message_from_proto(ProtoMessage.FromString(message_to_proto(message).SerializeToString()))
+
+
+@contextmanager
+def as_server() -> Iterator[None]:
+    """Be the task that sends messages; Flower wants to know before a Message is made."""
+    before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SUPERLINK_NODE_ID
+    try:
+        yield
+    finally:
+        TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before
+
+

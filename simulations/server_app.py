@@ -1,0 +1,80 @@
+"""The ServerApp: FedAvg inside the decoding wrapper, evaluation on the test images, one row of results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+from simulations import data, training
+from simulations.lenet import PARAMETERS, initial_arrays, model_with
+from simulations.results import Row, row_of
+from simulations.schemes import scheme_of
+from simulations.settings import Settings
+from surp_fl.record import arrays_of as arrays_in
+from surp_fl.record import record_of
+from surp_fl.strategies import DecodeUpdates, Traffic
+
+OnRound = Callable[[int, float, Traffic | None], None]  # round, test accuracy, what the round cost
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run what the run config says, and write the row where it says."""
+    settings = Settings.from_run_config(context.run_config)
+
+    def say(server_round: int, accuracy: float, traffic: Traffic | None) -> None:
+        up = f", {max(traffic.payload_bytes_up):,} B up at most" if traffic else ""
+        print(f"round {server_round}/{settings.rounds}: test accuracy {accuracy:.2%}{up}", flush=True)
+
+    row = federate(grid, settings, say)
+    if settings.out:
+        Path(settings.out).write_text(json.dumps(row, indent=2) + "\n")
+
+
+def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
+    """Train federated over a grid's nodes.
+
+    Args:
+        grid: Flower's connection to the nodes; real or in-process.
+        settings: of this run.
+        on_round: told of round 0 and of every round after it.
+
+    Returns:
+        The row of this run.
+    """
+    torch.set_num_threads(1)
+    dataset = data.load(settings.dataset, data.data_root(settings.data_root))
+    scheme = scheme_of(settings.scheme)
+    strategy = DecodeUpdates(
+        FedAvg(
+            fraction_evaluate=0.0,  # the server evaluates: clients would be sent the model a second time
+            min_train_nodes=settings.clients,
+            min_available_nodes=settings.clients,
+        ),
+        scheme=scheme,
+    )
+    arrays = initial_arrays(settings.seed)
+    if (found := sum(array.size for array in arrays.values())) != PARAMETERS:
+        raise RuntimeError(f"the model has {found} parameters; LeNet-5-Caffe has {PARAMETERS}")
+    accuracies: list[tuple[int, float]] = []
+
+    def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
+        model = model_with(arrays_in(record), training.device())
+        accuracies.append((server_round, training.accuracy(model, dataset)))
+        on_round(*accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
+        return MetricRecord({"accuracy": accuracies[-1][1]})
+
+    result = strategy.start(
+        grid=grid, initial_arrays=record_of(arrays), num_rounds=settings.rounds, evaluate_fn=evaluate
+    )
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays_in(result.arrays).values())).hexdigest()
+    return row_of(settings, dataset.name, accuracies, strategy.traffic, digest)

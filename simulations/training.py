@@ -1,0 +1,76 @@
+"""Local work and evaluation. The same seed gives the same batches for every scheme, round and client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
+
+from simulations.data import Dataset, Images
+from simulations.lenet import LeNet5Caffe
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def batches(
+    members: NDArray[np.int64], size: int, steps: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Draw `steps` batches of `size`: through the members in random order, again and again."""
+    rounds = -(-steps * size // len(members))
+    order = np.concatenate([rng.permutation(members) for _ in range(rounds)])
+    return iter(order[: steps * size].reshape(steps, size))
+
+
+def train(
+    model: LeNet5Caffe,
+    dataset: Dataset,
+    members: NDArray[np.int64],
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    momentum: float,
+    rng: np.random.Generator,
+) -> float:
+    """Train in place with SGD for a number of steps.
+
+    Returns:
+        The mean loss of the steps.
+    """
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    losses = []
+    for batch in batches(members, batch_size, steps, rng):
+        images, labels = _tensors(dataset, dataset.train, batch)
+        optimizer.zero_grad()
+        loss = cross_entropy(model(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean())
+
+
+@torch.no_grad()
+def accuracy(model: LeNet5Caffe, dataset: Dataset) -> float:
+    """Share of the test images that the model labels correctly."""
+    model.eval()
+    right = 0
+    for batch in np.array_split(np.arange(len(dataset.test.labels)), max(1, len(dataset.test.labels) // 1000)):
+        images, labels = _tensors(dataset, dataset.test, batch)
+        right += int((model(images).argmax(1) == labels).sum())
+    return right / len(dataset.test.labels)
+
+
+def _tensors(dataset: Dataset, part: Images, batch: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = part.images[batch].astype(np.float32) / np.float32(255)
+    images = torch.from_numpy((pixels - np.float32(dataset.mean)) / np.float32(dataset.deviation)).unsqueeze(1)
+    return (
+        images.to(device=device(), memory_format=torch.channels_last),
+        torch.from_numpy(part.labels[batch]).to(device()),
+    )

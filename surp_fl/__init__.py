@@ -1,0 +1,23 @@
+"""surp-fl: federated learning uploads of two hundred bytes, for Flower.
+
+The data path of one update, one line per file:
+
+    layout.py    a model's arrays ↔ one float32 vector
+    memory.py    wanted = delta + residual; residual ← wanted − sent
+    surp.py      magnitudes → the walk of Algorithm 2 (its compiled loops: _surp_loops.py)
+    coding/      integers ↔ bits
+    codecs/      one scheme per file: vector ↔ body
+    message.py   body ↔ message: four bytes of version, scheme and integrity
+    record.py    message and metrics ↔ one Flower ConfigRecord
+    client.py    the Flower mod: what is trained goes in, a record comes out
+    strategies/  the Flower strategy around any other: records go in, ordinary replies come out
+"""
+
+from surp_fl.client import CompressUpdates
+from surp_fl.codecs.dense import Dense
+from surp_fl.codecs.surp import SuRP
+from surp_fl.layout import Layout
+from surp_fl.memory import ErrorFeedback, NoMemory
+from surp_fl.message import MalformedMessage
+
+__all__ = ["CompressUpdates", "Dense", "ErrorFeedback", "Layout", "MalformedMessage", "NoMemory", "SuRP"]

@@ -1,0 +1,163 @@
+"""The Flower mod: lets the app train, and sends a message in place of the model.
+
+It must be the outermost mod, `ClientApp(mods=[CompressUpdates(...), ...])`, so that it sees what the others made.
+Knows Flower. Does not know how a message is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, RecordDict
+from numpy.typing import NDArray
+
+from surp_fl.codecs.codec import Codec
+from surp_fl.layout import Layout
+from surp_fl.memory import Memory, NoMemory
+from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
+
+log = logging.getLogger("flwr")
+
+
+class Scheme(Protocol):
+    """One codec and one client memory: `SuRP`, `Dense`, or your own frozen dataclass."""
+
+    @property
+    def codec(self) -> Codec:
+        """Both ends of the messages."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What the client carries between rounds."""
+        ...
+
+
+class CompressUpdates:
+    """A mod that replaces the trained model in a train reply by a message.
+
+    The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`.
+
+    Args:
+        scheme: how updates are compressed.
+        seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
+
+    Raises, when called (Flower turns it into an error reply, which costs this reply and not the round):
+        ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
+            the update holds NaN or infinity.
+        RuntimeError: the server runs a protocol that compressed replies would break.
+    """
+
+    def __init__(self, scheme: Scheme, seed: int = 0) -> None:
+        self.scheme = scheme
+        self.seed = seed
+
+    def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+        """Let the app train and compress what it learned; other messages pass."""
+        if message.metadata.message_type.split(".")[0] != "train":
+            return call_next(message, context)
+        self._refuse_what_would_break(message.content)
+        received_name, received_record = _only_array_record(message.content, "the server's message")
+        received = arrays_of(received_record)  # a copy: the app may train in place
+        layout = Layout.of(received)
+        start = layout.flatten(received)
+        rng = np.random.default_rng([self.seed, _round_of(message.content), _node_of(context)])
+
+        reply = call_next(message, context)
+        if reply.has_error():
+            return reply
+        trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
+        trained = arrays_of(trained_record)
+        try:
+            delta = layout.flatten(trained) - start
+        except ValueError as fault:
+            raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
+
+        state = _load(context, layout)
+        wanted = self.scheme.memory.recall(delta, state)
+        began = time.perf_counter()
+        compressed = self.scheme.codec.encode(wanted, layout, rng=rng)
+        seconds = time.perf_counter() - began
+        sent = self.scheme.codec.decode(compressed, layout)
+        state = self.scheme.memory.settle(wanted, sent, state)
+
+        update = Update(
+            message=compressed,
+            exact={spec.name: trained[spec.name] for spec in layout.exact},
+            metrics=_metrics(reply.content),
+            stats=_stats(seconds, wanted, sent, state.get("residual")),
+            arrays_name=None if trained_name == received_name else trained_name,
+            metrics_name=next(iter(reply.content.metric_records), "metrics"),
+        )
+        reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
+        if state:
+            context.state[NAME] = record_of(state)  # last: whatever failed before this has changed nothing
+        return reply
+
+    def _refuse_what_would_break(self, content: RecordDict) -> None:
+        if "secaggplus_configs" in content.config_records:
+            raise RuntimeError(
+                "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "
+                "run SecAgg+ without CompressUpdates, or compress without SecAgg+"
+            )
+        clips = any("clipping_norm" in config for config in content.config_records.values())
+        if clips and not isinstance(self.scheme.memory, NoMemory):
+            raise RuntimeError(
+                f"the server asks for client-side clipping, and {type(self.scheme.memory).__name__} adds what is owed "
+                "after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
+            )
+
+
+def _only_array_record(content: RecordDict, whose: str) -> tuple[str, ArrayRecord]:
+    found = content.array_records
+    if len(found) != 1:
+        raise ValueError(
+            f"{whose} holds {len(found)} ArrayRecords ({sorted(found)}); expected one, the model"
+            + ("; CompressUpdates must be the first (outermost) mod" if not found else "")
+        )
+    return next(iter(found.items()))
+
+
+def _metrics(content: RecordDict) -> dict[str, Any]:
+    found = content.metric_records
+    if len(found) > 1:
+        raise ValueError(f"the app's reply holds {len(found)} MetricRecords ({sorted(found)}); expected one")
+    return dict(next(iter(found.values()), {}))
+
+
+def _round_of(content: RecordDict) -> int:
+    rounds = [config["server-round"] for config in content.config_records.values() if "server-round" in config]
+    return int(rounds[0]) if rounds and isinstance(rounds[0], int) else 0
+
+
+def _node_of(context: Context) -> int:
+    """The partition where there is one: unlike a node's id it is the same in every run."""
+    return int(context.node_config.get("partition-id", context.node_id))
+
+
+def _load(context: Context, layout: Layout) -> dict[str, NDArray[Any]]:
+    if NAME not in context.state:
+        return {}
+    state = arrays_of(context.state.array_records[NAME])
+    if any(array.shape != (layout.size,) for array in state.values()):
+        log.warning(
+            "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
+            "it starts from nothing",
+            {name: array.shape for name, array in state.items()},
+            layout.size,
+        )
+        return {}
+    return state
+
+
+def _stats(
+    seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
+) -> Stats:
+    norm = float(np.linalg.norm(wanted))
+    error = float(np.linalg.norm(wanted - sent))
+    owed = 0.0 if residual is None else float(np.linalg.norm(residual))
+    return Stats(seconds, error / norm if norm > 0 else 0.0, owed)

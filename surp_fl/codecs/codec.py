@@ -1,0 +1,150 @@
+"""The contract of every codec: `encode` and `decode`, pure functions of what both ends may hold.
+
+A scheme brings two functions, `write` and `read`, that know the body of its messages; the checks that all
+schemes share are here, once. Does not know Flower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl.coding.fixed import MalformedBits
+from surp_fl.layout import Layout
+from surp_fl.message import SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
+
+Vector = NDArray[np.float32]
+Sparse = tuple[NDArray[np.int64], Vector]  # ascending indices, and the value at each
+Reference = Vector | None  # a vector that both ends hold
+
+
+class Write(Protocol):
+    """Makes a body out of a float32 vector of shape (n,)."""
+
+    def __call__(
+        self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference
+    ) -> bytes: ...
+
+
+Read = Callable[[bytes, Layout, Reference], Sparse | Vector]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The receiving end of a scheme. It needs none of the scheme's options: those are in the message.
+
+    Attributes:
+        scheme_id: the five bits that name the scheme in every message.
+        read: turns a body into (indices, values), or into the whole vector where that is no larger.
+    """
+
+    scheme_id: int
+    read: Read
+
+    @property
+    def name(self) -> str:
+        """What people call the scheme."""
+        return SCHEME_NAMES[self.scheme_id]
+
+    def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
+        """Read a message.
+
+        Returns:
+            A new float32 vector of shape (n,), a function of the arguments alone.
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+        """
+        decoded = self._open(message, layout, reference)
+        if not isinstance(decoded, tuple):
+            return decoded
+        vector = np.zeros(layout.size, np.float32)
+        vector[decoded[0]] = decoded[1]
+        return vector
+
+    def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
+        """Read a message into ascending int64 indices and float32 values, both of shape (sent,).
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+        """
+        decoded = self._open(message, layout, reference)
+        return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
+
+    def _open(self, message: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
+        found = scheme_id_of(message)
+        if found != self.scheme_id:
+            raise MalformedMessage(
+                f"the decoder reads '{self.name}', this message is '{SCHEME_NAMES.get(found, f'scheme {found}')}': "
+                "give client and server the same scheme"
+            )
+        body = unpack(message, layout.fingerprint)
+        try:
+            decoded = self.read(body, layout, reference)
+        except MalformedBits as fault:
+            raise MalformedMessage(f"the body of this '{self.name}' message is not valid: {fault}") from fault
+        values = decoded[1] if isinstance(decoded, tuple) else decoded
+        if not np.isfinite(values).all():
+            raise MalformedMessage(f"this '{self.name}' message decodes to NaN or infinity, which no encoder sends")
+        return decoded
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Both ends of a scheme.
+
+    Attributes:
+        reader: the receiving end.
+        write: makes the body, with the scheme's options.
+    """
+
+    reader: Reader
+    write: Write
+
+    def encode(
+        self,
+        vector: Vector,
+        layout: Layout,
+        *,
+        rng: np.random.Generator,
+        reference: Reference = None,
+    ) -> bytes:
+        """Make a message.
+
+        Args:
+            vector: what to send; float32, shape (n,).
+            layout: of the model.
+            rng: every random choice is drawn from it.
+            reference: a float32 vector of shape (n,) that the decoder holds as well.
+
+        Returns:
+            The message. Its length is its size.
+
+        Raises:
+            ValueError: the vector has another shape or dtype, or holds NaN or infinity.
+        """
+        _check_vector("vector", vector, layout)
+        if reference is not None:
+            _check_vector("reference", reference, layout)
+        body = self.write(np.ascontiguousarray(vector), layout, rng, reference)
+        return pack(self.reader.scheme_id, body, layout.fingerprint)
+
+    def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
+        """As `Reader.decode`."""
+        return self.reader.decode(message, layout, reference=reference)
+
+    def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
+        """As `Reader.decode_sparse`."""
+        return self.reader.decode_sparse(message, layout, reference=reference)
+
+
+def _check_vector(role: str, vector: Vector, layout: Layout) -> None:
+    if vector.dtype != np.float32 or vector.shape != (layout.size,):
+        raise ValueError(
+            f"the {role} is {vector.dtype} of shape {vector.shape}; expected float32 of shape ({layout.size},): "
+            "make it with layout.flatten(arrays)"
+        )

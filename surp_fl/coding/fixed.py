@@ -1,0 +1,92 @@
+"""Fixed-width integers, most significant bit first, in one growing bitarray.
+
+The writer and the reader mirror each other, method for method. The reader never reads, or allocates for, more
+than the bits that are there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from bitarray import bitarray
+from numpy.typing import NDArray
+
+_VARINT_GROUPS = 5  # 35 bits: more than any count that fits a message
+
+
+class MalformedBits(ValueError):  # noqa: N818  (the bits' own name for it; codecs make it a MalformedMessage)
+    """The bits end too early, too late, or say something that no writer writes."""
+
+
+def width_of(count: int) -> int:
+    """Bits that tell `count` values apart: ⌈log2 count⌉, and 0 where there is nothing to tell."""
+    return max(count - 1, 0).bit_length()
+
+
+class BitWriter:
+    """Bits in the order they are written."""
+
+    def __init__(self) -> None:
+        self._bits = bitarray(endian="big")
+
+    def write(self, values: NDArray[np.int64], width: int) -> None:
+        """Append each value (shape (k,), non-negative, below 2**width) in `width` bits."""
+        shifts = np.arange(width - 1, -1, -1, dtype=np.int64)
+        self._bits.pack(((values[:, None] >> shifts) & 1).astype(np.uint8).tobytes())
+
+    def write_one(self, value: int, width: int) -> None:
+        """Append one value in `width` bits."""
+        self.write(np.array([value], np.int64), width)
+
+    def write_varint(self, value: int) -> None:
+        """Append a count: groups of 7 bits, lowest first, each after a bit that says whether more follow."""
+        while True:
+            more = value > 0x7F
+            self.write_one(more << 7 | value & 0x7F, 8)
+            value >>= 7
+            if not more:
+                return
+
+    def to_bytes(self) -> bytes:
+        """Give all bits, the last byte filled up with zeros."""
+        return self._bits.tobytes()
+
+
+class BitReader:
+    """The bits of a writer, from the front."""
+
+    def __init__(self, body: bytes) -> None:
+        self._bits = bitarray(endian="big")
+        self._bits.frombytes(body)
+        self._at = 0
+
+    def read(self, count: int, width: int) -> NDArray[np.int64]:
+        """Take `count` values of `width` bits; shape (count,)."""
+        end = self._at + count * width
+        if end > len(self._bits):
+            raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {len(self._bits)}")
+        flags = np.frombuffer(self._bits[self._at : end].unpack(), np.uint8).reshape(count, width)
+        self._at = end
+        weights = np.int64(1) << np.arange(width - 1, -1, -1, dtype=np.int64)
+        return flags.astype(np.int64) @ weights
+
+    def read_one(self, width: int) -> int:
+        """Take one value of `width` bits."""
+        return int(self.read(1, width)[0])
+
+    def read_varint(self) -> int:
+        """Take a count; only the shortest form is valid."""
+        value = 0
+        for group in range(_VARINT_GROUPS):
+            byte = self.read_one(8)
+            value |= (byte & 0x7F) << 7 * group
+            if byte < 0x80:
+                if byte == 0 and group > 0:
+                    raise MalformedBits("a count is longer than it need be")
+                return value
+        raise MalformedBits(f"a count of more than {7 * _VARINT_GROUPS} bits")
+
+    def finish(self) -> None:
+        """Check that only the zeros that fill the last byte are left."""
+        left = self._bits[self._at :]
+        if len(left) >= 8 or left.any():
+            raise MalformedBits(f"{len(left)} bits left over where at most 7 zeros may fill the last byte")

@@ -1,0 +1,172 @@
+"""A message and its company ↔ Flower records.
+
+A compressed reply is one ConfigRecord: every further record, and every array, would be an object of its own on
+Flower's wire, with its own request. Knows Flower's records. Does not know how a message is made.
+
+    "surp-fl"              bytes    the message
+    "surp-fl:stats"        floats   encode seconds, relative error, norm of what is still owed
+    "surp-fl:exact:NAME"   bytes    an integer or boolean array, little-endian, as it is
+    "surp-fl:arrays"       str      name of the app's ArrayRecord, where it is not the server's
+    "surp-fl:metrics"      str      name of the app's MetricRecord, where it is not "metrics"
+    anything else                   the app's metrics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    ConfigRecordValues,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.common.constant import ErrorCode
+from numpy.typing import NDArray
+
+from surp_fl.layout import Layout
+from surp_fl.message import MalformedMessage
+
+NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
+_EXACT = f"{NAME}:exact:"
+_STATS = f"{NAME}:stats"
+_ARRAYS = f"{NAME}:arrays"
+_METRICS = f"{NAME}:metrics"
+
+Arrays = dict[str, NDArray[Any]]
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a client measured of its own message.
+
+    Attributes:
+        encode_seconds: time to make the message.
+        relative_error: ‖wanted − sent‖ / ‖wanted‖, 0 to 1 for a sensible message; 0 where nothing was wanted.
+        residual_norm: ‖residual‖, what is still owed afterwards.
+    """
+
+    encode_seconds: float
+    relative_error: float
+    residual_norm: float
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one reply carries.
+
+    Attributes:
+        message: the codec's bytes.
+        exact: arrays that have no place in the vector, by name.
+        metrics: the app's own.
+        stats: measured by the client.
+        arrays_name: the app's name for its ArrayRecord, None for the name that the server used.
+        metrics_name: the app's name for its MetricRecord.
+    """
+
+    message: bytes
+    exact: Mapping[str, NDArray[Any]]
+    metrics: Metrics
+    stats: Stats
+    arrays_name: str | None = None
+    metrics_name: str = "metrics"
+
+
+def to_record(update: Update) -> ConfigRecord:
+    """Put an update into one ConfigRecord.
+
+    Raises:
+        ValueError: a metric has a name that is ours.
+    """
+    values: dict[str, ConfigRecordValues] = {NAME: update.message}
+    stats = update.stats
+    values[_STATS] = [stats.encode_seconds, stats.relative_error, stats.residual_norm]
+    for name, array in update.exact.items():
+        if array.size > 0:  # Flower cannot count an empty value; the layout knows that it is empty
+            values[_EXACT + name] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    if update.arrays_name is not None:
+        values[_ARRAYS] = update.arrays_name
+    if update.metrics_name != "metrics":
+        values[_METRICS] = update.metrics_name
+    for name, value in update.metrics.items():
+        if name.startswith(NAME):
+            raise ValueError(f"the app's metric '{name}' has a name that surp-fl uses itself: rename the metric")
+        values[name] = value
+    return ConfigRecord(values)
+
+
+def from_record(record: ConfigRecord, layout: Layout) -> Update:
+    """Take an update out of a ConfigRecord that came over the network.
+
+    Raises:
+        MalformedMessage: something is missing, of the wrong type, or of the wrong size.
+    """
+    message = record.get(NAME)
+    if not isinstance(message, bytes):
+        raise MalformedMessage(f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes")
+    stats = record.get(_STATS)
+    if not isinstance(stats, list) or len(stats) != 3 or not all(isinstance(value, float) for value in stats):
+        raise MalformedMessage(f"the record holds {stats!r:.60} under '{_STATS}'; expected three floats")
+    arrays_name, metrics_name = record.get(_ARRAYS), record.get(_METRICS, "metrics")
+    if not isinstance(arrays_name, str | None) or not isinstance(metrics_name, str):
+        raise MalformedMessage("the record's names for the app's own records are not strings")
+    metrics = {name: value for name, value in record.items() if not name.startswith(NAME)}
+    for name, value in metrics.items():
+        first = (value[0] if value else 0) if isinstance(value, list) else value
+        if isinstance(first, bool) or not isinstance(first, int | float):
+            raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
+    exact = {spec.name: _exact(spec.name, spec.shape, spec.dtype, record) for spec in layout.exact}
+    return Update(message, exact, metrics, Stats(*map(float, stats)), arrays_name, metrics_name)  # type: ignore[arg-type]
+
+
+def _exact(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], record: ConfigRecord) -> NDArray[Any]:
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    value = record.get(_EXACT + name, b"")
+    if not isinstance(value, bytes) or len(value) != size:
+        raise MalformedMessage(
+            f"the exact array '{name}' came as {type(value).__name__} of "
+            f"{len(value) if isinstance(value, bytes) else '?'} bytes; expected {size} bytes of {dtype}{list(shape)}"
+        )
+    return np.frombuffer(value, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def arrays_of(record: ArrayRecord) -> Arrays:
+    """Copy the arrays out of a record; shapes as they really are (older apps leave them out of the record)."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
+    """Put arrays into a record."""
+    return ArrayRecord({name: Array(np.ascontiguousarray(array)) for name, array in arrays.items()})
+
+
+def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: RecordDict) -> RecordDict:
+    """Make the content that a client without compression would have sent."""
+    content = RecordDict({update.arrays_name or arrays_name: record_of(arrays)})
+    if update.metrics:
+        content[update.metrics_name] = MetricRecord(dict(update.metrics))
+    for name, record in others.items():
+        if name != NAME:
+            content[name] = record
+    return content
+
+
+def error_reply(reply: Message, reason: str) -> Message:
+    """Make the error that stands in for a reply that cannot be used.
+
+    `metadata=` is not a documented argument of Flower's Message; `reply_to=` would answer the answer.
+    """
+    return Message(error=Error(ErrorCode.MOD_FAILED_PRECONDITION, reason), metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+
+
+def count_bytes(content: RecordDict) -> int:
+    """Flower's own count of a message's content, in bytes."""
+    return sum(record.count_bytes() for record in content.values())
