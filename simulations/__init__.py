@@ -1,15 +1,15 @@
 """The Flower app that measures surp-fl: LeNet-5-Caffe, federated, on MNIST. Nothing imports it.
 
-    lenet.py       the model
-    data.py        images and who holds which
-    training.py    local work and evaluation
-    schemes.py     the table of schemes for the command line
-    settings.py    everything one run depends on
-    client_app.py  the ClientApp, with the mod
-    server_app.py  the ServerApp, with the wrapped strategy
-    engine.py      a Flower Grid inside this process
-    flower.py      the same app through `flwr run` and Ray
-    compare.py     the command: runs the table, shows progress
-    results.py     rows, results.json, table.md
-    plots.py       accuracy_vs_bytes.png
+lenet.py       the model
+data.py        images and who holds which
+training.py    local work and evaluation
+schemes.py     the table of schemes for the command line
+settings.py    everything one run depends on
+client_app.py  the ClientApp, with the mod
+server_app.py  the ServerApp, with the wrapped strategy
+engine.py      a Flower Grid inside this process
+flower.py      the same app through `flwr run` and Ray
+compare.py     the command: runs the table, shows progress
+results.py     rows, results.json, table.md
+plots.py       accuracy_vs_bytes.png
 """

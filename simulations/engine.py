@@ -114,5 +114,3 @@ def as_server() -> Iterator[None]:
         yield
     finally:
         TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before
-
-

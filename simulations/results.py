@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypedDict
 
+from surp_fl.strategies import Traffic
+
 from simulations.lenet import PARAMETERS
 from simulations.schemes import parse
 from simulations.settings import Settings
-from surp_fl.strategies import Traffic
 
 DENSE_BYTES = 4 * PARAMETERS
 

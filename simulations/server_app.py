@@ -11,6 +11,7 @@ import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
+from surp_fl.strategies import DecodeUpdates, Traffic
 
 from simulations import data, training
 from simulations.lenet import PARAMETERS, initial_arrays, model_with
@@ -19,7 +20,6 @@ from simulations.schemes import scheme_of
 from simulations.settings import Settings
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
-from surp_fl.strategies import DecodeUpdates, Traffic
 
 OnRound = Callable[[int, float, Traffic | None], None]  # round, test accuracy, what the round cost
 

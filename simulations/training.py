@@ -18,9 +18,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def batches(
-    members: NDArray[np.int64], size: int, steps: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
+def batches(members: NDArray[np.int64], size: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Draw `steps` batches of `size`: through the members in random order, again and again."""
     rounds = -(-steps * size // len(members))
     order = np.concatenate([rng.permutation(members) for _ in range(rounds)])

@@ -16,15 +16,21 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
+from surp_fl.strategies.traffic import Traffic
 
 from surp_fl.client import Scheme
 from surp_fl.codecs import reader_of
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.record import (
-    NAME, arrays_of, count_bytes, error_reply, from_record, ordinary_reply, record_of,
+    NAME,
+    arrays_of,
+    count_bytes,
+    error_reply,
+    from_record,
+    ordinary_reply,
+    record_of,
 )  # fmt: skip
-from surp_fl.strategies.traffic import Traffic
 
 log = logging.getLogger("flwr")
 

@@ -35,9 +35,8 @@ class Traffic:
 
     def add_to(self, metrics: MetricRecord) -> None:
         """Add the round's figures to the metrics that Flower logs and returns."""
-        for name in (
-            "payload_bytes_up", "record_bytes_up", "encode_seconds", "decode_seconds", "relative_error", "residual_norm",
-        ):  # fmt: skip
+        measured = ("payload_bytes_up", "record_bytes_up", "encode_seconds", "decode_seconds")
+        for name in (*measured, "relative_error", "residual_norm"):
             values = getattr(self, name)
             if values:
                 metrics[f"surp-fl/{name}_mean"] = sum(values) / len(values)

@@ -10,9 +10,16 @@ range of at least a factor of two, so that scans are few.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.uint8]
 
 # A positive number in 16 bits: 9 bits of exponent, 7 of mantissa; (128 + m)·2^(e − 263). 0 stands for 0.
 _EXPONENT_BIAS = 263
@@ -21,7 +28,7 @@ _STALE = math.ldexp(1.0, -20)  # a running sum that shrank by more is summed aga
 
 
 @njit(cache=True)
-def value_of(code):
+def value_of(code: int) -> float:
     """The number that a 16-bit code stands for."""
     if code == 0:
         return 0.0
@@ -29,12 +36,12 @@ def value_of(code):
 
 
 @njit(cache=True)
-def code_of(value, down):
+def code_of(value: float, down: bool) -> int:
     """The 16-bit code nearest to a non-negative number, or, with `down`, the largest that is not above it."""
     if not value > 0.0:
         return 0
     fraction, exponent = math.frexp(value)
-    mantissa = int(math.floor(fraction * 256.0 + (0.0 if down else 0.5)))
+    mantissa = math.floor(fraction * 256.0 + (0.0 if down else 0.5))
     exponent += _EXPONENT_BIAS - 8
     if mantissa == 256:
         mantissa, exponent = 128, exponent + 1
@@ -46,7 +53,7 @@ def code_of(value, down):
 
 
 @njit(cache=True)
-def bit_length(value):
+def bit_length(value: int) -> int:
     """Bits of a non-negative integer, as int.bit_length."""
     bits = 0
     while value > 0:
@@ -56,7 +63,7 @@ def bit_length(value):
 
 
 @njit(cache=True)
-def walk_bits(steps, refreshes, signs, index_bits):
+def walk_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
     """Bits of a walk: two counts, the first mean, an index per step, a sign per distinct index, the refreshes."""
     counts = 8 * (max(1, (bit_length(steps) + 6) // 7) + max(1, (bit_length(refreshes) + 6) // 7))
     refresh_bits = 16 + bit_length(max(steps - 1, 0))
@@ -64,7 +71,7 @@ def walk_bits(steps, refreshes, signs, index_bits):
 
 
 @njit(cache=True)
-def _sum_and_peak_of_run(vector, start, end):
+def _sum_and_peak_of_run(vector: Vector, start: int, end: int) -> tuple[float, float]:
     """Sum (in four lanes) and largest of |v| over a contiguous run."""
     a = b = c = d = 0.0
     peak = np.float32(0.0)
@@ -83,7 +90,7 @@ def _sum_and_peak_of_run(vector, start, end):
 
 
 @njit(cache=True)
-def sum_and_peak(vector, ends, scales, held, left):
+def sum_and_peak(vector: Vector, ends: Integers, scales: Floats, held: Integers, left: Floats) -> tuple[float, float]:
     """Sum and largest of what is left of all magnitudes u; one pass. NaN or infinity in gives NaN or infinity out."""
     total = 0.0
     peak = 0.0
@@ -109,7 +116,9 @@ def sum_and_peak(vector, ends, scales, held, left):
 
 
 @njit(cache=True)
-def _hold_above(vector, ends, scales, held, left, touched, floor):
+def _hold_above(
+    vector: Vector, ends: Integers, scales: Floats, held: Integers, left: Floats, touched: Flags, floor: float
+) -> tuple[Integers, Floats, Flags]:
     """Hold every coordinate with u ≥ floor, and every one that was ever picked; one pass."""
     room = max(1024, 2 * held.size)
     new_held = np.empty(room, np.int64)
@@ -144,14 +153,14 @@ def _hold_above(vector, ends, scales, held, left, touched, floor):
 
 
 @njit(cache=True)
-def _grown(array, room):
+def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
     larger = np.empty(room, array.dtype)
     larger[: array.size] = array
     return larger
 
 
 @njit(cache=True)
-def _push(heap, size, left, position):
+def _push(heap: Integers, size: int, left: Floats, position: int) -> None:
     heap[size] = position
     child = size
     while child > 0:
@@ -163,7 +172,7 @@ def _push(heap, size, left, position):
 
 
 @njit(cache=True)
-def _sift_down(heap, size, left, parent):
+def _sift_down(heap: Integers, size: int, left: Floats, parent: int) -> None:
     while True:
         child = 2 * parent + 1
         if child >= size:
@@ -177,7 +186,7 @@ def _sift_down(heap, size, left, parent):
 
 
 @njit(cache=True)
-def _count(tree, position, change):
+def _count(tree: Integers, position: int, change: int) -> None:
     """Add to the count at a position of a Fenwick tree."""
     i = position + 1
     while i < tree.size:
@@ -186,7 +195,7 @@ def _count(tree, position, change):
 
 
 @njit(cache=True)
-def _position_of(tree, rank):
+def _position_of(tree: Integers, rank: int) -> int:
     """The position of the candidate with `rank` candidates before it."""
     step = 1
     while 2 * step < tree.size:
@@ -201,7 +210,7 @@ def _position_of(tree, rank):
 
 
 @njit(cache=True)
-def _sort_out(left, threshold):
+def _sort_out(left: Floats, threshold: float) -> tuple[Integers, Integers, int, int]:
     """Divide the held ones: candidates into the tree, the others into the heap; O(held)."""
     tree = np.zeros(left.size + 1, np.int64)
     heap = np.empty(left.size, np.int64)
@@ -222,7 +231,7 @@ def _sort_out(left, threshold):
 
 
 @njit(cache=True)
-def _estimate(total, peak, n, log_ratio):
+def _estimate(total: float, peak: float, n: int, log_ratio: float) -> int:
     """ParamEst in 16 bits: 1/λ = mean(u), but never so large that nothing reaches the threshold; 0 if all is sent."""
     code = code_of(total / n, False)
     if code == 0 or log_ratio * value_of(code) > peak:
@@ -233,7 +242,18 @@ def _estimate(total, peak, n, log_ratio):
 
 
 @njit(cache=True)
-def walk(vector, ends, scales, log_ratio, shrink, index_bits, budget_bits, max_steps, max_distinct, rng):
+def walk(
+    vector: Vector,
+    ends: Integers,
+    scales: Floats,
+    log_ratio: float,
+    shrink: float,
+    index_bits: int,
+    budget_bits: int,
+    max_steps: int,
+    max_distinct: int,
+    rng: np.random.Generator,
+) -> tuple[Integers, Integers, Integers, bool, int]:
     """Algorithm 2, the encoder's side; see `surp.walk` for what goes in and out. −1 stands for no limit."""
     n = vector.size
     held, left, touched = np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
@@ -312,7 +332,15 @@ def walk(vector, ends, scales, log_ratio, shrink, index_bits, budget_bits, max_s
 
 
 @njit(cache=True)
-def rebuild(picks, refresh_at, refresh_code, log_ratio, shrink, order, distinct):
+def rebuild(
+    picks: Integers,
+    refresh_at: Integers,
+    refresh_code: Integers,
+    log_ratio: float,
+    shrink: float,
+    order: Integers,
+    distinct: int,
+) -> Floats:
     """Algorithm 2, the decoder's side: Σ τ of each distinct index; order[t] is the place of picks[t] among them."""
     magnitudes = np.zeros(distinct, np.float64)
     mean = 0.0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec
 from surp_fl.layout import Layout
-from surp_fl.memory import Memory, NoMemory
+from surp_fl.memory import Memory, NoMemory, State
 from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
 
 log = logging.getLogger("flwr")
@@ -139,7 +139,7 @@ def _node_of(context: Context) -> int:
     return int(context.node_config.get("partition-id", context.node_id))
 
 
-def _load(context: Context, layout: Layout) -> dict[str, NDArray[Any]]:
+def _load(context: Context, layout: Layout) -> State:
     if NAME not in context.state:
         return {}
     state = arrays_of(context.state.array_records[NAME])

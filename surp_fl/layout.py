@@ -108,9 +108,7 @@ class Layout:
             start += spec.size
         return vector
 
-    def unflatten(
-        self, vector: NDArray[np.float32], exact: Mapping[str, Array] | None = None
-    ) -> dict[str, Array]:
+    def unflatten(self, vector: NDArray[np.float32], exact: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Cut a vector back into arrays.
 
         Args:

@@ -72,8 +72,9 @@ def unpack(message: bytes, fingerprint: int) -> bytes:
     expected = _check(message[:1], body, fingerprint)
     if message[1:HEADER_BYTES] != expected:
         raise MalformedMessage(
-            f"integrity check {message[1:HEADER_BYTES].hex()}, expected {expected.hex()} for these {len(message)} bytes "
-            "and this model: the message was damaged, cut or extended, or made for a model of other names or shapes"
+            f"integrity check {message[1:HEADER_BYTES].hex()}, expected {expected.hex()} for these {len(message)} "
+            "bytes and this model: the message was damaged, cut or extended, or made for a model of other names "
+            "or shapes"
         )
     return body
 

@@ -111,7 +111,9 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
     """
     message = record.get(NAME)
     if not isinstance(message, bytes):
-        raise MalformedMessage(f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes")
+        raise MalformedMessage(
+            f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes"
+        )
     stats = record.get(_STATS)
     if not isinstance(stats, list) or len(stats) != 3 or not all(isinstance(value, float) for value in stats):
         raise MalformedMessage(f"the record holds {stats!r:.60} under '{_STATS}'; expected three floats")
@@ -124,7 +126,7 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
     exact = {spec.name: _exact(spec.name, spec.shape, spec.dtype, record) for spec in layout.exact}
-    return Update(message, exact, metrics, Stats(*map(float, stats)), arrays_name, metrics_name)  # type: ignore[arg-type]
+    return Update(message, exact, metrics, Stats(*map(float, stats)), arrays_name, metrics_name)
 
 
 def _exact(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], record: ConfigRecord) -> NDArray[Any]:

@@ -25,9 +25,9 @@ Reference = Vector | None  # a vector that both ends hold
 class Write(Protocol):
     """Makes a body out of a float32 vector of shape (n,)."""
 
-    def __call__(
-        self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference
-    ) -> bytes: ...
+    def __call__(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+        """Write within the scheme's budget; raise ValueError for a vector that cannot be sent."""
+        ...
 
 
 Read = Callable[[bytes, Layout, Reference], Sparse | Vector]

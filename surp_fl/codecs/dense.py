@@ -12,7 +12,6 @@ from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 
 
-
 @dataclass(frozen=True)
 class Dense:
     """The whole update, 4 bytes a coordinate.

@@ -48,7 +48,7 @@ def l2(layer: Vector) -> float:
 
 def rms(layer: Vector) -> float:
     """The layer's root mean square: layers of all sizes get the same share per coordinate."""
-    return l2(layer) / max(layer.size, 1) ** 0.5
+    return l2(layer) / float(np.sqrt(max(layer.size, 1)))
 
 
 @dataclass(frozen=True)

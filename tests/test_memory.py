@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surp_fl import Dense, ErrorFeedback, NoMemory, SuRP
+from tests.vectors import Vector, layout_for, vectors
+
+
+@given(vectors(), st.integers(0, 2**32))
+def test_what_is_wanted_is_what_was_sent_and_what_is_owed(vector: Vector, seed: int) -> None:
+    layout, memory = layout_for(vector), ErrorFeedback()
+    codec = SuRP(budget=64).codec
+    sent = codec.decode(codec.encode(vector, layout, rng=np.random.default_rng(seed)), layout)
+    residual = memory.settle(vector, sent, {})["residual"]
+    np.testing.assert_allclose(sent.astype(float) + residual, vector, rtol=2**-23)
+
+
+def test_nothing_is_lost_over_many_rounds() -> None:
+    rng = np.random.default_rng(0)
+    deltas = rng.laplace(size=(30, 500)).astype(np.float32)
+    layout, scheme = layout_for(deltas[0]), SuRP(budget=80)
+    state = {}
+    received = np.zeros(500)
+    for delta in deltas:
+        wanted = scheme.memory.recall(delta, state)
+        sent = scheme.codec.decode(scheme.codec.encode(wanted, layout, rng=rng), layout)
+        state = dict(scheme.memory.settle(wanted, sent, state))
+        received += sent
+    np.testing.assert_allclose(received + state["residual"], deltas.sum(0, dtype=float), atol=1e-4)
+    assert np.linalg.norm(received) > 0
+
+
+def test_memories_do_not_change_the_state_they_are_given() -> None:
+    state = {"residual": np.ones(4, np.float32)}
+    memory = ErrorFeedback()
+    memory.settle(memory.recall(np.ones(4, np.float32), state), np.zeros(4, np.float32), state)
+    assert state["residual"].tolist() == [1, 1, 1, 1]
+
+
+def test_a_residual_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="the model changed"):
+        ErrorFeedback().recall(np.ones(4, np.float32), {"residual": np.ones(3, np.float32)})
+
+
+def test_no_memory_keeps_nothing() -> None:
+    delta = np.ones(4, np.float32)
+    assert NoMemory().recall(delta, {"residual": delta}).tolist() == delta.tolist()
+    assert NoMemory().settle(delta, 0 * delta, {"residual": delta}) == {}
+
+
+def test_dense_owes_nothing() -> None:
+    assert isinstance(Dense().memory, NoMemory)
