@@ -71,29 +71,56 @@ def walk_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
 
 
 @njit(cache=True)
-def _sum_and_peak_of_run(vector: Vector, start: int, end: int) -> tuple[float, float]:
-    """Sum (in four lanes) and largest of |v| over a contiguous run."""
-    a = b = c = d = 0.0
-    peak = np.float32(0.0)
-    whole = start + (end - start) // 4 * 4
-    for i in range(start, whole, 4):
-        p, q, r, s = abs(vector[i]), abs(vector[i + 1]), abs(vector[i + 2]), abs(vector[i + 3])
-        a += p
-        b += q
-        c += r
-        d += s
-        peak = max(peak, max(max(p, q), max(r, s)))
-    for i in range(whole, end):
-        a += abs(vector[i])
-        peak = max(peak, abs(vector[i]))
-    return (a + b) + (c + d), np.float64(peak)
+def _offer(top: Floats, value: float) -> None:
+    """Let a value replace the smallest of the k largest so far; `top` is a heap, smallest first."""
+    if value <= top[0]:
+        return
+    parent = 0
+    while 2 * parent + 1 < top.size:
+        child = 2 * parent + 1
+        if child + 1 < top.size and top[child + 1] < top[child]:
+            child += 1
+        if value <= top[child]:
+            break
+        top[parent] = top[child]
+        parent = child
+    top[parent] = value
 
 
 @njit(cache=True)
-def sum_and_peak(vector: Vector, ends: Integers, scales: Floats, held: Integers, left: Floats) -> tuple[float, float]:
-    """Sum and largest of what is left of all magnitudes u; one pass. NaN or infinity in gives NaN or infinity out."""
+def _sum_and_top_of_run(vector: Vector, start: int, end: int, scale: float, top: Floats) -> float:
+    """Sum of |v| over a contiguous run, in four lanes; |v|/scale is offered to the top, in blocks that can matter."""
+    a = b = c = d = 0.0
+    for block in range(start, end, 256):
+        stop = min(block + 256, end)
+        whole = block + (stop - block) // 4 * 4
+        peak = np.float32(0.0)
+        for i in range(block, whole, 4):
+            p, q, r, s = abs(vector[i]), abs(vector[i + 1]), abs(vector[i + 2]), abs(vector[i + 3])
+            a += p
+            b += q
+            c += r
+            d += s
+            peak = max(peak, max(max(p, q), max(r, s)))
+        for i in range(whole, stop):
+            a += abs(vector[i])
+            peak = max(peak, abs(vector[i]))
+        if peak / scale > top[0]:
+            for i in range(block, stop):
+                _offer(top, abs(vector[i]) / scale)
+    return (a + b) + (c + d)
+
+
+@njit(cache=True)
+def sum_and_top(
+    vector: Vector, ends: Integers, scales: Floats, held: Integers, left: Floats, k: int
+) -> tuple[float, Floats]:
+    """Sum and k largest (a heap, smallest first) of what is left of all magnitudes u; one pass.
+
+    The sum of a vector with NaN or infinity is NaN or infinity.
+    """
     total = 0.0
-    peak = 0.0
+    top = np.zeros(k, np.float64)
     start = 0
     p = 0
     for layer in range(ends.size):
@@ -102,17 +129,15 @@ def sum_and_peak(vector: Vector, ends: Integers, scales: Floats, held: Integers,
             stop = end
             if p < held.size and held[p] < end:
                 stop = held[p]
-            run_sum, run_peak = _sum_and_peak_of_run(vector, start, stop)
             if scales[layer] > 0.0:
-                total += run_sum / scales[layer]
-                peak = max(peak, run_peak / scales[layer])
+                total += _sum_and_top_of_run(vector, start, stop, scales[layer], top) / scales[layer]
             start = stop
             if stop < end:
                 total += left[p]
-                peak = max(peak, left[p])
+                _offer(top, left[p])
                 p += 1
                 start = stop + 1
-    return total, peak
+    return total, top
 
 
 @njit(cache=True)
@@ -231,12 +256,38 @@ def _sort_out(left: Floats, threshold: float) -> tuple[Integers, Integers, int, 
 
 
 @njit(cache=True)
-def _estimate(total: float, peak: float, n: int, log_ratio: float) -> int:
-    """ParamEst in 16 bits: 1/λ = mean(u), but never so large that nothing reaches the threshold; 0 if all is sent."""
+def _pop(heap: Integers, size: int, left: Floats) -> np.int64:
+    """Take the largest off a heap of `size` positions."""
+    largest = heap[0]
+    heap[0] = heap[size - 1]
+    _sift_down(heap, size - 1, left, 0)
+    return largest
+
+
+@njit(cache=True)
+def _top_waiting(heap: Integers, size: int, left: Floats, floor: float, k: int) -> Floats:
+    """The k largest of those that wait, smallest first; nothing where fewer than k are known to be at the floor."""
+    popped = np.empty(k, np.int64)
+    count = 0
+    while count < k and size - count > 0 and left[heap[0]] >= floor:
+        popped[count] = _pop(heap, size - count, left)
+        count += 1
+    for i in range(count):
+        _push(heap, size - count + i, left, popped[i])
+    return left[popped[:count]][::-1].copy() if count == k else np.empty(0, np.float64)
+
+
+@njit(cache=True)
+def _estimate(total: float, top: Floats, n: int, log_ratio: float) -> int:
+    """ParamEst in 16 bits: the mean of u, if that gives a candidate, else what gives all of the top; 0 for no more."""
     code = code_of(total / n, False)
-    if code == 0 or log_ratio * value_of(code) > peak:
-        code = code_of(peak / log_ratio, True)
-        while code > 0 and log_ratio * value_of(code) > peak:  # the last bit of the division
+    if code == 0 or log_ratio * value_of(code) > top.max():
+        least = np.inf
+        for value in top:
+            if 0.0 < value < least:
+                least = value
+        code = code_of(least / log_ratio, True) if least < np.inf else 0
+        while code > 0 and log_ratio * value_of(code) > least:  # the last bit of the division
             code -= 1
     return code
 
@@ -252,6 +303,7 @@ def walk(
     budget_bits: int,
     max_steps: int,
     max_distinct: int,
+    expected: int,
     rng: np.random.Generator,
 ) -> tuple[Integers, Integers, Integers, bool, int]:
     """Algorithm 2, the encoder's side; see `surp.walk` for what goes in and out. −1 stands for no limit."""
@@ -265,7 +317,7 @@ def walk(
     refresh_at, refresh_code = np.empty(16, np.int64), np.empty(16, np.int64)
     steps = refreshes = distinct = 0
 
-    total, peak = sum_and_peak(vector, ends, scales, held, left)
+    total, top = sum_and_top(vector, ends, scales, held, left, expected)
     total_when_summed = total
     finite = math.isfinite(total)
     scans = 1
@@ -274,7 +326,7 @@ def walk(
     while finite and (max_steps < 0 or steps < max_steps) and (max_distinct < 0 or distinct < max_distinct):
         code = 0
         if due:  # λ ← ParamEst(u)
-            code = _estimate(total, peak, n, log_ratio)
+            code = _estimate(total, top, n, log_ratio)
             if code == 0:
                 break
             mean = value_of(code)
@@ -287,17 +339,14 @@ def walk(
             tree, heap, candidates, waiting = _sort_out(left, threshold)
             scans += 1
         while waiting > 0 and left[heap[0]] >= threshold:  # the falling threshold has reached these
-            _count(tree, heap[0], 1)
+            _count(tree, _pop(heap, waiting, left), 1)
             candidates += 1
             waiting -= 1
-            heap[0] = heap[waiting]
-            _sift_down(heap, waiting, left, 0)
         if candidates == 0:
             due = True
-            if waiting > 0 and left[heap[0]] >= floor and total > _STALE * total_when_summed:
-                peak = left[heap[0]]
-            else:
-                total, peak = sum_and_peak(vector, ends, scales, held, left)
+            top = _top_waiting(heap, waiting, left, floor, expected)
+            if top.size == 0 or total < _STALE * total_when_summed:
+                total, top = sum_and_top(vector, ends, scales, held, left, expected)
                 total_when_summed = total
                 scans += 1
             continue

@@ -147,7 +147,7 @@ def arrays_of(record: ArrayRecord) -> Arrays:
 
 def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     """Put arrays into a record."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(array)) for name, array in arrays.items()})
+    return ArrayRecord({name: Array(np.asarray(array, order="C")) for name, array in arrays.items()})
 
 
 def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: RecordDict) -> RecordDict:

@@ -30,10 +30,12 @@ class Schedule:
     Attributes:
         log_ratio: ln(n/β), in units of 1/λ: the threshold is τ = log_ratio / λ.
         shrink: (n − ln(n/β)) / n, by which 1/λ shrinks at each step.
+        expected: candidates that an exponential source has at the threshold: n·exp(−ln(n/β)) = β, rounded.
     """
 
     log_ratio: float
     shrink: float
+    expected: int
 
     @classmethod
     def of(cls, n: int, beta: float | None = None) -> Schedule:
@@ -57,7 +59,8 @@ class Schedule:
                 f"beta = {beta} gives ln(n/β) = {log_ratio:g} for n = {n}; it must lie between 0 and n: "
                 f"choose beta between {n * math.exp(-min(n, 700)):g} and {n}"
             )
-        return cls(log_ratio, (n - log_ratio) / n)
+        expected = max(1, round(n * math.exp(-log_ratio)))
+        return cls(log_ratio, (n - log_ratio) / n, expected)
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,11 @@ def walk(
 ) -> Walk:
     """Take the encoder's walk over u = |vector| / scale, in O(n + steps·log n).
 
-    Each step picks one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being
-    the next `rng.random()`. When there is none, λ is estimated again, as 1/mean(u) in 16 bits; where even that
-    leaves none (a light-tailed vector: the largest magnitude is below ln(n/β) means), as the largest mean for
-    which the peak is a candidate. So every refresh is followed by a step, and the walk always ends.
+    Each step picks one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being the
+    next `rng.random()`. When there is none, λ is estimated again, as 1/mean(u) in 16 bits. Where even that leaves
+    none (error feedback cuts the tail: the largest magnitude is below ln(n/β) means), λ is set so that there are as
+    many candidates as an exponential source would have, β. So every refresh is followed by a step, and the walk
+    always ends.
 
     Args:
         vector: float32, shape (n,).
@@ -120,7 +124,7 @@ def walk(
     """
     picks, refresh_at, refresh_code, finite, _ = loops.walk(
         vector, ends, scales, schedule.log_ratio, schedule.shrink, index_bits,
-        limits.bits, limits.steps, limits.distinct, rng,
+        limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
     )  # fmt: skip
     if not finite:
         raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")

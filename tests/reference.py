@@ -36,6 +36,7 @@ def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
 def reference_walk(
     magnitudes: NDArray[np.float64],
     log_ratio: float,
+    expected: int,
     rng: np.random.Generator,
     *,
     budget_bits: float = math.inf,
@@ -54,7 +55,8 @@ def reference_walk(
         if refreshed:
             mean = in_sixteen_bits(math.fsum(u) / n, down=False)
             if mean == 0 or log_ratio * mean > u.max():
-                mean = in_sixteen_bits(u.max() / log_ratio, down=True)
+                top = np.sort(u)[::-1][:expected]
+                mean = in_sixteen_bits(min(top[top > 0], default=0.0) / log_ratio, down=True)
             if mean == 0:
                 break
             threshold = log_ratio * mean

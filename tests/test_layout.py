@@ -87,6 +87,12 @@ def test_complex_arrays_are_refused() -> None:
 
 def test_the_fingerprint_tells_names_shapes_and_order_apart() -> None:
     a, b = np.zeros((2, 3)), np.zeros(4)
-    layouts = [{"a": a, "b": b}, {"b": b, "a": a}, {"a": a.T, "b": b}, {"a": a, "c": b}, {"a": a}]
+    layouts: list[dict[str, NDArray[Any]]] = [
+        {"a": a, "b": b},
+        {"b": b, "a": a},
+        {"a": a.T, "b": b},
+        {"a": a, "c": b},
+        {"a": a},
+    ]
     assert len({Layout.of(layout).fingerprint for layout in layouts}) == len(layouts)
     assert Layout.of({"a": a.astype(np.float16), "b": b}).fingerprint == Layout.of(layouts[0]).fingerprint

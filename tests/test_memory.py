@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Dense, ErrorFeedback, NoMemory, SuRP
+from surp_fl.memory import State
 from tests.vectors import Vector, layout_for, vectors
 
 
@@ -22,12 +23,12 @@ def test_nothing_is_lost_over_many_rounds() -> None:
     rng = np.random.default_rng(0)
     deltas = rng.laplace(size=(30, 500)).astype(np.float32)
     layout, scheme = layout_for(deltas[0]), SuRP(budget=80)
-    state = {}
+    state: State = {}
     received = np.zeros(500)
     for delta in deltas:
         wanted = scheme.memory.recall(delta, state)
         sent = scheme.codec.decode(scheme.codec.encode(wanted, layout, rng=rng), layout)
-        state = dict(scheme.memory.settle(wanted, sent, state))
+        state = scheme.memory.settle(wanted, sent, state)
         received += sent
     np.testing.assert_allclose(received + state["residual"], deltas.sum(0, dtype=float), atol=1e-4)
     assert np.linalg.norm(received) > 0

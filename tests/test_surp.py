@@ -26,6 +26,7 @@ def assert_same_walk(vector: Vector, limits: Limits, index_bits: int, seed: int,
     plain = reference_walk(
         np.abs(vector.astype(np.float64)),
         schedule.log_ratio,
+        schedule.expected,
         np.random.default_rng(seed),
         budget_bits=math.inf if limits.bits < 0 else limits.bits,
         max_steps=math.inf if limits.steps < 0 else limits.steps,
@@ -102,7 +103,7 @@ def test_the_vector_is_read_a_few_times_and_not_once_a_step() -> None:
         n, schedule = len(vector), Schedule.of(len(vector))
         *_, scans = loops.walk(
             vector.astype(np.float32), np.array([n]), np.ones(1), schedule.log_ratio, schedule.shrink, 17,
-            -1, 5000, -1, np.random.default_rng(0),
+            -1, 5000, -1, schedule.expected, np.random.default_rng(0),
         )  # fmt: skip
         assert scans <= 12
 
@@ -120,6 +121,7 @@ def test_the_schedule_makes_the_rate_grow_at_every_size(n: int) -> None:
     schedule = Schedule.of(n)
     assert 0 < schedule.shrink < 1
     assert schedule.log_ratio > 0
+    assert 1 <= schedule.expected <= n
     if n >= 3:
         assert schedule.log_ratio == pytest.approx(math.log(n / math.log(n)), rel=1e-8)
 

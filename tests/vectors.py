@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -56,5 +57,5 @@ def vectors(draw: st.DrawFn, max_size: int = 3000) -> Vector:
 def layout_for(vector: Vector) -> Layout:
     """A layout of up to three arrays over the vector."""
     cuts = sorted({0, len(vector) // 3, len(vector) // 2, len(vector)})
-    parts = {f"layer{i}": vector[a:b] for i, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))}
+    parts = {f"layer{i}": vector[a:b] for i, (a, b) in enumerate(pairwise(cuts))}
     return Layout.of(parts)

@@ -1,0 +1,161 @@
+"""The simulation app on the digits that come with scikit-learn: no network, no MNIST."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulations import compare, data, results
+from simulations.data import DataMissing, partition
+from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
+from simulations.schemes import SCHEMES, WITHOUT_BUDGET, parse, scheme_of
+from simulations.settings import Settings
+from surp_fl import SuRP
+
+SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
+
+
+def run_in_process(settings: Settings) -> results.Row:
+    return compare.in_process(settings, lambda server_round, accuracy, traffic: None)
+
+
+def test_lenet_has_the_parameters_of_the_paper() -> None:
+    assert sum(parameter.numel() for parameter in LeNet5Caffe().parameters()) == PARAMETERS == 431_080
+
+
+def test_a_seed_gives_the_same_weights_whatever_happened_before() -> None:
+    first = initial_arrays(3)
+    np.random.default_rng().random()
+    second = initial_arrays(3)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not np.array_equal(first["fc1.weight"], initial_arrays(4)["fc1.weight"])
+
+
+@pytest.mark.parametrize("how", ["iid", "dirichlet:0.5"])
+def test_a_partition_gives_each_image_to_one_client(how: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 10, 2000)
+    parts = partition(labels, 10, how, seed=0)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(2000))
+    assert min(map(len, parts)) > 0
+    again = partition(labels, 10, how, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
+
+
+@pytest.mark.parametrize("how", ["sorted", "dirichlet", "dirichlet:"])
+def test_an_unknown_partition_is_refused(how: str) -> None:
+    with pytest.raises(ValueError, match="expected iid or dirichlet:ALPHA"):
+        partition(np.zeros(10, np.int64), 2, how, seed=0)
+
+
+@pytest.fixture
+def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no network in this test")
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", refuse)
+    data.load.cache_clear()
+
+
+@pytest.mark.usefixtures("no_download")
+def test_missing_mnist_is_an_error_that_says_where_to_put_it(tmp_path: Path) -> None:
+    with pytest.raises(DataMissing, match="SURP_FL_DATA"):
+        data.load("mnist", tmp_path)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_the_way_out_is_loud_and_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = data.load("auto", tmp_path)
+    assert dataset.name == "digits"
+    assert "NOT MNIST" in capsys.readouterr().err
+
+
+def test_digits_look_like_mnist() -> None:
+    digits = data.load("digits", Path())
+    assert digits.train.images.shape == (1438, 28, 28)
+    assert digits.test.images.shape == (359, 28, 28)
+    assert digits.train.images.dtype == np.uint8
+    assert digits.train.images.max() == 255
+    assert set(digits.test.labels) == set(range(10))
+
+
+def test_the_data_root_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SURP_FL_DATA", "/from/environment")
+    assert data.data_root("/given") == Path("/given")
+    assert data.data_root() == Path("/from/environment")
+    monkeypatch.delenv("SURP_FL_DATA")
+    assert data.data_root() == Path("data").resolve()
+
+
+def test_schemes_are_read_from_the_command_line() -> None:
+    assert parse("surp:218") == ("surp", 218)
+    assert scheme_of("surp:218") == SuRP(budget=218)
+    assert set(SCHEMES) >= WITHOUT_BUDGET
+    for wrong, says in (
+        ("sprup", "there are"),
+        ("surp:x", "number of bytes"),
+        ("surp", "budget"),
+        ("dense:3", "no bud"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            scheme_of(wrong)
+
+
+def test_settings_survive_flowers_run_config() -> None:
+    assert Settings.from_run_config(SMALL.to_run_config()) == SMALL
+
+
+def test_a_run_is_a_function_of_its_settings() -> None:
+    first, second, other = (run_in_process(settings) for settings in (SMALL, SMALL, replace(SMALL, seed=1)))
+    assert first["model_sha256"] == second["model_sha256"] != other["model_sha256"]
+    assert first["payload_bytes_up_by_round"] == second["payload_bytes_up_by_round"]
+    assert first["payload_bytes_up_max"] <= 218
+    assert first["payload_bytes_down_mean"] == 4 * PARAMETERS
+    assert first["failures"] == 0
+
+
+def test_dense_learns_the_digits() -> None:
+    row = run_in_process(replace(SMALL, scheme="dense", rounds=4, local_steps=20))
+    assert row["payload_bytes_up_max"] == 4 * PARAMETERS + 4
+    assert row["accuracy"][-1][1] > 0.8
+
+
+def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = "--budgets 218 --rounds 2 --clients 2 --local-steps 2 --dataset digits --jobs 2 --out"
+    assert compare.main([*arguments.split(), str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [(row["scheme"], row["budget"], row["dataset"]) for row in rows] == [
+        ("dense", None, "digits"),
+        ("surp", 218, "digits"),
+    ]
+    assert [server_round for server_round, _ in rows[0]["accuracy"]] == [0, 1, 2]
+    table = (tmp_path / "table.md").read_text()
+    assert "on **digits**" in table
+    assert "1,724,324" in table
+    assert (tmp_path / "accuracy_vs_bytes.png").stat().st_size > 10_000
+    shown = capsys.readouterr().out
+    assert table in shown
+    assert "round   2/2" in shown
+
+
+@pytest.mark.flower
+def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> None:
+    arguments = "--scheme surp:218 --rounds 2 --clients 2 --local-steps 2 --dataset digits"
+    command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "payload sizes agree, final models agree" in done.stdout
+
+
+@pytest.mark.flower
+def test_a_flower_run_that_fails_returns_an_error() -> None:
+    arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps 0 --dataset digits"
+    command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert "flwr run returned" in done.stderr
