@@ -256,9 +256,9 @@ def _sort_out(left: Floats, threshold: float) -> tuple[Integers, Integers, int, 
 
 
 @njit(cache=True)
-def _pop(heap: Integers, size: int, left: Floats) -> np.int64:
+def _pop(heap: Integers, size: int, left: Floats) -> int:
     """Take the largest off a heap of `size` positions."""
-    largest = heap[0]
+    largest = int(heap[0])
     heap[0] = heap[size - 1]
     _sift_down(heap, size - 1, left, 0)
     return largest
