@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test lint types tests flower setup clean
+.PHONY: run test lint types tests flower bench setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg and SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.compare --schemes dense surp --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -14,7 +14,10 @@ run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg and SuRP at 218
 test: lint types tests  ## style, types and the whole suite
 
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
-	$(BIN)/python -m simulations.flower --scheme surp:218 --rounds 3
+	$(BIN)/python -m simulations.flower --scheme surp:218 --rounds 3 --out $(OUT)
+
+bench: $(READY)  ## encode and decode beside torch.topk and one pass over the vector
+	$(BIN)/python -m simulations.bench --out $(OUT)
 
 setup: $(READY)
 

@@ -12,4 +12,5 @@ flower.py      the same app through `flwr run` and Ray
 compare.py     the command: runs the table, shows progress
 results.py     rows, results.json, table.md
 plots.py       accuracy_vs_bytes.png
+bench.py       speed of the codec beside its peers
 """

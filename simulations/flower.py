@@ -136,6 +136,10 @@ def _toml(value: str | int | float | bool) -> str:
     return json.dumps(value)
 
 
+def _agree(same: bool) -> str:
+    return "agree" if same else "DIFFER"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run both engines and compare their rows."""
     parser = argparse.ArgumentParser(prog="python -m simulations.flower", description=__doc__.split("\n")[0])
@@ -147,8 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpus-per-client", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder to write flower.md into; none by default")
     given = vars(parser.parse_args(arguments))
-    cpus = given.pop("cpus_per_client")
+    cpus, out = given.pop("cpus_per_client"), given.pop("out")
     settings = Settings(**given)
     settings = replace(settings, dataset=load(settings.dataset, data_root(settings.data_root)).name)
     try:
@@ -157,10 +162,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     local = in_process(settings, lambda server_round, accuracy, traffic: None)
-    print(f"\nFirst row: flwr run (Ray); second row: in-process grid.\n\n{table([flower, local])}")
     same_sizes = flower["payload_bytes_up_by_round"] == local["payload_bytes_up_by_round"]
     same_model = flower["model_sha256"] == local["model_sha256"]
-    print(f"payload sizes {'agree' if same_sizes else 'DIFFER'}, final models {'agree' if same_model else 'DIFFER'}")
+    verdict = f"payload sizes {_agree(same_sizes)}, final models {_agree(same_model)}"
+    shown = f"First row: flwr run (Ray); second row: in-process grid.\n\n{table([flower, local])}\n{verdict}\n"
+    print(f"\n{shown}")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "flower.md").write_text(shown)
     return 0 if same_sizes and same_model else 1
 
 
