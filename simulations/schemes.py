@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surp_fl import Dense, SuRP
+from surp_fl import STC, Dense, SuRP
 from surp_fl.client import Scheme
 
 
@@ -14,13 +14,17 @@ def _dense(budget: int | None) -> Scheme:
     return Dense()
 
 
-def _surp(budget: int | None) -> Scheme:
+def _needs(budget: int | None, name: str) -> int:
     if budget is None:
-        raise ValueError("'surp' needs a budget in bytes: write 'surp:218'")
-    return SuRP(budget=budget)
+        raise ValueError(f"'{name}' needs a budget in bytes: write '{name}:218'")
+    return budget
 
 
-SCHEMES: dict[str, Callable[[int | None], Scheme]] = {"dense": _dense, "surp": _surp}
+SCHEMES: dict[str, Callable[[int | None], Scheme]] = {
+    "dense": _dense,
+    "surp": lambda budget: SuRP(budget=_needs(budget, "surp")),
+    "stc": lambda budget: STC(budget=_needs(budget, "stc")),
+}
 WITHOUT_BUDGET = {"dense"}
 
 

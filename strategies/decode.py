@@ -160,7 +160,7 @@ class DecodeUpdates(Strategy):
         update = from_record(record, broadcast.layout)
         reader = self.scheme.codec.reader if self.scheme is not None else reader_of(update.message)
         began = time.perf_counter()
-        indices, values = reader.decode_sparse(update.message, broadcast.layout)
+        indices, values = reader.decode_sparse(update.message, broadcast.layout, reference=broadcast.vector)
         vector = broadcast.vector.copy()
         vector[indices] += values
         arrays = broadcast.layout.unflatten(vector, update.exact)

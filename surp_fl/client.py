@@ -80,9 +80,9 @@ class CompressUpdates:
         state = _load(context, layout)
         wanted = self.scheme.memory.recall(delta, state)
         began = time.perf_counter()
-        compressed = self.scheme.codec.encode(wanted, layout, rng=rng)
+        compressed = self.scheme.codec.encode(wanted, layout, rng=rng, reference=start)
         seconds = time.perf_counter() - began
-        sent = self.scheme.codec.decode(compressed, layout)
+        sent = self.scheme.codec.decode(compressed, layout, reference=start)
         state = self.scheme.memory.settle(wanted, sent, state)
 
         update = Update(

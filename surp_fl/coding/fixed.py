@@ -31,7 +31,11 @@ class BitWriter:
     def write(self, values: NDArray[np.int64], width: int) -> None:
         """Append each value (shape (k,), non-negative, below 2**width) in `width` bits."""
         shifts = np.arange(width - 1, -1, -1, dtype=np.int64)
-        self._bits.pack(((values[:, None] >> shifts) & 1).astype(np.uint8).tobytes())
+        self.append(((values[:, None] >> shifts) & 1).astype(np.uint8))
+
+    def append(self, flags: NDArray[np.uint8]) -> None:
+        """Append one bit for each flag."""
+        self._bits.pack(flags.tobytes())
 
     def write_one(self, value: int, width: int) -> None:
         """Append one value in `width` bits."""
@@ -84,6 +88,14 @@ class BitReader:
                     raise MalformedBits("a count is longer than it need be")
                 return value
         raise MalformedBits(f"a count of more than {7 * _VARINT_GROUPS} bits")
+
+    def rest(self) -> bitarray:
+        """Look at the bits that are left."""
+        return self._bits[self._at :]
+
+    def skip(self, count: int) -> None:
+        """Pass over bits that were looked at."""
+        self._at += count
 
     def finish(self) -> None:
         """Check that only the zeros that fill the last byte are left."""

@@ -1,0 +1,100 @@
+"""STC messages: the k largest coordinates, one magnitude for all of them, a sign for each.
+
+Source: Sattler, Wiedemann, Müller, Samek 2019, "Robust and Communication-Efficient Federated Learning from Non-IID
+Data" (sparse ternary compression). The peer that SuRP has to beat, coded with the same care:
+
+    k            varint   0 ends the message
+    magnitude    16 bits  mean of the k magnitudes
+    indices      Golomb–Rice gaps, the parameter being a function of k and n
+    signs        1 bit    each index, ascending; 1 is negative
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surp_fl.codecs.codec import Codec, Reader, Reference, Sparse, Vector
+from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
+from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gaps
+from surp_fl.layout import Layout
+from surp_fl.memory import ErrorFeedback, Memory
+from surp_fl.message import HEADER_BYTES
+from surp_fl.surp import code_of, value_of
+
+_LEAST_BITS = 2  # an index costs at least one bit, and its sign one
+
+
+@dataclass(frozen=True)
+class STC:
+    """Sparse ternary compression: as many of the largest coordinates as the budget holds.
+
+    Attributes:
+        budget: bytes, whole message; more bytes, less error.
+        memory: what the client carries between rounds.
+    """
+
+    budget: int
+    memory: Memory = field(default_factory=ErrorFeedback)
+
+    def __post_init__(self) -> None:
+        if self.budget < HEADER_BYTES + 12:
+            raise ValueError(f"budget = {self.budget} bytes; a message with one coordinate needs {HEADER_BYTES + 12}")
+
+    @property
+    def codec(self) -> Codec:
+        """The two ends of this scheme."""
+        return Codec(READER, self._write)
+
+    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+        magnitudes = np.abs(vector)
+        if not np.isfinite(magnitudes.max(initial=0)):
+            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        room = 8 * (self.budget - HEADER_BYTES)
+        most = min(vector.size, room // _LEAST_BITS)
+        largest = np.argpartition(magnitudes, vector.size - most)[vector.size - most :] if most else np.empty(0, int)
+        largest = largest[np.argsort(-magnitudes[largest], kind="stable")]
+        largest = largest[: np.count_nonzero(magnitudes[largest])]
+        low, high = 0, largest.size  # the most that fit, by bisection
+        while low < high:
+            k = (low + high + 1) // 2
+            low, high = (k, high) if _bits(np.sort(largest[:k]), vector.size) <= room else (low, k - 1)
+
+        bits = BitWriter()
+        bits.write_varint(low)
+        if low > 0:
+            indices = np.sort(largest[:low])
+            bits.write_one(code_of(float(magnitudes[indices].mean(dtype=np.float64))), 16)
+            write_gaps(bits, indices, rice_parameter(low, vector.size))
+            bits.write(np.signbit(vector[indices]).astype(np.int64), 1)
+        return bits.to_bytes()
+
+
+def _bits(indices: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> int:
+    count = indices.size
+    varint = 8 * max(1, -(-count.bit_length() // 7))
+    return varint + 16 + gap_bits(indices, rice_parameter(count, n)) + count
+
+
+def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
+    """Turn a body into indices and values."""
+    bits = BitReader(body)
+    count = bits.read_varint()
+    if count == 0:
+        bits.finish()
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    if count > layout.size:
+        raise MalformedBits(f"{count} indices in a model of {layout.size} coordinates")
+    code = bits.read_one(16)
+    if code == 0:
+        raise MalformedBits("a magnitude of zero")
+    indices = read_gaps(bits, count, layout.size, rice_parameter(count, layout.size))
+    negative = bits.read(count, 1)
+    bits.finish()
+    with np.errstate(over="ignore"):
+        values = np.where(negative == 1, -value_of(code), value_of(code)).astype(np.float32)
+    return indices, values
+
+
+READER = Reader(2, read)
