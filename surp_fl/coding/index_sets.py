@@ -1,0 +1,253 @@
+"""Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each a tree of its own.
+
+The writer and the reader mirror each other. What they share, and what they learn on the way, is a `Shared`: the layers'
+shapes, the levels of their rows and columns, how many picks each layer had so far, and the powers to which the levels
+are raised. Knows levels; not where they come from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from surp_fl.coding.index_tree import (
+    TRUST_LAYERS, decode_layer, decode_split, encode_layer, encode_split,
+)  # fmt: skip
+from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
+
+Integers = NDArray[np.int64]
+Signs = NDArray[np.bool_]
+
+STEPS = 256  # of a level, per octave
+_POWERS = 4  # 0 to 3
+_USUAL_POWER = 2
+_ENOUGH = 8  # picks in a layer before its powers are worth their bits
+_POWER_START = np.array([0, 2, 5, 11, 16], np.int64)  # in sixteenths: 2, 3, 6, 5
+_DEPTH = 140  # of a tree's stack: two nodes a level, and no model has 2**70 cells
+_FULL = 14  # bits of the largest weight
+_EXP2 = np.array([round(2 ** (_FULL - f / STEPS)) for f in range(STEPS)], np.int64)
+
+
+class Shared(NamedTuple):
+    """What both ends hold; all int64, one entry a layer in the order of coding unless said otherwise.
+
+    `start`, `rows`, `columns`: where the layer lies in the vector, and its shape. `first_row`, `first_column`: where
+    its entries begin in the level and order tables, or −1. `row_level`, `column_level`: at most 0, in 1/256 octaves, by
+    rank. `row_order`, `column_order`: which row or column has a rank. `row_rank`, `column_rank`: the inverse.
+    """
+
+    start: Integers
+    rows: Integers
+    columns: Integers
+    first_row: Integers
+    first_column: Integers
+    row_level: Integers
+    column_level: Integers
+    row_order: Integers
+    column_order: Integers
+    row_rank: Integers
+    column_rank: Integers
+
+
+@njit(cache=True)
+def _sums(levels: Integers, power: int) -> Integers:
+    """Running sums of the weights 2^(power·level/256), the largest being 2^14 and the smallest 1."""
+    sums = np.empty(levels.size + 1, np.int64)
+    sums[0] = 0
+    for i in range(levels.size):
+        down = -power * levels[i]
+        sums[i + 1] = sums[i] + max(1, _EXP2[down & (STEPS - 1)] >> min(down // STEPS, 62))
+    return sums
+
+
+@njit(cache=True)
+def _best_power(levels: Integers, ranks: Integers) -> int:
+    """The power with the shortest code for these ranks."""
+    best, shortest = 0, math.inf
+    for power in range(_POWERS):
+        whole = 0.0
+        for level in levels:
+            whole += 2.0 ** (power * level / STEPS)
+        bits = ranks.size * math.log2(whole)
+        for rank in ranks:
+            bits -= power * levels[rank] / STEPS
+        bits -= math.log2(_POWER_START[power + 1] - _POWER_START[power])
+        if bits < shortest:
+            best, shortest = power, bits
+    return best
+
+
+@njit(cache=True)
+def _cell(offset: int, layer: int, shared: Shared) -> int:
+    """The place of a coordinate among its layer's cells: rows and columns by rank."""
+    if shared.first_row[layer] < 0:
+        return offset
+    columns = shared.columns[layer]
+    row = shared.row_rank[shared.first_row[layer] + offset // columns]
+    return row * columns + shared.column_rank[shared.first_column[layer] + offset % columns]
+
+
+@njit(cache=True)
+def _offset(cell: int, layer: int, shared: Shared) -> int:
+    """The inverse of `_cell`."""
+    if shared.first_row[layer] < 0:
+        return cell
+    columns = shared.columns[layer]
+    row = shared.row_order[shared.first_row[layer] + cell // columns]
+    return row * columns + shared.column_order[shared.first_column[layer] + cell % columns]
+
+
+@njit(cache=True)
+def _prior(shared: Shared) -> Integers:
+    """Expected share of each layer before anything is known: the square root of its size."""
+    prior = np.empty(shared.start.size, np.int64)
+    for layer in range(prior.size):
+        prior[layer] = max(1, int(math.sqrt(16.0 * shared.rows[layer] * shared.columns[layer])))
+    return prior
+
+
+@njit(cache=True)
+def _rooms(shared: Shared) -> Integers:
+    """Cells from each layer on."""
+    rooms = np.zeros(shared.start.size + 1, np.int64)
+    for layer in range(shared.start.size - 1, -1, -1):
+        rooms[layer] = rooms[layer + 1] + shared.rows[layer] * shared.columns[layer]
+    return rooms
+
+
+@njit(cache=True)
+def _weights(prior: Integers, seen: Integers) -> tuple[Integers, int]:
+    """Weight of the layers from each one on, given what they had so far, and how far to trust it."""
+    picks = seen.sum()
+    whole = prior.sum()
+    weights = np.zeros(prior.size + 1, np.int64)
+    for layer in range(prior.size - 1, -1, -1):  # as if the prior were two picks
+        weights[layer] = weights[layer + 1] + 2 * prior[layer] + whole * seen[layer]
+    return weights, TRUST_LAYERS + min(picks // 4, 400)
+
+
+@njit(cache=True)
+def _usual_or_told(layer: int, k: int, powers: Integers, shared: Shared) -> tuple[int, int, bool]:
+    """The powers for a layer's rows and columns, and whether they are still to be told."""
+    if powers[layer, 0] >= 0:
+        return powers[layer, 0], powers[layer, 1], False
+    return _USUAL_POWER, _USUAL_POWER, shared.first_row[layer] >= 0 and k >= _ENOUGH
+
+
+@njit(cache=True)
+def _tables(layer: int, shared: Shared) -> tuple[Integers, Integers]:
+    """Levels of a layer's rows and columns, by rank; nothing for a layer without."""
+    r, c = shared.first_row[layer], shared.first_column[layer]
+    if r < 0:
+        return shared.row_level[:0], shared.column_level[:0]
+    return shared.row_level[r : r + shared.rows[layer]], shared.column_level[c : c + shared.columns[layer]]
+
+
+@njit(cache=True)
+def _running(levels: Integers, power: int) -> Integers:
+    return _sums(levels, power) if levels.size > 0 else levels
+
+
+@njit(cache=True)
+def _layers_of(coordinates: Integers, shared: Shared) -> Integers:
+    by_start = np.argsort(shared.start)
+    return by_start[np.searchsorted(shared.start[by_start], coordinates, side="right") - 1]
+
+
+@njit(cache=True)
+def encode_set(
+    state: State, out: Bytes, coordinates: Integers, negative: Signs, shared: Shared, seen: Integers, powers: Integers
+) -> None:
+    """Write a set of distinct coordinates and their signs; the decoder knows how many.
+
+    `seen` (picks of each layer so far) and `powers` (two a layer, −1 until they are told) are kept up to date.
+    """
+    table, stack = np.empty(coordinates.size + 2, np.int64), np.empty(4 * _DEPTH, np.int64)
+    layer_of = _layers_of(coordinates, shared)
+    prior, rooms = _prior(shared), _rooms(shared)
+    weights, trust = _weights(prior, seen)
+    remaining = coordinates.size
+    for layer in range(shared.start.size):
+        mine = np.flatnonzero(layer_of == layer)
+        k, room = mine.size, rooms[layer] - rooms[layer + 1]
+        share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
+        encode_split(state, out, k, remaining, room, rooms[layer + 1], share, rest, trust, table)
+        remaining -= k
+        seen[layer] += k
+        if k > 0:
+            cells = np.empty(k, np.int64)
+            for i in range(k):
+                cells[i] = _cell(coordinates[mine[i]] - shared.start[layer], layer, shared)
+            order = np.argsort(cells)
+            cells = cells[order]
+            row_levels, column_levels = _tables(layer, shared)
+            by_row, by_column, tell = _usual_or_told(layer, k, powers, shared)
+            if tell:
+                by_row = _best_power(row_levels, cells // shared.columns[layer])
+                by_column = _best_power(column_levels, cells % shared.columns[layer])
+                _encode_power(state, out, by_row)
+                _encode_power(state, out, by_column)
+                powers[layer, 0], powers[layer, 1] = by_row, by_column
+            encode_layer(
+                state, out, cells, negative[mine[order]], shared.rows[layer], shared.columns[layer],
+                _running(row_levels, by_row), _running(column_levels, by_column), stack, table,
+            )  # fmt: skip
+        if remaining == 0:
+            break
+
+
+@njit(cache=True)
+def decode_set(
+    state: State, data: Bytes, count: int, shared: Shared, seen: Integers, powers: Integers
+) -> tuple[Integers, Signs]:
+    """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended."""
+    coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
+    table, stack = np.empty(count + 2, np.int64), np.empty(4 * _DEPTH, np.int64)
+    prior, rooms = _prior(shared), _rooms(shared)
+    weights, trust = _weights(prior, seen)
+    done = 0
+    for layer in range(shared.start.size):
+        remaining, room = count - done, rooms[layer] - rooms[layer + 1]
+        share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
+        k = decode_split(state, data, remaining, room, rooms[layer + 1], share, rest, trust, table)
+        if ended(state):
+            break
+        seen[layer] += k
+        if k > 0:
+            row_levels, column_levels = _tables(layer, shared)
+            by_row, by_column, told = _usual_or_told(layer, k, powers, shared)
+            if told:
+                by_row = _decode_power(state, data)
+                by_column = _decode_power(state, data)
+                if ended(state):
+                    break
+                powers[layer, 0], powers[layer, 1] = by_row, by_column
+            here = coordinates[done : done + k]
+            read = decode_layer(
+                state, data, here, negative[done : done + k], shared.rows[layer], shared.columns[layer],
+                _running(row_levels, by_row), _running(column_levels, by_column), stack, table,
+            )  # fmt: skip
+            for i in range(read):
+                here[i] = shared.start[layer] + _offset(here[i], layer, shared)
+            done += read
+            if read < k:
+                break
+        if done == count:
+            break
+    return coordinates[:done], negative[:done]
+
+
+@njit(cache=True)
+def _encode_power(state: State, out: Bytes, power: int) -> None:
+    encode(state, out, _POWER_START[power], _POWER_START[power + 1] - _POWER_START[power], 16)
+
+
+@njit(cache=True)
+def _decode_power(state: State, data: Bytes) -> int:
+    power = np.searchsorted(_POWER_START, peek(state, 16), side="right") - 1
+    take(state, data, _POWER_START[power], _POWER_START[power + 1] - _POWER_START[power], 16)
+    return power

@@ -1,0 +1,110 @@
+"""What both ends know before a message: the layers' shapes, and which rows and columns of the model are large.
+
+Large weights sit where training moved the model before, and will move it again: the probability of an update at row i,
+column j of a layer goes with a power of the row's largest |w| and a power of the column's. The tables hold the
+logarithms as integers, read off the bits of the floats, so that both ends have the same on every machine. Knows layouts
+and a reference vector. Does not know bits.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from surp_fl.coding.index_sets import STEPS, Shared
+from surp_fl.layout import Layout
+
+Integers = NDArray[np.int64]
+Vector = NDArray[np.float32]
+
+FLAT = -1  # a layer without tables: all of its cells are alike
+_LOWEST = -20 * STEPS  # a row of zeros counts as this
+_LOG2 = np.array([round(STEPS * math.log2(1 + m / STEPS)) for m in range(STEPS)], np.int64)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a message is coded against.
+
+    Attributes:
+        shared: layers, smallest first, and their tables.
+        digest: 32 bits of the tables; 0 without a reference.
+    """
+
+    shared: Shared
+    digest: int
+
+    @classmethod
+    def of(cls, layout: Layout, reference: Vector | None) -> Context:
+        """Read the tables off a reference of shape (n,); without one, all cells of a layer are alike."""
+        filled = [spec for spec in layout.floats if spec.size > 0]
+        sizes = np.array([spec.size for spec in filled], np.int64)
+        order = np.argsort(sizes, kind="stable")
+        rows = np.array([spec.shape[0] if len(spec.shape) > 1 else 1 for spec in filled], np.int64)[order]
+        start, columns = (np.cumsum(sizes) - sizes)[order], sizes[order] // rows
+        first = np.full((2, sizes.size), FLAT, np.int64)
+        tables = (_Table(), _Table())
+        for layer in range(sizes.size if reference is not None else 0):
+            r, c = int(rows[layer]), int(columns[layer])
+            if r < 2 or c < 2 or 4 * (r + c) > r * c:  # tables as large as the layer would not pay
+                continue
+            assert reference is not None
+            bits = reference[start[layer] : start[layer] + r * c].view(np.int32)
+            for axis, largest in enumerate(_largest(bits, c)):
+                first[axis, layer] = tables[axis].add(_levels(largest))
+        by_row, by_column = (table.joined() for table in tables)
+        digest = 0
+        if reference is not None:
+            digest = zlib.crc32(by_column[0].astype("<i4").tobytes(), zlib.crc32(by_row[0].astype("<i4").tobytes()))
+        shared = Shared(
+            start, rows, columns, first[0], first[1],
+            by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
+        )  # fmt: skip
+        return cls(shared, digest)
+
+
+class _Table:
+    """Levels by rank, orders and ranks of the rows (or columns) of all layers, one layer after the other."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Integers, Integers, Integers]] = []
+        self._size = 0
+
+    def add(self, level: Integers) -> int:
+        order = np.argsort(-level, kind="stable")
+        self._parts.append((level[order], order, np.argsort(order, kind="stable")))
+        self._size += level.size
+        return self._size - level.size
+
+    def joined(self) -> tuple[Integers, Integers, Integers]:
+        empty = np.empty(0, np.int64)
+        levels, orders, ranks = zip(*self._parts, strict=True) if self._parts else ([empty], [empty], [empty])
+        return np.concatenate(levels), np.concatenate(orders), np.concatenate(ranks)
+
+
+@njit(cache=True)
+def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Largest |w| of each row and column, as float32 bits, which order like the magnitudes."""
+    rows = bits.size // columns
+    by_row, by_column = np.zeros(rows, np.int32), np.zeros(columns, np.int32)
+    for row in range(rows):
+        largest = np.int32(0)
+        for column in range(columns):
+            magnitude = bits[row * columns + column] & np.int32(0x7FFFFFFF)
+            largest = max(largest, magnitude)
+            by_column[column] = max(by_column[column], magnitude)
+        by_row[row] = largest
+    return by_row, by_column
+
+
+def _levels(largest: NDArray[np.int32]) -> Integers:
+    """log2 of positive floats in 1/256 octaves, by their bits, relative to the largest of them."""
+    bits = largest.astype(np.int64)
+    level = np.where(bits >> 23 > 0, (bits >> 23) * STEPS + _LOG2[(bits >> 15) & 255], 0)
+    relative: Integers = np.maximum(level - level.max(initial=0), _LOWEST)
+    return relative
