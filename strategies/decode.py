@@ -48,7 +48,9 @@ class _Broadcast:
     def of(cls, name: str, record: ArrayRecord) -> _Broadcast:
         arrays = arrays_of(record)
         layout = Layout.of(arrays)
-        return cls(layout, layout.flatten(arrays), name, sum(array.nbytes for array in arrays.values()))
+        vector = layout.flatten(arrays)
+        vector.flags.writeable = False
+        return cls(layout, vector, name, sum(array.nbytes for array in arrays.values()))
 
 
 class DecodeUpdates(Strategy):

@@ -15,10 +15,11 @@ The data path of one update, one line per file:
 
 from surp_fl.client import CompressUpdates
 from surp_fl.codecs.dense import Dense
+from surp_fl.codecs.paper import PaperSuRP
 from surp_fl.codecs.stc import STC
 from surp_fl.codecs.surp import SuRP
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, NoMemory
 from surp_fl.message import MalformedMessage
 
-__all__ = ["STC", "CompressUpdates", "Dense", "ErrorFeedback", "Layout", "MalformedMessage", "NoMemory", "SuRP"]
+__all__ = ["STC", "CompressUpdates", "Dense", "ErrorFeedback", "Layout", "MalformedMessage", "NoMemory", "PaperSuRP", "SuRP"]

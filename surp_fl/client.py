@@ -65,6 +65,7 @@ class CompressUpdates:
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
         start = layout.flatten(received)
+        start.flags.writeable = False
         rng = np.random.default_rng([self.seed, _round_of(message.content), _node_of(context)])
 
         reply = call_next(message, context)

@@ -9,6 +9,7 @@ and a reference vector. Does not know bits.
 from __future__ import annotations
 
 import math
+import weakref
 import zlib
 from dataclasses import dataclass
 
@@ -41,7 +42,20 @@ class Context:
 
     @classmethod
     def of(cls, layout: Layout, reference: Vector | None) -> Context:
-        """Read the tables off a reference of shape (n,); without one, all cells of a layer are alike."""
+        """Read the tables off a reference of shape (n,); without one, all cells of a layer are alike.
+
+        The last context is kept for as long as its reference lives, if that cannot be written to: the messages of a
+        round share one.
+        """
+        global _kept
+        if reference is None or reference.flags.writeable:
+            return cls._read_off(layout, reference)
+        if _kept is None or _kept[0]() is not reference or _kept[1] != layout:
+            _kept = (weakref.ref(reference), layout, cls._read_off(layout, reference))
+        return _kept[2]
+
+    @classmethod
+    def _read_off(cls, layout: Layout, reference: Vector | None) -> Context:
         filled = [spec for spec in layout.floats if spec.size > 0]
         sizes = np.array([spec.size for spec in filled], np.int64)
         order = np.argsort(sizes, kind="stable")
@@ -66,6 +80,9 @@ class Context:
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
         )  # fmt: skip
         return cls(shared, digest)
+
+
+_kept: tuple[weakref.ref[Vector], Layout, Context] | None = None
 
 
 class _Table:

@@ -3,11 +3,13 @@
 Knows the four bytes at the front. Does not know what is inside.
 
     byte 0      version (high 3 bits), scheme id (low 5 bits)
-    bytes 1-3   low 24 bits of CRC-32 over: layout fingerprint, length of the whole message, byte 0, body
+    bytes 1-3   check: 24 bits of CRC-32 over the length of the whole message, byte 0 and the body, exclusive-or
+                24 bits of CRC-32 over what both ends must share (the layout's fingerprint, to begin with)
     bytes 4-    body
 
 The length is not a field: every transport that carries bytes delimits them, and the check is computed over
-the length, so that a cut or extended message is caught without paying for it.
+the length, so that a cut or extended message is caught without paying for it. Who shortens a message on purpose, and
+knows nothing of the model, can move the check along: what both ends share goes in by exclusive-or.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ HEADER_BYTES = 4
 _MAX_SCHEME_ID = 31
 
 # Part of the format: an id is never given to another scheme.
-SCHEME_NAMES = {0: "dense", 1: "surp", 2: "stc"}
+SCHEME_NAMES = {0: "dense", 1: "surp-paper", 2: "stc", 3: "surp"}
 
 
 class MalformedMessage(ValueError):  # noqa: N818  (a public name that reads as what it is)
@@ -79,6 +81,21 @@ def unpack(message: bytes, fingerprint: int) -> bytes:
     return body
 
 
+def shorten(message: bytes, length: int) -> bytes:
+    """Keep the first `length` bytes of a message, with a check that holds as the check before did, and only then."""
+    kind, body = message[:1], message[HEADER_BYTES:length]
+    share = _low24(message[1:HEADER_BYTES]) ^ _own(kind, message[HEADER_BYTES:])
+    return kind + (share ^ _own(kind, body)).to_bytes(3, "big") + body
+
+
 def _check(kind: bytes, body: bytes, fingerprint: int) -> bytes:
-    seen_by_both = struct.pack("<IQ", fingerprint, HEADER_BYTES + len(body)) + kind
-    return (zlib.crc32(body, zlib.crc32(seen_by_both)) & 0xFFFFFF).to_bytes(3, "big")
+    share = zlib.crc32(struct.pack("<I", fingerprint)) & 0xFFFFFF
+    return (share ^ _own(kind, body)).to_bytes(3, "big")
+
+
+def _own(kind: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(struct.pack("<Q", HEADER_BYTES + len(body)) + kind)) & 0xFFFFFF
+
+
+def _low24(check: bytes) -> int:
+    return int.from_bytes(check, "big")

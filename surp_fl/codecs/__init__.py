@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import dense, stc, surp
+from surp_fl.codecs import dense, paper, stc, surp
 from surp_fl.codecs.codec import Codec, Reader
 from surp_fl.message import SCHEME_NAMES, MalformedMessage, scheme_id_of
 
 __all__ = ["READERS", "Codec", "Reader", "reader_of"]
 
-READERS = {reader.scheme_id: reader for reader in (dense.READER, surp.READER, stc.READER)}
+READERS = {reader.scheme_id: reader for reader in (dense.READER, paper.READER, stc.READER, surp.READER)}
 
 
 def reader_of(message: bytes) -> Reader:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.layout import Layout
-from surp_fl.message import SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
+from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
 
 Vector = NDArray[np.float32]
 Sparse = tuple[NDArray[np.int64], Vector]  # ascending indices, and the value at each
@@ -31,6 +31,12 @@ class Write(Protocol):
 
 
 Read = Callable[[bytes, Layout, Reference], Sparse | Vector]
+Shared = Callable[[bytes, Layout, Reference], int]
+
+
+def layout_alone(body: bytes, layout: Layout, reference: Reference) -> int:
+    """What both ends must hold to read a body, in 32 bits: the layout, for most schemes."""
+    return layout.fingerprint
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,12 @@ class Reader:
     Attributes:
         scheme_id: the five bits that name the scheme in every message.
         read: turns a body into (indices, values), or into the whole vector where that is no larger.
+        shared: 32 bits of what both ends must hold to read a body; part of the integrity check.
     """
 
     scheme_id: int
     read: Read
+    shared: Shared = layout_alone
 
     @property
     def name(self) -> str:
@@ -82,8 +90,8 @@ class Reader:
                 f"the decoder reads '{self.name}', this message is '{SCHEME_NAMES.get(found, f'scheme {found}')}': "
                 "give client and server the same scheme"
             )
-        body = unpack(message, layout.fingerprint)
         try:
+            body = unpack(message, self.shared(message[HEADER_BYTES:], layout, reference))
             decoded = self.read(body, layout, reference)
         except MalformedBits as fault:
             raise MalformedMessage(f"the body of this '{self.name}' message is not valid: {fault}") from fault
@@ -131,7 +139,7 @@ class Codec:
         if reference is not None:
             _check_vector("reference", reference, layout)
         body = self.write(np.ascontiguousarray(vector), layout, rng, reference)
-        return pack(self.reader.scheme_id, body, layout.fingerprint)
+        return pack(self.reader.scheme_id, body, self.reader.shared(body, layout, reference))
 
     def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
         """As `Reader.decode`."""

@@ -1,90 +1,62 @@
-"""SuRP messages, the paper's mode: every index in ⌈log2 n⌉ bits.
+"""SuRP messages: stretches of the walk as sets, in a range coder, against what both ends already hold.
 
-Knows how a walk becomes bits. Writer and reader mirror each other:
+Knows how stretches become bytes. Writer and reader mirror each other; every symbol is range coded:
 
-    options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
-    β            32 bits  IEEE float32, only with its option
-    steps        varint   0 ends the message
-    refreshes    varint   the first estimate not counted
-    scales       16 bits  each layer, only with its option
-    mean         16 bits  the first estimate of 1/λ
-    picks        ⌈log2 n⌉ bits (at least 1) each step
-    signs        1 bit    each distinct index, by ascending index; 1 is negative
-    refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
-    means        16 bits  each refresh
+    context      2 bits   0: none; 1: the model that the client was sent
+    stretches             until a count of zero, or until the bytes end, wherever that is
+      count      k, as in coding/range_coder
+      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first stretch, then the fall of that number, as a count
+      set        k coordinates and their signs, as in coding/index_sets
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec, Reader, Reference, Sparse, Vector
-from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits, width_of
+from surp_fl.coding.fixed import MalformedBits
+from surp_fl.coding.index_sets import Shared, decode_set, encode_set
+from surp_fl.coding.range_coder import (
+    Bytes, decode_bits, decode_count, encode_bits, encode_count, ended, finish, new_decoder, new_encoder,
+)  # fmt: skip
+from surp_fl.context import Context
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.surp import Limits, Schedule, Walk, bits_of, code_of, magnitudes, value_of, walk
+from surp_fl.select import Stretch, stretches
+from surp_fl.surp import code_of, value_of
 
-_SCALES, _BETA = 1, 2  # options
-_SMALLEST_BUDGET = 16  # bytes: a frame and one step in any model of up to 2**40 coordinates, without scales
-
-Scale = Callable[[Vector], float]  # one layer of the vector → s
-
-
-def l1(layer: Vector) -> float:
-    """The layer's L1 norm, as in the paper."""
-    return float(np.abs(layer).sum(dtype=np.float64))
-
-
-def l2(layer: Vector) -> float:
-    """The layer's L2 norm, as in the authors' published code."""
-    return float(np.sqrt(np.square(layer, dtype=np.float64).sum()))
-
-
-def rms(layer: Vector) -> float:
-    """The layer's root mean square: layers of all sizes get the same share per coordinate."""
-    return l2(layer) / float(np.sqrt(max(layer.size, 1)))
+_NO_CONTEXT, _MODEL = 0, 1
+_CODE_BITS = 13
+_DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
+_FIRST_BITS = 26  # context, count and magnitude of the first stretch
+_MOST_PICKS = (1 << 17) - 1  # in a stretch
+_SMALLEST_BUDGET = 16
 
 
 @dataclass(frozen=True)
 class SuRP:
-    """Successive Refinement for Pruning, Algorithm 2, with the paper's choices.
+    """Successive Refinement for Pruning, fitted to real updates: the least error for a number of bytes.
 
-    A message ends at the first of `budget`, `steps` and `sparsity` that is reached; at least one must be given.
+    Against a model that both ends hold, indices cost less where the model's rows and columns are large. A message may
+    be cut anywhere (`surp_fl.truncate`); what is left is a message, with the error that its length can have.
 
     Attributes:
         budget: bytes, whole message; more bytes, less error.
-        steps: refinement steps; more steps, less error.
-        sparsity: share of coordinates that stay zero, 0 to 1; higher, fewer bytes.
-        scale: what each layer is divided by: `l1`, `l2`, `rms`, or None for one scale over all layers. Scales
-            cost two bytes a layer.
-        beta: the paper's β; None stands for ln n. Larger, lower thresholds: more steps for the same magnitude.
         memory: what the client carries between rounds.
     """
 
-    budget: int | None = None
-    steps: int | None = None
-    sparsity: float | None = None
-    scale: Scale | None = None
-    beta: float | None = None
+    budget: int
     memory: Memory = field(default_factory=ErrorFeedback)
 
     def __post_init__(self) -> None:
-        if self.budget is None and self.steps is None and self.sparsity is None:
-            raise ValueError("SuRP needs to know where to stop: give a budget in bytes, steps, or a sparsity")
-        if self.budget is not None and self.budget < _SMALLEST_BUDGET:
-            raise ValueError(f"budget = {self.budget} bytes; a message with one step needs up to {_SMALLEST_BUDGET}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps = {self.steps}; expected at least 1")
-        if self.sparsity is not None and not 0 <= self.sparsity < 1:
-            raise ValueError(f"sparsity = {self.sparsity}; expected the share of zeros, from 0 up to below 1")
-        if self.beta is not None and not 0 < self.beta < np.inf:
-            raise ValueError(f"beta = {self.beta}; expected a positive number")
+        if self.budget < _SMALLEST_BUDGET:
+            raise ValueError(f"budget = {self.budget} bytes; the smallest message of use has {_SMALLEST_BUDGET}")
 
     @property
     def codec(self) -> Codec:
@@ -92,109 +64,113 @@ class SuRP:
         return Codec(READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        beta = None if self.beta is None else float(np.float32(self.beta))
-        scale_codes = self._scale_codes(vector, layout)
-        scales = _scales(scale_codes, layout)
-        index_bits = _index_bits(layout.size)
-        fixed_bits = 8 + 32 * (beta is not None) + 16 * scale_codes.size
-        limits = self._limits(vector, fixed_bits, index_bits)
-        taken = Walk(*3 * [np.empty(0, np.int64)])
-        if layout.size > 0:
-            schedule = Schedule.of(layout.size, beta)
-            taken = walk(vector, layout.ends, scales, schedule, limits, index_bits, rng)
+        room = self.budget - HEADER_BYTES
+        shared = Context.of(layout, reference).shared
+        chosen = stretches(vector, shared, 8.0 * room - _FIRST_BITS)
+        return write(vector, chosen, _NO_CONTEXT if reference is None else _MODEL, shared, room)
 
-        bits = BitWriter()
-        bits.write_one(_SCALES * (self.scale is not None) | _BETA * (beta is not None), 8)
-        if beta is not None:
-            bits.write_one(int.from_bytes(struct.pack(">f", beta), "big"), 32)
-        bits.write_varint(taken.picks.size)
-        if taken.picks.size > 0:
-            bits.write_varint(taken.refresh_at.size - 1)
-            bits.write(scale_codes, 16)
-            bits.write(taken.refresh_code[:1], 16)
-            bits.write(taken.picks, index_bits)
-            bits.write(np.signbit(vector[np.unique(taken.picks)]).astype(np.int64), 1)
-            bits.write(taken.refresh_at[1:], width_of(taken.picks.size))
-            bits.write(taken.refresh_code[1:], 16)
-        return bits.to_bytes()
 
-    def _limits(self, vector: Vector, fixed_bits: int, index_bits: int) -> Limits:
-        bits = -1
-        if self.budget is not None:
-            bits = 8 * (self.budget - HEADER_BYTES) - fixed_bits
-            smallest = bits_of(1, 0, 1, index_bits)
-            if bits < smallest:
-                needed = HEADER_BYTES + -(-(fixed_bits + smallest) // 8)
-                raise ValueError(
-                    f"budget = {self.budget} bytes, but one step with its {fixed_bits // 8} bytes of options and "
-                    f"scales needs {needed}: raise the budget, or use scale=None"
-                )
-        distinct = -1
-        if self.sparsity is not None:
-            wanted = max(1, round((1 - self.sparsity) * vector.size))
-            distinct = min(wanted, int(np.count_nonzero(vector)))
-        return Limits(bits, -1 if self.steps is None else self.steps, distinct)
+def write(vector: Vector, chosen: list[Stretch], context: int, shared: Shared, room: int) -> bytes:
+    """Write stretches, as much of them as `room` bytes hold; the vector gives the signs."""
+    codes = np.array([min(code_of(stretch.magnitude), 65535) >> _DROPPED for stretch in chosen], np.int64)
+    ends = np.cumsum([stretch.coordinates.size for stretch in chosen], dtype=np.int64)
+    coordinates = np.concatenate([stretch.coordinates for stretch in chosen] or [np.empty(0, np.int64)])
+    out = np.zeros(room, np.uint8)
+    length = _encode(out, context, codes, ends, coordinates, np.signbit(vector[coordinates]), shared)
+    return out[: min(length, room)].tobytes()
 
-    def _scale_codes(self, vector: Vector, layout: Layout) -> NDArray[np.int64]:
-        if self.scale is None:
-            return np.empty(0, np.int64)
-        found = np.array([self.scale(layer) for layer in np.split(vector, layout.ends[:-1])])[: layout.ends.size]
-        if not np.isfinite(found).all():
-            raise ValueError("a layer's scale is NaN or infinite: the training diverged; lower its learning rate")
-        return np.array([code_of(scale) for scale in found], np.int64)
+
+@njit(cache=True)
+def _encode(
+    out: Bytes, context: int, codes: NDArray[np.int64], ends: NDArray[np.int64],
+    coordinates: NDArray[np.int64], negative: NDArray[np.bool_], shared: Shared,
+) -> int:  # fmt: skip
+    state = new_encoder()
+    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
+    encode_bits(state, out, context, 2)
+    start = 0
+    for i in range(codes.size):
+        encode_count(state, out, ends[i] - start)
+        if i == 0:
+            encode_bits(state, out, codes[0], _CODE_BITS)
+        else:
+            encode_count(state, out, codes[i - 1] - codes[i])
+        encode_set(state, out, coordinates[start : ends[i]], negative[start : ends[i]], shared, seen, powers)
+        start = ends[i]
+    encode_count(state, out, 0)
+    return finish(state, out)
+
+
+@njit(cache=True)
+def _decode(
+    data: Bytes, n: int, shared: Shared
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], bool]:
+    """Coordinates, their codes and signs; and whether all of it is what an encoder writes."""
+    state = new_decoder(data)
+    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
+    most = 8 * data.size + 8  # each pick has a sign of one bit
+    coordinates, codes = np.empty(most, np.int64), np.empty(most, np.int64)
+    negative = np.empty(most, np.bool_)
+    done = 0
+    code = 0
+    decode_bits(state, data, 2)
+    while not ended(state):
+        k = decode_count(state, data)
+        if ended(state) or k == 0:
+            break
+        if k < 0 or k > _MOST_PICKS or k > n:
+            return coordinates[:0], codes[:0], negative[:0], False
+        code = decode_bits(state, data, _CODE_BITS) if code == 0 else code - decode_count(state, data)
+        if ended(state):
+            break
+        if code <= 0:
+            return coordinates[:0], codes[:0], negative[:0], False
+        read, signs = decode_set(state, data, k, shared, seen, powers)
+        coordinates[done : done + read.size] = read
+        codes[done : done + read.size] = code
+        negative[done : done + read.size] = signs
+        done += read.size
+        if read.size < k:
+            break
+    return coordinates[:done], codes[:done], negative[:done], True
+
+
+def context_of(body: bytes) -> int:
+    """What a body was coded against."""
+    data = np.frombuffer(body, np.uint8)
+    return int(decode_bits(new_decoder(data), data, 2))
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
-    bits = BitReader(body)
-    options = bits.read_one(8)
-    if options & ~(_SCALES | _BETA):
-        raise MalformedBits(f"options {options:#04x}; this version knows the lowest two bits")
-    beta = float(struct.unpack(">f", bits.read_one(32).to_bytes(4, "big"))[0]) if options & _BETA else None
-    steps = bits.read_varint()
-    if steps == 0:
-        bits.finish()
-        return np.empty(0, np.int64), np.empty(0, np.float32)
-    if layout.size == 0:
-        raise MalformedBits("there are steps, but the model has no floating-point coordinate")
-    try:
-        schedule = Schedule.of(layout.size, beta)
-    except ValueError as fault:
-        raise MalformedBits(str(fault)) from fault
-    refreshes = bits.read_varint()
-    if refreshes >= steps:
-        raise MalformedBits(f"{refreshes} refreshes in {steps} steps")
-    scale_codes = bits.read(layout.ends.size if options & _SCALES else 0, 16)
-    first = bits.read(1, 16)
-    picks = bits.read(steps, _index_bits(layout.size))
-    if picks.max() >= layout.size:
-        raise MalformedBits(f"index {picks.max()} in a model of {layout.size} coordinates")
-    negative = bits.read(np.unique(picks).size, 1)
-    refresh_at = np.concatenate([[0], bits.read(refreshes, width_of(steps))])
-    refresh_code = np.concatenate([first, bits.read(refreshes, 16)])
-    bits.finish()
-    if (np.diff(refresh_at) <= 0).any() or refresh_at[-1] >= steps:
-        raise MalformedBits("the refreshes are not in ascending order within the steps")
-    if (refresh_code == 0).any():
-        raise MalformedBits("an estimate of zero")
-
-    indices, sums = magnitudes(Walk(picks, refresh_at, refresh_code), schedule)
-    scales = _scales(scale_codes, layout)[np.searchsorted(layout.ends, indices, side="right")]
-    if (scales == 0).any():
-        raise MalformedBits("an index in a layer whose scale is zero")
+    shared = Context.of(layout, reference if context_of(body) == _MODEL else None).shared
+    coordinates, codes, negative, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared)
+    if not valid:
+        raise MalformedBits("a stretch of no possible size or magnitude")
+    levels, place = np.unique(codes, return_inverse=True)
+    magnitudes = np.array([value_of(int(code) << _DROPPED) for code in levels])
+    values = magnitudes[place] * np.where(negative, -1.0, 1.0)
+    indices, order = np.unique(coordinates, return_inverse=True)
     with np.errstate(over="ignore"):
-        values = (np.where(negative == 1, -sums, sums) * scales).astype(np.float32)
-    return indices, values
+        return indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)
 
 
-READER = Reader(1, read)
+def shared_by_both(body: bytes, layout: Layout, reference: Reference) -> int:
+    """32 bits of what both ends must hold to read this body.
+
+    Raises:
+        MalformedBits: it needs a context that this end does not have.
+    """
+    context = context_of(body)
+    if context == _NO_CONTEXT:
+        return layout.fingerprint
+    if context != _MODEL:
+        raise MalformedBits(f"context {context}; this version knows 0 (none) and 1 (the model)")
+    if reference is None:
+        raise MalformedBits(
+            "it was coded against the model that the client was sent, and none was given: pass it as `reference`"
+        )
+    return zlib.crc32(Context.of(layout, reference).digest.to_bytes(4, "little"), layout.fingerprint)
 
 
-def _index_bits(n: int) -> int:
-    return max(1, width_of(n))
-
-
-def _scales(codes: NDArray[np.int64], layout: Layout) -> NDArray[np.float64]:
-    if codes.size == 0:
-        return np.ones(layout.ends.size)
-    return np.array([value_of(int(code)) for code in codes])
+READER = Reader(3, read, shared_by_both)

@@ -82,6 +82,16 @@ def _best_power(levels: Integers, ranks: Integers) -> int:
 
 
 @njit(cache=True)
+def best_powers(
+    row_levels: Integers, column_levels: Integers, rows: Integers, columns: Integers
+) -> tuple[int, int]:
+    """The powers that a layer with picks in these rows and columns (by rank) is coded with."""
+    if rows.size < _ENOUGH:
+        return _USUAL_POWER, _USUAL_POWER
+    return _best_power(row_levels, rows), _best_power(column_levels, columns)
+
+
+@njit(cache=True)
 def _cell(offset: int, layer: int, shared: Shared) -> int:
     """The place of a coordinate among its layer's cells: rows and columns by rank."""
     if shared.first_row[layer] < 0:
@@ -187,8 +197,8 @@ def encode_set(
             row_levels, column_levels = _tables(layer, shared)
             by_row, by_column, tell = _usual_or_told(layer, k, powers, shared)
             if tell:
-                by_row = _best_power(row_levels, cells // shared.columns[layer])
-                by_column = _best_power(column_levels, cells % shared.columns[layer])
+                columns = shared.columns[layer]
+                by_row, by_column = best_powers(row_levels, column_levels, cells // columns, cells % columns)
                 _encode_power(state, out, by_row)
                 _encode_power(state, out, by_column)
                 powers[layer, 0], powers[layer, 1] = by_row, by_column

@@ -1,0 +1,182 @@
+"""What to say of a vector within a budget: which coordinates, in which stretches, at which magnitudes.
+
+The encoder's side alone: a decoder needs none of it. Each coordinate has a gain (the squared error that naming it takes
+away) and a price (the bits that its index and sign cost in this context); what is named is what gains most per bit. A
+stretch is a set of named coordinates that share one magnitude; a set is divided in two where the error that this takes
+away is worth its bits at the going rate. Knows prices; does not know bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from surp_fl.coding.index_sets import STEPS, Shared, best_powers
+
+Vector = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
+_LEAST_PRICE = 2.0  # bits
+_STRETCH_BITS = 18.0  # count and magnitude of one more stretch
+_ROUNDS = 3  # of pricing what was chosen at the prices before
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Coordinates that share a magnitude.
+
+    Attributes:
+        coordinates: ascending int64, shape (k,).
+        magnitude: mean of the magnitudes it stands for.
+    """
+
+    coordinates: Integers
+    magnitude: float
+
+
+@njit(cache=True)
+def _gather(bits: NDArray[np.int32], least: int, room: int) -> tuple[Integers, int]:
+    """Where |v| is at least a threshold (as float bits), and the largest |v|; one pass. Stops gathering past `room`."""
+    found = np.empty(room, np.int64)
+    count = 0
+    largest = np.int32(0)
+    for block in range(0, bits.size, 256):
+        stop = min(block + 256, bits.size)
+        peak = np.int32(0)
+        for i in range(block, stop):
+            peak = max(peak, bits[i] & np.int32(0x7FFFFFFF))
+        largest = max(largest, peak)
+        if peak >= least:
+            for i in range(block, stop):
+                if (bits[i] & np.int32(0x7FFFFFFF)) >= least:
+                    if count == room:
+                        return found, -1
+                    found[count] = i
+                    count += 1
+    return found[:count].copy(), np.int64(largest)
+
+
+def largest(vector: Vector, count: int) -> Integers:
+    """Find the coordinates of (at least) the `count` largest magnitudes that are not zero, in about one pass.
+
+    A sample tells a threshold, one pass gathers what reaches it; another threshold where the sample misled.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
+    """
+    bits = vector.view(np.int32)
+    stride = bits.size // 32768 + 1
+    sample = np.sort(bits[::stride] & 0x7FFFFFFF)[::-1]
+    rank = count / stride
+    while True:
+        place = int(rank + 3 * math.sqrt(rank) + 4)
+        least = max(1, int(sample[place])) if place < sample.size else 1
+        found, peak = _gather(bits, least, bits.size if least == 1 else 8 * count + 1024)
+        if peak >= _INFINITE:
+            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        if peak >= 0 and (found.size >= count or least == 1):
+            return found
+        rank = rank / 2 if peak < 0 else 2 * rank + 4
+
+
+def stretches(vector: Vector, shared: Shared, bits: float) -> list[Stretch]:
+    """Choose what to say of a vector.
+
+    Args:
+        vector: float32, shape (n,).
+        shared: what the decoder holds.
+        bits: for indices, signs, and the second and further stretches; slightly more may be chosen, never much less.
+
+    Returns:
+        Stretches by falling magnitude, disjoint.
+    """
+    found = largest(vector, min(vector.size, int(bits / 2) + 64)) if vector.size else np.empty(0, np.int64)
+    if found.size == 0:
+        return []
+    u = np.abs(vector[found]).astype(np.float64)
+    priced = _Prices(found, shared)
+    by_size = np.argsort(-u, kind="stable")
+    chosen = by_size[: max(1, int(bits / 12))]
+    parts: list[Integers] = []
+    spent_on_parts = 0.0
+    for _ in range(_ROUNDS):
+        prices = priced.given(chosen)
+        worth = u * u / prices
+        order = np.argsort(-worth, kind="stable")
+        total = np.cumsum(prices[order])
+        count = int(np.searchsorted(total, bits - spent_on_parts)) + 1
+        chosen = order[:count]
+        parts, spent_on_parts = _divided(chosen[np.argsort(-u[chosen], kind="stable")], u, worth[chosen[-1]])
+    return [Stretch(np.sort(found[part]), float(u[part].mean())) for part in parts]
+
+
+class _Prices:
+    """Bits of naming each candidate, given which others are named."""
+
+    def __init__(self, candidates: Integers, shared: Shared) -> None:
+        self._shared = shared
+        by_start = np.argsort(shared.start)
+        self._layer = by_start[np.searchsorted(shared.start[by_start], candidates, side="right") - 1]
+        offset = candidates - shared.start[self._layer]
+        self._row, self._column = np.divmod(offset, shared.columns[self._layer])
+        first_row, first_column = shared.first_row[self._layer], shared.first_column[self._layer]
+        tabled = first_row >= 0
+        self._row[tabled] = shared.row_rank[(first_row + self._row)[tabled]]
+        self._column[tabled] = shared.column_rank[(first_column + self._column)[tabled]]
+
+    def given(self, chosen: Integers) -> Floats:
+        """Price all candidates as if about as many of each layer were named as there are among the chosen.
+
+        A set that expects μ picks in a cell pays −log2 μ for one there, and one bit for its sign.
+        """
+        shared = self._shared
+        counts = np.bincount(self._layer[chosen], minlength=shared.start.size)
+        prices = np.empty(self._layer.size)
+        for layer in np.unique(self._layer):
+            mine = self._layer == layer
+            rows, columns = int(shared.rows[layer]), int(shared.columns[layer])
+            expected = np.full(mine.sum(), max(counts[layer], 0.5) / (rows * columns))
+            r, c = int(shared.first_row[layer]), int(shared.first_column[layer])
+            if r >= 0:
+                picked = chosen[self._layer[chosen] == layer]
+                levels = shared.row_level[r : r + rows], shared.column_level[c : c + columns]
+                powers = best_powers(*levels, self._row[picked], self._column[picked])
+                for level, power, rank in zip(levels, powers, (self._row[mine], self._column[mine]), strict=True):
+                    weights = np.exp2(power * level / STEPS)
+                    expected *= weights[rank] / weights.mean()
+            prices[mine] = 1.0 - np.log2(expected)
+        return np.maximum(prices, _LEAST_PRICE)
+
+
+def _divided(chosen: Integers, u: Floats, rate: float) -> tuple[list[Integers], float]:
+    """Divide a set, by falling magnitude, into stretches wherever that pays.
+
+    Args:
+        chosen: positions in u, by falling magnitude.
+        u: magnitudes.
+        rate: squared error that a bit takes away elsewhere.
+
+    Returns:
+        The parts, and the bits that dividing costs.
+    """
+    values = u[chosen]
+    k = values.size
+    first = np.arange(1, k)
+    sums = np.cumsum(values)
+    left, right = sums[:-1], sums[-1] - sums[:-1]
+    taken_away = left**2 / first + right**2 / (k - first) - sums[-1] ** 2 / k
+    share = first / k
+    bits = _STRETCH_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    surplus = taken_away - rate * bits
+    if k < 2 or surplus.max() <= 0:
+        return [chosen], 0.0
+    cut = int(surplus.argmax()) + 1
+    upper, upper_bits = _divided(chosen[:cut], u, rate)
+    lower, lower_bits = _divided(chosen[cut:], u, rate)
+    return upper + lower, upper_bits + lower_bits + float(bits[cut - 1])
