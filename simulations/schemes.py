@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surp_fl import STC, Dense, SuRP
+from surp_fl import STC, Dense, PaperSuRP, SuRP
 from surp_fl.client import Scheme
 
 
@@ -23,6 +23,7 @@ def _needs(budget: int | None, name: str) -> int:
 SCHEMES: dict[str, Callable[[int | None], Scheme]] = {
     "dense": _dense,
     "surp": lambda budget: SuRP(budget=_needs(budget, "surp")),
+    "surp-paper": lambda budget: PaperSuRP(budget=_needs(budget, "surp-paper")),
     "stc": lambda budget: STC(budget=_needs(budget, "stc")),
 }
 WITHOUT_BUDGET = {"dense"}

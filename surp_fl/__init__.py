@@ -14,6 +14,7 @@ The data path of one update, one line per file:
 """
 
 from surp_fl.client import CompressUpdates
+from surp_fl.codecs import truncate
 from surp_fl.codecs.dense import Dense
 from surp_fl.codecs.paper import PaperSuRP
 from surp_fl.codecs.stc import STC
@@ -22,4 +23,15 @@ from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, NoMemory
 from surp_fl.message import MalformedMessage
 
-__all__ = ["STC", "CompressUpdates", "Dense", "ErrorFeedback", "Layout", "MalformedMessage", "NoMemory", "PaperSuRP", "SuRP"]
+__all__ = [
+    "STC",
+    "CompressUpdates",
+    "Dense",
+    "ErrorFeedback",
+    "Layout",
+    "MalformedMessage",
+    "NoMemory",
+    "PaperSuRP",
+    "SuRP",
+    "truncate",
+]

@@ -9,6 +9,7 @@ away is worth its bits at the going rate. Knows prices; does not know bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 _INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
 _LEAST_PRICE = 2.0  # bits
 _STRETCH_BITS = 18.0  # count and magnitude of one more stretch
+_FIRST_RUNG, _RUNG_RATIO = 760.0, 2.2  # bits
 _ROUNDS = 3  # of pricing what was chosen at the prices before
 
 
@@ -59,7 +61,7 @@ def _gather(bits: NDArray[np.int32], least: int, room: int) -> tuple[Integers, i
                         return found, -1
                     found[count] = i
                     count += 1
-    return found[:count].copy(), np.int64(largest)
+    return found[:count].copy(), int(largest)
 
 
 def largest(vector: Vector, count: int) -> Integers:
@@ -85,16 +87,17 @@ def largest(vector: Vector, count: int) -> Integers:
         rank = rank / 2 if peak < 0 else 2 * rank + 4
 
 
-def stretches(vector: Vector, shared: Shared, bits: float) -> list[Stretch]:
+def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float] = ()) -> list[Stretch]:
     """Choose what to say of a vector.
 
     Args:
         vector: float32, shape (n,).
         shared: what the decoder holds.
         bits: for indices, signs, and the second and further stretches; slightly more may be chosen, never much less.
+        cuts: what is worth most comes before each of these, in bits; ascending. Each costs some of the order's freedom.
 
     Returns:
-        Stretches by falling magnitude, disjoint.
+        Disjoint stretches; between two cuts by falling magnitude.
     """
     found = largest(vector, min(vector.size, int(bits / 2) + 64)) if vector.size else np.empty(0, np.int64)
     if found.size == 0:
@@ -112,8 +115,24 @@ def stretches(vector: Vector, shared: Shared, bits: float) -> list[Stretch]:
         total = np.cumsum(prices[order])
         count = int(np.searchsorted(total, bits - spent_on_parts)) + 1
         chosen = order[:count]
-        parts, spent_on_parts = _divided(chosen[np.argsort(-u[chosen], kind="stable")], u, worth[chosen[-1]])
+        parts, spent_on_parts = [], 0.0
+        for rung in np.split(chosen, np.searchsorted(total[:count], cuts)):
+            if rung.size:
+                by_size = np.argsort(-u[rung], kind="stable")
+                more, bits_of_more = _divided(rung[by_size], u, worth[chosen[-1]])
+                parts += more
+                spent_on_parts += bits_of_more + _STRETCH_BITS
     return [Stretch(np.sort(found[part]), float(u[part].mean())) for part in parts]
+
+
+def rungs(bits: float) -> list[float]:
+    """Where a message of so many bits is made good to be cut: at about 100, 218, 470, 1,020, 2,230 ... bytes."""
+    found = []
+    rung = _FIRST_RUNG
+    while rung * math.sqrt(_RUNG_RATIO) < bits:
+        found.append(rung)
+        rung *= _RUNG_RATIO
+    return found
 
 
 class _Prices:

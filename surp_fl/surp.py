@@ -156,3 +156,8 @@ def code_of(value: float) -> int:
 def value_of(code: int) -> float:
     """The number that a 16-bit code stands for; exact."""
     return float(loops.value_of(code))
+
+
+def magnitude_of(code: int) -> float:
+    """As `value_of`, but no larger than a float32 can be: the nearest code to the largest of them lies above it."""
+    return min(value_of(code), float(np.finfo(np.float32).max))

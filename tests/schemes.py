@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surp_fl import STC, Dense, SuRP
+from surp_fl import STC, Dense, PaperSuRP, SuRP
 from surp_fl.client import Scheme
-from surp_fl.codecs.surp import l1, l2, rms
+from surp_fl.codecs.paper import l1, l2, rms
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ SCHEMES = [
     Row("dense", Dense()),
     Row("surp 40 B", SuRP(budget=40), 40),
     Row("surp 218 B", SuRP(budget=218), 218),
-    Row("surp 218 B, L1 scales", SuRP(budget=218, scale=l1), 218),
-    Row("surp 218 B, L2 scales", SuRP(budget=218, scale=l2), 218),
-    Row("surp 218 B, RMS scales, beta 1.5", SuRP(budget=218, scale=rms, beta=1.5), 218),
+    Row("surp 900 B, progressive", SuRP(budget=900, progressive=True), 900),
+    Row("paper 218 B", PaperSuRP(budget=218), 218),
+    Row("paper 218 B, L1 scales", PaperSuRP(budget=218, scale=l1), 218),
+    Row("paper 218 B, L2 scales", PaperSuRP(budget=218, scale=l2), 218),
+    Row("paper 218 B, RMS scales, beta 1.5", PaperSuRP(budget=218, scale=rms, beta=1.5), 218),
     Row("stc 40 B", STC(budget=40), 40),
     Row("stc 218 B", STC(budget=218), 218),
-    Row("surp 17 steps", SuRP(steps=17)),
-    Row("surp 99 % sparse", SuRP(sparsity=0.99)),
+    Row("paper 17 steps", PaperSuRP(steps=17)),
+    Row("paper 99 % sparse", PaperSuRP(sparsity=0.99)),
 ]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from surp_fl import Dense, Layout, MalformedMessage, SuRP
+from surp_fl import Dense, Layout, MalformedMessage, PaperSuRP, SuRP
 from surp_fl.codecs import READERS, reader_of
-from surp_fl.codecs.surp import l1
+from surp_fl.codecs.paper import l1
 from surp_fl.message import SCHEME_NAMES, pack
 from tests.schemes import SCHEMES, Row
 from tests.vectors import AWKWARD, Vector, layout_for, vectors
@@ -176,37 +176,37 @@ def test_dense_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("budget", [24, 50, 100, 218, 500, 2050, 20_000])
-def test_surp_uses_its_budget_to_within_one_step(budget: int) -> None:
+def test_paper_surp_uses_its_budget_to_within_one_step(budget: int) -> None:
     vector = np.random.default_rng(0).laplace(size=431_080).astype(np.float32)
     layout = Layout.of({"a": vector})
-    message = SuRP(budget=budget).codec.encode(vector, layout, rng=np.random.default_rng(0))
+    message = PaperSuRP(budget=budget).codec.encode(vector, layout, rng=np.random.default_rng(0))
     assert budget - 6 <= len(message) <= budget  # a step, its sign and a refresh in front of it are 43 bits
 
 
-def test_surp_does_better_with_more_bytes() -> None:
+def test_paper_surp_does_better_with_more_bytes() -> None:
     vector = np.random.default_rng(0).standard_t(3, size=50_000).astype(np.float32)
     layout = Layout.of({"a": vector})
     errors = []
     for budget in (50, 100, 200, 400, 800, 1600):
-        codec = SuRP(budget=budget).codec
+        codec = PaperSuRP(budget=budget).codec
         decoded = codec.decode(codec.encode(vector, layout, rng=np.random.default_rng(0)), layout)
         errors.append(float(np.linalg.norm(vector - decoded)))
     assert errors == sorted(errors, reverse=True)
 
 
-def test_surp_stops_at_its_steps() -> None:
+def test_paper_surp_stops_at_its_steps() -> None:
     vector = np.random.default_rng(0).laplace(size=1000).astype(np.float32)
     layout = Layout.of({"a": vector})
-    codec = SuRP(steps=3).codec
+    codec = PaperSuRP(steps=3).codec
     indices, _ = codec.decode_sparse(codec.encode(vector, layout, rng=np.random.default_rng(0)), layout)
     assert 1 <= len(indices) <= 3
 
 
 @pytest.mark.parametrize("sparsity", [0.999, 0.99, 0.9])
-def test_surp_stops_at_its_sparsity(sparsity: float) -> None:
+def test_paper_surp_stops_at_its_sparsity(sparsity: float) -> None:
     vector = np.random.default_rng(0).laplace(size=10_000).astype(np.float32)
     layout = Layout.of({"a": vector})
-    codec = SuRP(sparsity=sparsity).codec
+    codec = PaperSuRP(sparsity=sparsity).codec
     decoded = codec.decode(codec.encode(vector, layout, rng=np.random.default_rng(0)), layout)
     assert np.count_nonzero(decoded) == round((1 - sparsity) * 10_000)
 
@@ -217,7 +217,7 @@ def test_scales_of_layers_come_out_of_the_message() -> None:
     arrays = {"large": rng.laplace(size=500), "small": rng.laplace(size=500) / 1000}
     layout = Layout.of(arrays)
     for scale, both in ((None, False), (l1, True)):
-        codec = SuRP(budget=200, scale=scale).codec
+        codec = PaperSuRP(budget=200, scale=scale).codec
         message = codec.encode(layout.flatten(arrays), layout, rng=rng)
         indices, _ = codec.decode_sparse(message, layout)
         assert bool((indices >= 500).any()) is both
@@ -235,11 +235,11 @@ def test_scales_of_layers_come_out_of_the_message() -> None:
 )
 def test_options_without_meaning_are_refused(options: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        SuRP(**options)  # type: ignore[arg-type]
+        PaperSuRP(**options)  # type: ignore[arg-type]
 
 
 def test_a_budget_that_cannot_hold_the_scales_is_refused() -> None:
     arrays = {f"layer{i}": np.ones(3, np.float32) for i in range(100)}
     layout = Layout.of(arrays)
     with pytest.raises(ValueError, match="needs 211: raise the budget, or use scale=None"):
-        SuRP(budget=100, scale=l1).codec.encode(layout.flatten(arrays), layout, rng=np.random.default_rng(0))
+        PaperSuRP(budget=100, scale=l1).codec.encode(layout.flatten(arrays), layout, rng=np.random.default_rng(0))

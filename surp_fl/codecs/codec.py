@@ -47,11 +47,13 @@ class Reader:
         scheme_id: the five bits that name the scheme in every message.
         read: turns a body into (indices, values), or into the whole vector where that is no larger.
         shared: 32 bits of what both ends must hold to read a body; part of the integrity check.
+        progressive: whether the first bytes of a body are a body.
     """
 
     scheme_id: int
     read: Read
     shared: Shared = layout_alone
+    progressive: bool = False
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gap
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.surp import code_of, value_of
+from surp_fl.surp import code_of, magnitude_of
 
 _LEAST_BITS = 2  # an index costs at least one bit, and its sign one
 
@@ -93,7 +93,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     negative = bits.read(count, 1)
     bits.finish()
     with np.errstate(over="ignore"):
-        values = np.where(negative == 1, -value_of(code), value_of(code)).astype(np.float32)
+        values = np.where(negative == 1, -magnitude_of(code), magnitude_of(code)).astype(np.float32)
     return indices, values
 
 

@@ -15,7 +15,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from surp_fl.coding.index_tree import (
-    TRUST_LAYERS, decode_layer, decode_split, encode_layer, encode_split,
+    TRUST_LAYERS,
+    decode_layer,
+    decode_split,
+    encode_layer,
+    encode_split,
 )  # fmt: skip
 from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
 
@@ -72,7 +76,7 @@ def _best_power(levels: Integers, ranks: Integers) -> int:
         whole = 0.0
         for level in levels:
             whole += 2.0 ** (power * level / STEPS)
-        bits = ranks.size * math.log2(whole)
+        bits = float(ranks.size) * math.log2(whole)
         for rank in ranks:
             bits -= power * levels[rank] / STEPS
         bits -= math.log2(_POWER_START[power + 1] - _POWER_START[power])
@@ -82,9 +86,7 @@ def _best_power(levels: Integers, ranks: Integers) -> int:
 
 
 @njit(cache=True)
-def best_powers(
-    row_levels: Integers, column_levels: Integers, rows: Integers, columns: Integers
-) -> tuple[int, int]:
+def best_powers(row_levels: Integers, column_levels: Integers, rows: Integers, columns: Integers) -> tuple[int, int]:
     """The powers that a layer with picks in these rows and columns (by rank) is coded with."""
     if rows.size < _ENOUGH:
         return _USUAL_POWER, _USUAL_POWER
@@ -98,7 +100,7 @@ def _cell(offset: int, layer: int, shared: Shared) -> int:
         return offset
     columns = shared.columns[layer]
     row = shared.row_rank[shared.first_row[layer] + offset // columns]
-    return row * columns + shared.column_rank[shared.first_column[layer] + offset % columns]
+    return int(row * columns + shared.column_rank[shared.first_column[layer] + offset % columns])
 
 
 @njit(cache=True)
@@ -108,7 +110,7 @@ def _offset(cell: int, layer: int, shared: Shared) -> int:
         return cell
     columns = shared.columns[layer]
     row = shared.row_order[shared.first_row[layer] + cell // columns]
-    return row * columns + shared.column_order[shared.first_column[layer] + cell % columns]
+    return int(row * columns + shared.column_order[shared.first_column[layer] + cell % columns])
 
 
 @njit(cache=True)
@@ -258,6 +260,6 @@ def _encode_power(state: State, out: Bytes, power: int) -> None:
 
 @njit(cache=True)
 def _decode_power(state: State, data: Bytes) -> int:
-    power = np.searchsorted(_POWER_START, peek(state, 16), side="right") - 1
+    power = int(np.searchsorted(_POWER_START, peek(state, 16), side="right")) - 1
     take(state, data, _POWER_START[power], _POWER_START[power + 1] - _POWER_START[power], 16)
     return power

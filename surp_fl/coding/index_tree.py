@@ -110,13 +110,11 @@ def decode_split(
 @njit(cache=True)
 def _weight(sums: Integers, low: int, high: int) -> int:
     """Weight of cells [low, high); without sums all cells are alike."""
-    return high - low if sums.size == 0 else sums[high] - sums[low]
+    return high - low if sums.size == 0 else int(sums[high] - sums[low])
 
 
 @njit(cache=True)
-def _halve(
-    low: int, high: int, columns: int, row_sums: Integers, column_sums: Integers
-) -> tuple[int, int, int, int]:
+def _halve(low: int, high: int, columns: int, row_sums: Integers, column_sums: Integers) -> tuple[int, int, int, int]:
     """Where to halve cells [low, high), the weights of the halves, and how far to trust them."""
     if high - low > columns:  # several whole rows
         first, last = low // columns, high // columns
@@ -145,7 +143,7 @@ def encode_layer(
                 encode(state, out, 1 if negative[i] else 0, 1, 2)
         elif k > 0:
             middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
-            j = np.searchsorted(cells[start:end], middle)
+            j = int(np.searchsorted(cells[start:end], middle))
             encode_split(state, out, j, k, middle - low, high - middle, left, right, trust, table)
             depth = _push(stack, depth, middle, high, start + j, end)
             depth = _push(stack, depth, low, middle, start, start + j)
@@ -168,14 +166,14 @@ def decode_layer(
                 sign = peek(state, 2)
                 take(state, data, sign, 1, 2)
                 if ended(state):
-                    return start + i
+                    return int(start + i)
                 cells[start + i] = low + i
                 negative[start + i] = sign == 1
         elif k > 0:
             middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
             j = decode_split(state, data, k, middle - low, high - middle, left, right, trust, table)
             if ended(state):
-                return start
+                return int(start)
             depth = _push(stack, depth, middle, high, start + j, end)
             depth = _push(stack, depth, low, middle, start, start + j)
     return cells.size

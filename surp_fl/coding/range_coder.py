@@ -90,7 +90,7 @@ def finish(state: State, out: Bytes) -> int:
     before = state[AT] + state[PENDING] + state[STARTED]
     for _ in range(_BITS // 8 + 1):
         _shift(state, out)
-    return np.int64(before) + kept
+    return int(np.int64(before)) + kept
 
 
 @njit(cache=True)
@@ -117,13 +117,13 @@ def new_decoder(data: Bytes) -> State:
 @njit(cache=True)
 def ended(state: State) -> bool:
     """Say whether the last `peek` asked for more than the bytes tell; what it gave is not to be believed."""
-    return state[ENDED] == _1
+    return bool(state[ENDED] == _1)
 
 
 @njit(cache=True)
 def peek(state: State, total: int) -> int:
     """Say where in [0, total) the message points; `take` what lies there next."""
-    return min(np.int64(state[CODE] // (state[RANGE] // np.uint64(total))), np.int64(total - 1))
+    return min(int(np.int64(state[CODE] // (state[RANGE] // np.uint64(total)))), int(total - 1))
 
 
 @njit(cache=True)
