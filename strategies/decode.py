@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from surp_fl.strategies.traffic import Traffic
 
 from surp_fl.client import Scheme
-from surp_fl.codecs import reader_of
+from surp_fl.codecs import Reader, reader_of
+from surp_fl.codecs.codec import Sparse
+from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.record import (
@@ -77,6 +79,7 @@ class DecodeUpdates(Strategy):
         self.scheme = scheme
         self.traffic: list[Traffic] = []
         self._sent: dict[int, _Broadcast] = {}
+        self._before: dict[int, list[_Broadcast]] = {}  # what each node may hold of earlier rounds, newest first
         self._dtypes: dict[str, np.dtype[Any]] = {}
 
     def summary(self) -> None:
@@ -92,6 +95,8 @@ class DecodeUpdates(Strategy):
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
         self.traffic.append(Traffic(server_round))
         broadcasts: dict[int, _Broadcast] = {}  # the messages of a round share their ArrayRecord
+        for node, sent in self._sent.items():  # at most two: what was lost in between, the node may or may not hold
+            self._before[node] = [sent, *self._before.get(node, [])[-1:]]
         self._sent = {}
         for message in messages:
             name, record = _model_in(message)
@@ -162,7 +167,7 @@ class DecodeUpdates(Strategy):
         update = from_record(record, broadcast.layout)
         reader = self.scheme.codec.reader if self.scheme is not None else reader_of(update.message)
         began = time.perf_counter()
-        indices, values = reader.decode_sparse(update.message, broadcast.layout, reference=broadcast.vector)
+        indices, values = self._decode_sparse(reader, update.message, node)
         vector = broadcast.vector.copy()
         vector[indices] += values
         arrays = broadcast.layout.unflatten(vector, update.exact)
@@ -176,6 +181,24 @@ class DecodeUpdates(Strategy):
         traffic.relative_error.append(update.stats.relative_error)
         traffic.residual_norm.append(update.stats.residual_norm)
         reply.content = ordinary_reply(update, arrays, broadcast.arrays_name, reply.content)
+
+    def _decode_sparse(self, reader: Reader, message: bytes, node: int) -> Sparse:
+        """Decode against what the node may have held: it keeps the model of the last round in which it made a message.
+
+        Usually that is the last round whose message came; where a message was lost, it is the last round sent.
+        """
+        broadcast = self._sent[node]
+        held: list[Reference] = [(broadcast.vector, before.vector) for before in self._before.get(node, [])]
+        faults = []
+        for reference in held or [broadcast.vector]:
+            try:
+                decoded = reader.decode_sparse(message, broadcast.layout, reference=reference)
+            except MalformedMessage as fault:
+                faults.append(fault)
+            else:
+                self._before[node] = []  # what is sent in this round comes in front when the next is configured
+                return decoded
+        raise faults[0]
 
     def _with_first_dtypes(self, arrays: ArrayRecord) -> ArrayRecord:
         """Undo the drift of dtypes: averaging makes counters floats, adaptive strategies make float32 float64."""

@@ -16,9 +16,10 @@ from flwr.app import ArrayRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec
+from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory, State
-from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
+from surp_fl.record import MODEL, NAME, Stats, Update, arrays_of, record_of, to_record
 
 log = logging.getLogger("flwr")
 
@@ -40,10 +41,12 @@ class Scheme(Protocol):
 class CompressUpdates:
     """A mod that replaces the trained model in a train reply by a message.
 
-    The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`.
+    The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`, and so
+    does the model that it was sent last, for schemes whose messages are smaller for it.
 
     Args:
         scheme: how updates are compressed.
+        history: code against the model before as well; False keeps one vector less, for larger messages.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
 
     Raises, when called (Flower turns it into an error reply, which costs this reply and not the round):
@@ -52,8 +55,9 @@ class CompressUpdates:
         RuntimeError: the server runs a protocol that compressed replies would break.
     """
 
-    def __init__(self, scheme: Scheme, seed: int = 0) -> None:
+    def __init__(self, scheme: Scheme, seed: int = 0, history: bool = True) -> None:
         self.scheme = scheme
+        self.history = history
         self.seed = seed
 
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
@@ -65,7 +69,6 @@ class CompressUpdates:
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
         start = layout.flatten(received)
-        start.flags.writeable = False
         rng = np.random.default_rng([self.seed, _round_of(message.content), _node_of(context)])
 
         reply = call_next(message, context)
@@ -78,12 +81,13 @@ class CompressUpdates:
         except ValueError as fault:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
 
-        state = _load(context, layout)
+        state = _load(context, NAME, layout)
+        reference = self._reference(start, context, layout)
         wanted = self.scheme.memory.recall(delta, state)
         began = time.perf_counter()
-        compressed = self.scheme.codec.encode(wanted, layout, rng=rng, reference=start)
+        compressed = self.scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
         seconds = time.perf_counter() - began
-        sent = self.scheme.codec.decode(compressed, layout, reference=start)
+        sent = self.scheme.codec.decode(compressed, layout, reference=reference)
         state = self.scheme.memory.settle(wanted, sent, state)
 
         update = Update(
@@ -97,7 +101,19 @@ class CompressUpdates:
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
         if state:
             context.state[NAME] = record_of(state)  # last: whatever failed before this has changed nothing
+        if reference is not None and self.history:
+            context.state[MODEL] = record_of({"model": start})
         return reply
+
+    def _reference(self, start: NDArray[np.float32], context: Context, layout: Layout) -> Reference:
+        """What the server holds too, as far as it is of use to this scheme."""
+        if not self.scheme.codec.reader.contextual:
+            return None
+        before = _load(context, MODEL, layout).get("model") if self.history else None
+        for held in (start, before):
+            if held is not None:
+                held.flags.writeable = False  # so that what is read off it can be kept
+        return start if before is None else (start, before)
 
     def _refuse_what_would_break(self, content: RecordDict) -> None:
         if "secaggplus_configs" in content.config_records:
@@ -140,10 +156,10 @@ def _node_of(context: Context) -> int:
     return int(context.node_config.get("partition-id", context.node_id))
 
 
-def _load(context: Context, layout: Layout) -> State:
-    if NAME not in context.state:
+def _load(context: Context, name: str, layout: Layout) -> State:
+    if name not in context.state:
         return {}
-    state = arrays_of(context.state.array_records[NAME])
+    state = arrays_of(context.state.array_records[name])
     if any(array.shape != (layout.size,) for array in state.values()):
         log.warning(
             "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "

@@ -22,8 +22,10 @@ from surp_fl.layout import Layout
 
 Integers = NDArray[np.int64]
 Vector = NDArray[np.float32]
+Reference = Vector | tuple[Vector, Vector] | None  # the model; or the model, and the one before it
 
 FLAT = -1  # a layer without tables: all of its cells are alike
+_SPARSE = 16  # a change of more than one coordinate in so many tells nothing
 _LOWEST = -20 * STEPS  # a row of zeros counts as this
 _LOG2 = np.array([round(STEPS * math.log2(1 + m / STEPS)) for m in range(STEPS)], np.int64)
 
@@ -41,21 +43,25 @@ class Context:
     digest: int
 
     @classmethod
-    def of(cls, layout: Layout, reference: Vector | None) -> Context:
-        """Read the tables off a reference of shape (n,); without one, all cells of a layer are alike.
+    def of(cls, layout: Layout, reference: Reference) -> Context:
+        """Read the tables off a model and the model before it; without a model, all cells of a layer are alike.
 
         The last context is kept for as long as its reference lives, if that cannot be written to: the messages of a
         round share one.
         """
         global _kept
-        if reference is None or reference.flags.writeable:
-            return cls._read_off(layout, reference)
-        if _kept is None or _kept[0]() is not reference or _kept[1] != layout:
-            _kept = (weakref.ref(reference), layout, cls._read_off(layout, reference))
-        return _kept[2]
+        if reference is None:
+            return cls._read_off(layout, None, None)
+        model, before = reference if isinstance(reference, tuple) else (reference, None)
+        if model.flags.writeable or (before is not None and before.flags.writeable):
+            return cls._read_off(layout, model, before)
+        if _kept is None or not _kept.holds(layout, model, before):
+            kept = cls._read_off(layout, model, before)
+            _kept = _Kept(layout, weakref.ref(model), None if before is None else weakref.ref(before), kept)
+        return _kept.context
 
     @classmethod
-    def _read_off(cls, layout: Layout, reference: Vector | None) -> Context:
+    def _read_off(cls, layout: Layout, reference: Vector | None, before: Vector | None) -> Context:
         filled = [spec for spec in layout.floats if spec.size > 0]
         sizes = np.array([spec.size for spec in filled], np.int64)
         order = np.argsort(sizes, kind="stable")
@@ -75,14 +81,38 @@ class Context:
         digest = 0
         if reference is not None:
             digest = zlib.crc32(by_column[0].astype("<i4").tobytes(), zlib.crc32(by_row[0].astype("<i4").tobytes()))
+        hot, hot_negative = _hot(reference, before)
+        if hot.size > 0:  # a layer of their own, in front
+            digest = zlib.crc32(np.packbits(hot_negative).tobytes(), zlib.crc32(hot.astype("<i8").tobytes(), digest))
+            start, rows, columns = (
+                np.append(part, table) for part, table in ((0, start), (1, rows), (hot.size, columns))
+            )
+            first = np.hstack([np.full((2, 1), FLAT), first])
         shared = Shared(
-            start, rows, columns, first[0], first[1],
+            hot, hot_negative, start, rows, columns, first[0], first[1],
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
         )  # fmt: skip
         return cls(shared, digest)
 
 
-_kept: tuple[weakref.ref[Vector], Layout, Context] | None = None
+@dataclass(frozen=True)
+class _Kept:
+    layout: Layout
+    model: weakref.ref[Vector]
+    before: weakref.ref[Vector] | None
+    context: Context
+
+    def holds(self, layout: Layout, model: Vector, before: Vector | None) -> bool:
+        held = None if self.before is None else self.before()
+        return (
+            self.layout == layout
+            and self.model() is model
+            and held is before
+            and (self.before is None) == (before is None)
+        )
+
+
+_kept: _Kept | None = None
 
 
 class _Table:
@@ -102,6 +132,16 @@ class _Table:
         empty = np.empty(0, np.int64)
         levels, orders, ranks = zip(*self._parts, strict=True) if self._parts else ([empty], [empty], [empty])
         return np.concatenate(levels), np.concatenate(orders), np.concatenate(ranks)
+
+
+def _hot(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray[np.bool_]]:
+    """Where the last change of the model was, if it was sparse, and where it was negative."""
+    if model is None or before is None:
+        return np.empty(0, np.int64), np.empty(0, np.bool_)
+    hot = np.flatnonzero(model != before)
+    if hot.size * _SPARSE > model.size:
+        hot = hot[:0]
+    return hot, model[hot] < before[hot]
 
 
 @njit(cache=True)

@@ -35,6 +35,7 @@ from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
+MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
 _EXACT = f"{NAME}:exact:"
 _STATS = f"{NAME}:stats"
 _ARRAYS = f"{NAME}:arrays"

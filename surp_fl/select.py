@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.index_sets import STEPS, Shared, best_powers
+from surp_fl.coding.index_sets import STEPS, Shared, best_powers, layers_of
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -26,6 +26,7 @@ _INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
 _LEAST_PRICE = 2.0  # bits
 _STRETCH_BITS = 18.0  # count and magnitude of one more stretch
 _FIRST_RUNG, _RUNG_RATIO = 760.0, 2.2  # bits
+_SAME_BITS, _TURN_BITS = 0.2, 2.8  # of the sign of what changed lately
 _ROUNDS = 3  # of pricing what was chosen at the prices before
 
 
@@ -103,7 +104,7 @@ def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float]
     if found.size == 0:
         return []
     u = np.abs(vector[found]).astype(np.float64)
-    priced = _Prices(found, shared)
+    priced = _Prices(found, np.signbit(vector[found]), shared)
     by_size = np.argsort(-u, kind="stable")
     chosen = by_size[: max(1, int(bits / 12))]
     parts: list[Integers] = []
@@ -138,21 +139,25 @@ def rungs(bits: float) -> list[float]:
 class _Prices:
     """Bits of naming each candidate, given which others are named."""
 
-    def __init__(self, candidates: Integers, shared: Shared) -> None:
+    def __init__(self, candidates: Integers, negative: NDArray[np.bool_], shared: Shared) -> None:
         self._shared = shared
-        by_start = np.argsort(shared.start)
-        self._layer = by_start[np.searchsorted(shared.start[by_start], candidates, side="right") - 1]
+        self._layer = layers_of(candidates, shared)
         offset = candidates - shared.start[self._layer]
         self._row, self._column = np.divmod(offset, shared.columns[self._layer])
         first_row, first_column = shared.first_row[self._layer], shared.first_column[self._layer]
         tabled = first_row >= 0
         self._row[tabled] = shared.row_rank[(first_row + self._row)[tabled]]
         self._column[tabled] = shared.column_rank[(first_column + self._column)[tabled]]
+        self._sign = np.ones(candidates.size)
+        if shared.hot.size > 0:
+            hot = np.flatnonzero(self._layer == 0)
+            turns = negative[hot] != shared.hot_negative[np.searchsorted(shared.hot, candidates[hot])]
+            self._sign[hot] = np.where(turns, _TURN_BITS, _SAME_BITS)
 
     def given(self, chosen: Integers) -> Floats:
         """Price all candidates as if about as many of each layer were named as there are among the chosen.
 
-        A set that expects μ picks in a cell pays −log2 μ for one there, and one bit for its sign.
+        A set that expects μ picks in a cell pays −log2 μ for one there, and a bit or less for its sign.
         """
         shared = self._shared
         counts = np.bincount(self._layer[chosen], minlength=shared.start.size)
@@ -169,7 +174,7 @@ class _Prices:
                 for level, power, rank in zip(levels, powers, (self._row[mine], self._column[mine]), strict=True):
                     weights = np.exp2(power * level / STEPS)
                     expected *= weights[rank] / weights.mean()
-            prices[mine] = 1.0 - np.log2(expected)
+            prices[mine] = self._sign[mine] - np.log2(expected)
         return np.maximum(prices, _LEAST_PRICE)
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.coding.fixed import MalformedBits
+from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
 
 Vector = NDArray[np.float32]
 Sparse = tuple[NDArray[np.int64], Vector]  # ascending indices, and the value at each
-Reference = Vector | None  # a vector that both ends hold
 
 
 class Write(Protocol):
@@ -47,12 +47,14 @@ class Reader:
         scheme_id: the five bits that name the scheme in every message.
         read: turns a body into (indices, values), or into the whole vector where that is no larger.
         shared: 32 bits of what both ends must hold to read a body; part of the integrity check.
+        contextual: whether a reference makes messages smaller.
         progressive: whether the first bytes of a body are a body.
     """
 
     scheme_id: int
     read: Read
     shared: Shared = layout_alone
+    contextual: bool = False
     progressive: bool = False
 
     @property
@@ -129,7 +131,8 @@ class Codec:
             vector: what to send; float32, shape (n,).
             layout: of the model.
             rng: every random choice is drawn from it.
-            reference: a float32 vector of shape (n,) that the decoder holds as well.
+            reference: what the decoder holds as well: the model that the client was sent, float32 of shape (n,); or
+                a pair of it and the model that the client was sent before.
 
         Returns:
             The message. Its length is its size.
@@ -138,8 +141,9 @@ class Codec:
             ValueError: the vector has another shape or dtype, or holds NaN or infinity.
         """
         _check_vector("vector", vector, layout)
-        if reference is not None:
-            _check_vector("reference", reference, layout)
+        for held in reference if isinstance(reference, tuple) else (reference,):
+            if held is not None:
+                _check_vector("reference", held, layout)
         body = self.write(np.ascontiguousarray(vector), layout, rng, reference)
         return pack(self.reader.scheme_id, body, self.reader.shared(body, layout, reference))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Reader, Reference, Vector
+from surp_fl.codecs.codec import Codec, Reader, Vector
 from surp_fl.coding.fixed import MalformedBits
+from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 

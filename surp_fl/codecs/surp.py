@@ -2,7 +2,7 @@
 
 Knows how stretches become bytes. Writer and reader mirror each other; every symbol is range coded:
 
-    context      2 bits   0: none; 1: the model that the client was sent
+    context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before
     stretches             until a count of zero, or until the bytes end, wherever that is
       count      k, as in coding/range_coder
       magnitude  13 bits (9 of exponent, 4 of mantissa) for the first stretch, then the change of that number, as a
@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.codecs.codec import Codec, Reader, Reference, Sparse, Vector
+from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.coding.index_sets import Shared, decode_set, encode_set
 from surp_fl.coding.range_coder import (
@@ -33,14 +33,18 @@ from surp_fl.coding.range_coder import (
     new_decoder,
     new_encoder,
 )  # fmt: skip
-from surp_fl.context import Context
+from surp_fl.context import Context, Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
 from surp_fl.select import Stretch, rungs, stretches
 from surp_fl.surp import code_of, magnitude_of
 
-_NO_CONTEXT, _MODEL = 0, 1
+_NO_CONTEXT, _MODEL, _HISTORY = 0, 1, 2
+_NEEDS = {
+    _MODEL: "the model that the client was sent",
+    _HISTORY: "the model that the client was sent and the one that it was sent before",
+}
 _CODE_BITS = 13
 _DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
 _FIRST_BITS = 26  # context, count and magnitude of the first stretch
@@ -80,7 +84,8 @@ class SuRP:
         shared = Context.of(layout, reference).shared
         bits = 8.0 * room - _FIRST_BITS
         chosen = stretches(vector, shared, bits, rungs(bits) if self.progressive else ())
-        return write(vector, chosen, _NO_CONTEXT if reference is None else _MODEL, shared, room)
+        context = _NO_CONTEXT if reference is None else _HISTORY if isinstance(reference, tuple) else _MODEL
+        return write(vector, chosen, context, shared, room)
 
 
 def write(vector: Vector, chosen: list[Stretch], context: int, shared: Shared, room: int) -> bytes:
@@ -167,7 +172,7 @@ def context_of(body: bytes) -> int:
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
-    shared = Context.of(layout, reference if context_of(body) == _MODEL else None).shared
+    shared = _context(body, layout, reference).shared
     coordinates, codes, negative, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared)
     if not valid:
         raise MalformedBits("a stretch of no possible size or magnitude")
@@ -185,16 +190,20 @@ def shared_by_both(body: bytes, layout: Layout, reference: Reference) -> int:
     Raises:
         MalformedBits: it needs a context that this end does not have.
     """
+    digest = _context(body, layout, reference).digest
+    return zlib.crc32(digest.to_bytes(4, "little"), layout.fingerprint) if digest else layout.fingerprint
+
+
+def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
     context = context_of(body)
     if context == _NO_CONTEXT:
-        return layout.fingerprint
-    if context != _MODEL:
-        raise MalformedBits(f"context {context}; this version knows 0 (none) and 1 (the model)")
-    if reference is None:
-        raise MalformedBits(
-            "it was coded against the model that the client was sent, and none was given: pass it as `reference`"
-        )
-    return zlib.crc32(Context.of(layout, reference).digest.to_bytes(4, "little"), layout.fingerprint)
+        return Context.of(layout, None)
+    if context not in _NEEDS:
+        raise MalformedBits(f"context {context}; this version knows 0 (none), 1 (the model) and 2 (and the one before)")
+    if reference is None or (context == _HISTORY and not isinstance(reference, tuple)):
+        raise MalformedBits(f"it was coded against {_NEEDS[context]}, which this decoder was not given as `reference`")
+    model = reference[0] if isinstance(reference, tuple) else reference
+    return Context.of(layout, reference if context == _HISTORY else model)
 
 
-READER = Reader(3, read, shared_by_both, progressive=True)
+READER = Reader(3, read, shared_by_both, contextual=True, progressive=True)

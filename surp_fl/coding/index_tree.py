@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 MOST_PICKS = 1 << 17  # in one set
 TRUST_LAYERS, TRUST_ROWS, TRUST_COLUMNS = 2, 24, 200  # a + b
@@ -128,10 +129,13 @@ def _halve(low: int, high: int, columns: int, row_sums: Integers, column_sums: I
 
 @njit(cache=True)
 def encode_layer(
-    state: State, out: Bytes, cells: Integers, negative: NDArray[np.bool_], rows: int, columns: int,
+    state: State, out: Bytes, cells: Integers, flags: Flags, odds: Integers, rows: int, columns: int,
     row_sums: Integers, column_sums: Integers, stack: Integers, table: Integers,
 ) -> None:  # fmt: skip
-    """Write ascending cells of a layer of rows × columns, each with its sign; their number is told already."""
+    """Write ascending cells of a layer of rows × columns, each with its flag; their number is told already.
+
+    `odds` counts the flags so far, false and true; it is kept up to date, unless it stays at even odds: (1, 1, 0).
+    """
     depth = 0
     stack[0], stack[1], stack[2], stack[3] = 0, rows * columns, 0, cells.size
     while depth >= 0:
@@ -140,7 +144,9 @@ def encode_layer(
         k = end - start
         if k == high - low:
             for i in range(start, end):
-                encode(state, out, 1 if negative[i] else 0, 1, 2)
+                one = 1 if flags[i] else 0
+                encode(state, out, odds[0] if one else 0, odds[one], odds[0] + odds[1])
+                odds[one] += odds[2]
         elif k > 0:
             middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
             j = int(np.searchsorted(cells[start:end], middle))
@@ -151,10 +157,10 @@ def encode_layer(
 
 @njit(cache=True)
 def decode_layer(
-    state: State, data: Bytes, cells: Integers, negative: NDArray[np.bool_], rows: int, columns: int,
+    state: State, data: Bytes, cells: Integers, flags: Flags, odds: Integers, rows: int, columns: int,
     row_sums: Integers, column_sums: Integers, stack: Integers, table: Integers,
 ) -> int:  # fmt: skip
-    """Read up to `cells.size` ascending cells and their signs; give how many there were before the message ended."""
+    """Read up to `cells.size` ascending cells and their flags; give how many there were before the message ended."""
     depth = 0
     stack[0], stack[1], stack[2], stack[3] = 0, rows * columns, 0, cells.size
     while depth >= 0:
@@ -163,12 +169,13 @@ def decode_layer(
         k = end - start
         if k == high - low:
             for i in range(k):
-                sign = peek(state, 2)
-                take(state, data, sign, 1, 2)
+                one = 1 if peek(state, odds[0] + odds[1]) >= odds[0] else 0
+                take(state, data, odds[0] if one else 0, odds[one], odds[0] + odds[1])
                 if ended(state):
                     return int(start + i)
+                odds[one] += odds[2]
                 cells[start + i] = low + i
-                negative[start + i] = sign == 1
+                flags[start + i] = one == 1
         elif k > 0:
             middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
             j = decode_split(state, data, k, middle - low, high - middle, left, right, trust, table)
