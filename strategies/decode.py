@@ -6,6 +6,7 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.record import (
     NAME,
+    SESSION,
     arrays_of,
     count_bytes,
     error_reply,
@@ -79,6 +81,7 @@ class DecodeUpdates(Strategy):
         self.scheme = scheme
         self.traffic: list[Traffic] = []
         self._sent: dict[int, _Broadcast] = {}
+        self._session = secrets.randbits(62)
         self._before: dict[int, list[_Broadcast]] = {}  # what each node may hold of earlier rounds, newest first
         self._dtypes: dict[str, np.dtype[Any]] = {}
 
@@ -92,6 +95,7 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, and remember what each node is sent."""
         self._dtypes = self._dtypes or {name: array.numpy().dtype for name, array in arrays.items()}
+        config[SESSION] = self._session
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
         self.traffic.append(Traffic(server_round))
         broadcasts: dict[int, _Broadcast] = {}  # the messages of a round share their ArrayRecord

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory, State
-from surp_fl.record import MODEL, NAME, Stats, Update, arrays_of, record_of, to_record
+from surp_fl.record import MODEL, NAME, SESSION, Stats, Update, arrays_of, record_of, to_record
 
 log = logging.getLogger("flwr")
 
@@ -69,7 +69,7 @@ class CompressUpdates:
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
         start = layout.flatten(received)
-        rng = np.random.default_rng([self.seed, _round_of(message.content), _node_of(context)])
+        rng = np.random.default_rng([self.seed, _from_config(message.content, "server-round") or 0, _node_of(context)])
 
         reply = call_next(message, context)
         if reply.has_error():
@@ -82,7 +82,8 @@ class CompressUpdates:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
 
         state = _load(context, NAME, layout)
-        reference = self._reference(start, context, layout)
+        session = _from_config(message.content, SESSION)
+        reference = self._reference(start, context, layout, session)
         wanted = self.scheme.memory.recall(delta, state)
         began = time.perf_counter()
         compressed = self.scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
@@ -101,15 +102,20 @@ class CompressUpdates:
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
         if state:
             context.state[NAME] = record_of(state)  # last: whatever failed before this has changed nothing
-        if reference is not None and self.history:
+        if reference is not None and self.history and session is not None:
             context.state[MODEL] = record_of({"model": start})
+            context.state[SESSION] = ConfigRecord({SESSION: session})
         return reply
 
-    def _reference(self, start: NDArray[np.float32], context: Context, layout: Layout) -> Reference:
+    def _reference(
+        self, start: NDArray[np.float32], context: Context, layout: Layout, session: int | None
+    ) -> Reference:
         """What the server holds too, as far as it is of use to this scheme."""
         if not self.scheme.codec.reader.contextual:
             return None
-        before = _load(context, MODEL, layout).get("model") if self.history else None
+        kept = context.state.config_records[SESSION][SESSION] if SESSION in context.state else None
+        same_server = session is not None and kept == session
+        before = _load(context, MODEL, layout).get("model") if self.history and same_server else None
         for held in (start, before):
             if held is not None:
                 held.flags.writeable = False  # so that what is read off it can be kept
@@ -146,9 +152,10 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
     return dict(next(iter(found.values()), {}))
 
 
-def _round_of(content: RecordDict) -> int:
-    rounds = [config["server-round"] for config in content.config_records.values() if "server-round" in config]
-    return int(rounds[0]) if rounds and isinstance(rounds[0], int) else 0
+def _from_config(content: RecordDict, key: str) -> int | None:
+    """A number that the server put into the config, if it did."""
+    found = [config[key] for config in content.config_records.values() if key in config]
+    return found[0] if found and isinstance(found[0], int) else None
 
 
 def _node_of(context: Context) -> int:

@@ -36,6 +36,7 @@ from surp_fl.message import MalformedMessage
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
 MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
+SESSION = f"{NAME}:session"  # which server object keeps track of those models; a number in the train config
 _EXACT = f"{NAME}:exact:"
 _STATS = f"{NAME}:stats"
 _ARRAYS = f"{NAME}:arrays"

@@ -27,6 +27,9 @@ _LEAST_PRICE = 2.0  # bits
 _STRETCH_BITS = 18.0  # count and magnitude of one more stretch
 _FIRST_RUNG, _RUNG_RATIO = 760.0, 2.2  # bits
 _SAME_BITS, _TURN_BITS = 0.2, 2.8  # of the sign of what changed lately
+_MARGIN, _MARGIN_BITS = 1.02, 12.0  # chosen beyond the budget, so that it is used up; the end is cut off
+_LEAST_RATE = 0.01  # of the mean, where the budget names even what gains nothing
+_LEAST_SHARE = 0.55  # of the magnitude that a coordinate is given: above a half, and what rounding takes
 _ROUNDS = 3  # of pricing what was chosen at the prices before
 
 
@@ -36,10 +39,12 @@ class Stretch:
 
     Attributes:
         coordinates: ascending int64, shape (k,).
+        negative: their signs; bool, shape (k,).
         magnitude: mean of the magnitudes it stands for.
     """
 
     coordinates: Integers
+    negative: NDArray[np.bool_]
     magnitude: float
 
 
@@ -104,7 +109,8 @@ def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float]
     if found.size == 0:
         return []
     u = np.abs(vector[found]).astype(np.float64)
-    priced = _Prices(found, np.signbit(vector[found]), shared)
+    negative = np.signbit(vector[found])
+    priced = _Prices(found, negative, shared)
     by_size = np.argsort(-u, kind="stable")
     chosen = by_size[: max(1, int(bits / 12))]
     parts: list[Integers] = []
@@ -114,16 +120,19 @@ def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float]
         worth = u * u / prices
         order = np.argsort(-worth, kind="stable")
         total = np.cumsum(prices[order])
-        count = int(np.searchsorted(total, bits - spent_on_parts)) + 1
+        room = max(bits - spent_on_parts, bits / 2)
+        count = int(np.searchsorted(total, _MARGIN * room + _MARGIN_BITS)) + 1
         chosen = order[:count]
+        rate = max(worth[chosen[-1]], _LEAST_RATE * float((u[chosen] ** 2).sum() / total[: chosen.size][-1]))
         parts, spent_on_parts = [], 0.0
         for rung in np.split(chosen, np.searchsorted(total[:count], cuts)):
             if rung.size:
                 by_size = np.argsort(-u[rung], kind="stable")
-                more, bits_of_more = _divided(rung[by_size], u, worth[chosen[-1]])
+                more, bits_of_more = _divided(rung[by_size], u, rate)
                 parts += more
                 spent_on_parts += bits_of_more + _STRETCH_BITS
-    return [Stretch(np.sort(found[part]), float(u[part].mean())) for part in parts]
+    parts = [np.sort(part) for part in parts]  # `found` is ascending
+    return [Stretch(found[part], negative[part], float(u[part].mean())) for part in parts]
 
 
 def rungs(bits: float) -> list[float]:
@@ -187,7 +196,7 @@ def _divided(chosen: Integers, u: Floats, rate: float) -> tuple[list[Integers], 
         rate: squared error that a bit takes away elsewhere.
 
     Returns:
-        The parts, and the bits that dividing costs.
+        The parts, without what would overshoot by its part's magnitude, and the bits that dividing costs.
     """
     values = u[chosen]
     k = values.size
@@ -199,7 +208,9 @@ def _divided(chosen: Integers, u: Floats, rate: float) -> tuple[list[Integers], 
     bits = _STRETCH_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
     surplus = taken_away - rate * bits
     if k < 2 or surplus.max() <= 0:
-        return [chosen], 0.0
+        while values[-1] < _LEAST_SHARE * values.mean():  # naming these would add error
+            values = values[values >= _LEAST_SHARE * values.mean()]
+        return [chosen[: values.size]], 0.0
     cut = int(surplus.argmax()) + 1
     upper, upper_bits = _divided(chosen[:cut], u, rate)
     lower, lower_bits = _divided(chosen[cut:], u, rate)

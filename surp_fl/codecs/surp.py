@@ -24,6 +24,7 @@ from surp_fl.coding.fixed import MalformedBits
 from surp_fl.coding.index_sets import Shared, decode_set, encode_set
 from surp_fl.coding.range_coder import (
     Bytes,
+    State,
     decode_bits,
     decode_count,
     encode_bits,
@@ -32,6 +33,7 @@ from surp_fl.coding.range_coder import (
     finish,
     new_decoder,
     new_encoder,
+    written,
 )  # fmt: skip
 from surp_fl.context import Context, Reference
 from surp_fl.layout import Layout
@@ -47,7 +49,8 @@ _NEEDS = {
 }
 _CODE_BITS = 13
 _DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
-_FIRST_BITS = 26  # context, count and magnitude of the first stretch
+_HEAD_BITS = 26  # context, count and magnitude of the first stretch
+_MOST_PASSES, _LEAST_PASS = 24, 16  # bits
 _MOST_PICKS = (1 << 17) - 1  # in a stretch
 _SMALLEST_BUDGET = 16
 
@@ -80,22 +83,59 @@ class SuRP:
         return Codec(READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        room = self.budget - HEADER_BYTES
         shared = Context.of(layout, reference).shared
-        bits = 8.0 * room - _FIRST_BITS
-        chosen = stretches(vector, shared, bits, rungs(bits) if self.progressive else ())
         context = _NO_CONTEXT if reference is None else _HISTORY if isinstance(reference, tuple) else _MODEL
-        return write(vector, chosen, context, shared, room)
+        message = _Message(context, shared, self.budget - HEADER_BYTES)
+        left = vector
+        for _ in range(_MOST_PASSES):  # one, unless the budget has room for what the magnitudes of a pass left open
+            bits = message.bits_left
+            chosen = stretches(left, shared, bits, rungs(bits) if self.progressive else ())
+            message.append(chosen)
+            if not chosen or message.bits_left < _LEAST_PASS:
+                break
+            left = _less(left, chosen)
+        return message.finished()
 
 
-def write(vector: Vector, chosen: list[Stretch], context: int, shared: Shared, room: int) -> bytes:
-    """Write stretches, as much of them as `room` bytes hold; the vector gives the signs."""
-    codes = np.array([_code_of(stretch.magnitude) for stretch in chosen], np.int64)
-    ends = np.cumsum([stretch.coordinates.size for stretch in chosen], dtype=np.int64)
-    coordinates = np.concatenate([stretch.coordinates for stretch in chosen] or [np.empty(0, np.int64)])
-    out = np.zeros(room, np.uint8)
-    length = _encode(out, context, codes, ends, coordinates, np.signbit(vector[coordinates]), shared)
-    return out[: min(length, room)].tobytes()
+def _less(vector: Vector, chosen: list[Stretch]) -> Vector:
+    """What a vector still has to say after these stretches."""
+    left = vector.copy()
+    for stretch in chosen:
+        said = np.float32(magnitude_of(_code_of(stretch.magnitude) << _DROPPED))
+        left[stretch.coordinates] -= np.where(stretch.negative, -said, said)
+    return left
+
+
+class _Message:
+    """A message in the making: stretches are appended for as long as there is room; what does not fit is cut off."""
+
+    def __init__(self, context: int, shared: Shared, room: int) -> None:
+        self._shared = shared
+        self._out = np.zeros(room, np.uint8)
+        self._state = new_encoder()
+        self._seen = np.zeros(shared.start.size, np.int64)
+        self._powers = np.full((shared.start.size, 2), -1, np.int64)
+        self._code = 0
+        encode_bits(self._state, self._out, context, 2)
+
+    @property
+    def bits_left(self) -> float:
+        """Bits for indices and signs; the next stretch's count and magnitude taken off."""
+        return 8.0 * (self._out.size - int(written(self._state))) - _HEAD_BITS
+
+    def append(self, chosen: list[Stretch]) -> None:
+        for stretch in chosen:
+            code = _code_of(stretch.magnitude)
+            _append(
+                self._state, self._out, self._code, code, stretch.coordinates, stretch.negative,
+                self._shared, self._seen, self._powers,
+            )  # fmt: skip
+            self._code = code
+
+    def finished(self) -> bytes:
+        encode_count(self._state, self._out, 0)
+        length = finish(self._state, self._out)
+        return self._out[: min(length, self._out.size)].tobytes()
 
 
 def _code_of(magnitude: float) -> int:
@@ -105,25 +145,17 @@ def _code_of(magnitude: float) -> int:
 
 
 @njit(cache=True)
-def _encode(
-    out: Bytes, context: int, codes: NDArray[np.int64], ends: NDArray[np.int64],
-    coordinates: NDArray[np.int64], negative: NDArray[np.bool_], shared: Shared,
-) -> int:  # fmt: skip
-    state = new_encoder()
-    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
-    encode_bits(state, out, context, 2)
-    start = 0
-    for i in range(codes.size):
-        encode_count(state, out, ends[i] - start)
-        if i == 0:
-            encode_bits(state, out, codes[0], _CODE_BITS)
-        else:
-            change = codes[i] - codes[i - 1]
-            encode_count(state, out, 2 * change if change >= 0 else -2 * change - 1)
-        encode_set(state, out, coordinates[start : ends[i]], negative[start : ends[i]], shared, seen, powers)
-        start = ends[i]
-    encode_count(state, out, 0)
-    return finish(state, out)
+def _append(
+    state: State, out: Bytes, before: int, code: int, coordinates: NDArray[np.int64], negative: NDArray[np.bool_],
+    shared: Shared, seen: NDArray[np.int64], powers: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Write one stretch; `before` is the code of the one before it, 0 for none."""
+    encode_count(state, out, coordinates.size)
+    if before == 0:
+        encode_bits(state, out, code, _CODE_BITS)
+    else:
+        encode_count(state, out, 2 * (code - before) if code >= before else 2 * (before - code) - 1)
+    encode_set(state, out, coordinates, negative, shared, seen, powers)
 
 
 @njit(cache=True)

@@ -76,6 +76,12 @@ def encode(state: State, out: Bytes, start: int, size: int, total: int) -> None:
 
 
 @njit(cache=True)
+def written(state: State) -> int:
+    """Bytes that are settled so far, or about to be."""
+    return int(np.int64(state[AT] + state[PENDING] + state[STARTED]))
+
+
+@njit(cache=True)
 def finish(state: State, out: Bytes) -> int:
     """End the message so that its last symbol is certain; give its length, which may exceed the room in `out`."""
     last = state[LOW] + state[RANGE] - _1

@@ -1,0 +1,141 @@
+"""SuRP's own claims: the budget is used, the context is named and checked, and it beats STC."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from surp_fl import STC, Layout, MalformedMessage, SuRP
+from surp_fl.client import Scheme
+from surp_fl.context import Reference
+from surp_fl.select import largest, stretches
+from tests.vectors import AWKWARD, Vector
+
+RNG = np.random.default_rng(0)
+
+
+def update(seed: int = 0) -> tuple[Layout, Vector, Vector, Vector]:
+    """An update, the model and the model before it: large where rows and columns are, and where it changed lately."""
+    rng = np.random.default_rng(seed)
+    shapes = {"conv": (20, 1, 5, 5), "bias": (20,), "hidden": (120, 300), "last": (10, 120)}
+    model, delta = {}, {}
+    for name, shape in shapes.items():
+        flat = (shape[0], -1)
+        activity = rng.lognormal(0, 1, size=(shape[0], 1)) * rng.lognormal(0, 1, np.zeros(shape).reshape(flat).shape)
+        model[name] = (rng.normal(size=activity.shape) * activity).reshape(shape)
+        delta[name] = (rng.laplace(size=activity.shape) * activity).reshape(shape)
+    layout = Layout.of(model)
+    vector, now = layout.flatten(delta), layout.flatten(model)
+    before = now.copy()
+    changed = np.argsort(-np.abs(vector))[:300:2]
+    before[changed] -= np.sign(vector[changed])
+    return layout, vector, now, before
+
+
+def error(scheme: Scheme, reference: Reference = None) -> float:
+    layout, vector, _, _ = update()
+    message = scheme.codec.encode(vector, layout, rng=RNG, reference=reference)
+    return float(np.linalg.norm(vector - scheme.codec.decode(message, layout, reference=reference)))
+
+
+@pytest.mark.parametrize("budget", [16, 50, 100, 218, 436, 1000, 2000, 20_000])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_budget_is_used_to_the_last_byte(budget: int, progressive: bool) -> None:
+    layout, vector, _, _ = update()
+    message = SuRP(budget=budget, progressive=progressive).codec.encode(vector, layout, rng=RNG)
+    assert len(message) == budget
+
+
+def test_a_vector_with_little_to_say_takes_little() -> None:
+    vector = AWKWARD["only one is not zero"]
+    layout = Layout.of({"a": vector})
+    codec = SuRP(budget=500).codec
+    message = codec.encode(vector, layout, rng=RNG)
+    assert len(message) <= 14
+    np.testing.assert_allclose(codec.decode(message, layout), vector, rtol=1 / 32)
+
+
+@pytest.mark.parametrize("budget", [50, 100, 218, 436, 1000, 2000])
+def test_the_error_is_below_stcs_at_equal_bytes_with_and_without_context(budget: int) -> None:
+    _, _, model, before = update()
+    stc, surp = error(STC(budget=budget)), SuRP(budget=budget)
+    assert error(surp) < stc
+    assert error(surp, model) < stc
+    assert error(surp, (model, before)) < stc
+
+
+def test_contexts_pay() -> None:
+    _, _, model, before = update()
+    surp = SuRP(budget=218)
+    assert error(surp, (model, before)) < error(surp, model) < error(surp)
+
+
+def test_another_reference_is_refused_and_never_garbage() -> None:
+    layout, vector, model, before = update()
+    codec = SuRP(budget=218).codec
+    other = model.copy()
+    other[np.abs(model).argmax()] *= 2
+    for given, wrong in (
+        (model, other),
+        (model, None),
+        ((model, before), (other, before)),
+        ((model, before), (model, other)),
+        ((model, before), model),
+    ):
+        message = codec.encode(vector, layout, rng=RNG, reference=given)
+        with pytest.raises(MalformedMessage):
+            codec.decode(message, layout, reference=wrong)
+
+
+def test_a_missing_reference_is_named() -> None:
+    layout, vector, model, before = update()
+    codec = SuRP(budget=218).codec
+    with pytest.raises(MalformedMessage, match="against the model that the client was sent, which"):
+        codec.decode(codec.encode(vector, layout, rng=RNG, reference=model), layout)
+    with pytest.raises(MalformedMessage, match="and the one that it was sent before"):
+        codec.decode(codec.encode(vector, layout, rng=RNG, reference=(model, before)), layout, reference=model)
+
+
+def test_a_message_without_context_needs_none_and_takes_any() -> None:
+    layout, vector, model, _ = update()
+    codec = SuRP(budget=218).codec
+    message = codec.encode(vector, layout, rng=RNG)
+    np.testing.assert_array_equal(codec.decode(message, layout), codec.decode(message, layout, reference=model))
+
+
+def test_a_reference_that_changes_in_place_is_read_anew() -> None:
+    layout, vector, model, _ = update()
+    codec, changing = SuRP(budget=218).codec, model.copy()
+    first = codec.encode(vector, layout, rng=RNG, reference=changing)
+    changing[:] = model[::-1]
+    assert codec.encode(vector, layout, rng=RNG, reference=changing) != first
+    changing[:] = model
+    assert codec.encode(vector, layout, rng=RNG, reference=changing) == first
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("count", [1, 7, 200, 3000])
+def test_gathering_finds_the_largest(name: str, count: int) -> None:
+    vector = AWKWARD[name]
+    found = largest(vector, count)
+    expected = np.sort(np.abs(vector[vector != 0]))[::-1][:count]
+    np.testing.assert_array_equal(np.sort(np.abs(vector[found]))[::-1][: len(expected)], expected)
+
+
+def test_gathering_finds_the_largest_in_a_sorted_and_a_striped_vector() -> None:
+    for vector in (np.arange(200_000), 200_000 - np.arange(200_000), np.arange(200_000) % 7 == 3):
+        magnitudes = np.asarray(vector, np.float32)
+        found = largest(magnitudes, 500)
+        assert np.sort(magnitudes[found])[::-1][:500].tolist() == np.sort(magnitudes)[::-1][:500].tolist()
+
+
+def test_stretches_are_disjoint_and_fall() -> None:
+    layout, vector, _, _ = update()
+    from surp_fl.context import Context
+
+    chosen = stretches(vector, Context.of(layout, None).shared, 8000.0)
+    together = np.concatenate([stretch.coordinates for stretch in chosen])
+    assert len(np.unique(together)) == len(together)
+    magnitudes = [stretch.magnitude for stretch in chosen]
+    assert magnitudes == sorted(magnitudes, reverse=True)
+    assert len(magnitudes) > 1

@@ -1,0 +1,82 @@
+"""Messages that are cut on their way: valid at every length, and never worse for being longer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surp_fl import Dense, Layout, MalformedMessage, SuRP, truncate
+from tests.vectors import AWKWARD, Vector, layout_for, vectors
+
+RNG = np.random.default_rng(0)
+
+
+def error_of(vector: Vector, message: bytes, layout: Layout) -> float:
+    decoded = SuRP(budget=218).codec.decode(message, layout)
+    return float(np.square(vector.astype(float) - decoded).sum())
+
+
+@settings(max_examples=40)
+@given(vector=vectors(max_size=800), progressive=st.booleans())
+def test_every_length_is_a_message_and_more_is_never_worse(vector: Vector, progressive: bool) -> None:
+    layout = layout_for(vector)
+    message = SuRP(budget=400, progressive=progressive).codec.encode(vector, layout, rng=RNG)
+    errors = [error_of(vector, truncate(message, length), layout) for length in range(5, len(message) + 1)]
+    limit = 1e-6 * float(np.square(vector.astype(float)).sum())  # of float32's rounding
+    assert all(after <= before + limit for before, after in pairwise(errors))
+
+
+def test_a_cut_message_has_the_length_asked_for() -> None:
+    vector = AWKWARD["heavy tail"]
+    message = SuRP(budget=1000).codec.encode(vector, layout_for(vector), rng=RNG)
+    assert len(message) == 1000
+    for length in (5, 100, 999, 1000):
+        assert len(truncate(message, length)) == length
+    assert truncate(message, 5000) == message
+
+
+def test_cutting_twice_is_cutting_once() -> None:
+    vector = AWKWARD["heavy tail"]
+    message = SuRP(budget=1000).codec.encode(vector, layout_for(vector), rng=RNG)
+    assert truncate(truncate(message, 500), 100) == truncate(message, 100)
+
+
+def test_a_damaged_message_is_still_damaged_when_cut() -> None:
+    vector = AWKWARD["heavy tail"]
+    layout = layout_for(vector)
+    message = bytearray(SuRP(budget=1000).codec.encode(vector, layout, rng=RNG))
+    for where in (2, 50, 900):
+        damaged = bytearray(message)
+        damaged[where] ^= 1
+        with pytest.raises(MalformedMessage):
+            SuRP(budget=1000).codec.decode(truncate(bytes(damaged), 200), layout)
+
+
+def test_a_progressive_message_cut_is_about_as_good_as_one_made_for_the_length() -> None:
+    """At most 5 % of the bytes are lost at the rungs, on a heavy-tailed vector over uneven layers."""
+    rng = np.random.default_rng(1)
+    arrays = {"small": rng.standard_t(4, size=(10, 50)), "large": 0.5 * rng.standard_t(4, size=(200, 100))}
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays)
+    message = SuRP(budget=2000, progressive=True).codec.encode(vector, layout, rng=RNG)
+    for length in (100, 218, 500, 1000):
+        made = SuRP(budget=round(0.95 * length), progressive=True).codec.encode(vector, layout, rng=RNG)
+        assert error_of(vector, truncate(message, length), layout) <= error_of(vector, made, layout)
+
+
+def test_schemes_that_cannot_be_cut_say_so() -> None:
+    vector = AWKWARD["heavy tail"]
+    message = Dense().codec.encode(vector, layout_for(vector), rng=RNG)
+    with pytest.raises(ValueError, match="'dense' message cannot be cut"):
+        truncate(message, 100)
+
+
+def test_nothing_but_a_frame_is_no_message() -> None:
+    vector = AWKWARD["heavy tail"]
+    message = SuRP(budget=100).codec.encode(vector, layout_for(vector), rng=RNG)
+    with pytest.raises(ValueError, match="keep at least 5"):
+        truncate(message, 4)
