@@ -12,6 +12,7 @@ import math
 import weakref
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -51,7 +52,7 @@ class Context:
         """
         global _kept
         if reference is None:
-            return cls._read_off(layout, None, None)
+            return _without_reference(layout)
         model, before = reference if isinstance(reference, tuple) else (reference, None)
         if model.flags.writeable or (before is not None and before.flags.writeable):
             return cls._read_off(layout, model, before)
@@ -93,6 +94,11 @@ class Context:
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
         )  # fmt: skip
         return cls(shared, digest)
+
+
+@lru_cache(maxsize=8)
+def _without_reference(layout: Layout) -> Context:
+    return Context._read_off(layout, None, None)
 
 
 @dataclass(frozen=True)

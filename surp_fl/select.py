@@ -11,12 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl import device
 from surp_fl.coding.index_sets import STEPS, Shared, best_powers, layers_of
+
+if TYPE_CHECKING:
+    import torch
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -70,15 +75,38 @@ def _gather(bits: NDArray[np.int32], least: int, room: int) -> tuple[Integers, i
     return found[:count].copy(), int(largest)
 
 
-def largest(vector: Vector, count: int) -> Integers:
-    """Find the coordinates of (at least) the `count` largest magnitudes that are not zero, in about one pass.
+def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector]:
+    """Find the `count` largest magnitudes that are not zero; among equals, those of the lowest coordinates.
 
-    A sample tells a threshold, one pass gathers what reaches it; another threshold where the sample misled.
+    Args:
+        vector: float32, shape (n,); an array, or a tensor on any device: then only what is found comes to the host.
+        count: how many; all there are, where there are fewer.
+
+    Returns:
+        Ascending coordinates, and the values there.
 
     Raises:
         ValueError: the vector holds NaN or infinity.
     """
+    if isinstance(vector, np.ndarray):
+        found = _at_least_the_largest(vector, count)
+        values = vector[found]
+    else:
+        found, values = device.at_least_the_largest(vector, count)
+    if found.size > count:
+        kept = np.sort(np.argsort(-np.abs(values), kind="stable")[:count])
+        found, values = found[kept], values[kept]
+    return found, values
+
+
+def _at_least_the_largest(vector: Vector, count: int) -> Integers:
+    """As `largest`, with some more, in about one pass.
+
+    A sample tells a threshold, one pass gathers what reaches it; another threshold where the sample misled.
+    """
     bits = vector.view(np.int32)
+    if bits.size == 0:
+        return np.empty(0, np.int64)
     stride = bits.size // 32768 + 1
     sample = np.sort(bits[::stride] & 0x7FFFFFFF)[::-1]
     rank = count / stride
@@ -87,17 +115,17 @@ def largest(vector: Vector, count: int) -> Integers:
         least = max(1, int(sample[place])) if place < sample.size else 1
         found, peak = _gather(bits, least, bits.size if least == 1 else 8 * count + 1024)
         if peak >= _INFINITE:
-            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+            raise ValueError(device.DIVERGED)
         if peak >= 0 and (found.size >= count or least == 1):
             return found
         rank = rank / 2 if peak < 0 else 2 * rank + 4
 
 
-def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float] = ()) -> list[Stretch]:
+def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: Sequence[float] = ()) -> list[Stretch]:
     """Choose what to say of a vector.
 
     Args:
-        vector: float32, shape (n,).
+        vector: float32, shape (n,); an array, or a tensor on any device.
         shared: what the decoder holds.
         bits: for indices, signs, and the second and further stretches; slightly more may be chosen, never much less.
         cuts: what is worth most comes before each of these, in bits; ascending. Each costs some of the order's freedom.
@@ -105,11 +133,11 @@ def stretches(vector: Vector, shared: Shared, bits: float, cuts: Sequence[float]
     Returns:
         Disjoint stretches; between two cuts by falling magnitude.
     """
-    found = largest(vector, min(vector.size, int(bits / 2) + 64)) if vector.size else np.empty(0, np.int64)
+    found, values = largest(vector, int(bits / 2) + 64)
     if found.size == 0:
         return []
-    u = np.abs(vector[found]).astype(np.float64)
-    negative = np.signbit(vector[found])
+    u = np.abs(values).astype(np.float64)
+    negative = np.signbit(values)
     priced = _Prices(found, negative, shared)
     by_size = np.argsort(-u, kind="stable")
     chosen = by_size[: max(1, int(bits / 12))]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.client import Scheme
-from surp_fl.context import Reference
+from surp_fl.context import Context, Reference
 from surp_fl.select import largest, stretches
 from tests.vectors import AWKWARD, Vector
 
@@ -117,22 +118,53 @@ def test_a_reference_that_changes_in_place_is_read_anew() -> None:
 @pytest.mark.parametrize("count", [1, 7, 200, 3000])
 def test_gathering_finds_the_largest(name: str, count: int) -> None:
     vector = AWKWARD[name]
-    found = largest(vector, count)
-    expected = np.sort(np.abs(vector[vector != 0]))[::-1][:count]
-    np.testing.assert_array_equal(np.sort(np.abs(vector[found]))[::-1][: len(expected)], expected)
+    found, values = largest(vector, count)
+    order = np.argsort(-np.abs(vector), kind="stable")[: min(count, np.count_nonzero(vector))]
+    assert found.tolist() == sorted(order.tolist())
+    np.testing.assert_array_equal(values, vector[found])
+    on_device, values_on_device = largest(torch.from_numpy(vector), count)
+    np.testing.assert_array_equal(on_device, found)
+    np.testing.assert_array_equal(values_on_device, values)
 
 
 def test_gathering_finds_the_largest_in_a_sorted_and_a_striped_vector() -> None:
     for vector in (np.arange(200_000), 200_000 - np.arange(200_000), np.arange(200_000) % 7 == 3):
         magnitudes = np.asarray(vector, np.float32)
-        found = largest(magnitudes, 500)
-        assert np.sort(magnitudes[found])[::-1][:500].tolist() == np.sort(magnitudes)[::-1][:500].tolist()
+        found, values = largest(magnitudes, 500)
+        assert found.tolist() == sorted(np.argsort(-magnitudes, kind="stable")[:500].tolist())
+        assert values.tolist() == magnitudes[found].tolist()
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("budget", [50, 218, 2000, 20_000])
+def test_a_tensor_gives_the_bytes_that_the_array_gives(device: str, budget: int) -> None:
+    layout, vector, model, before = update()
+    codec = SuRP(budget=budget).codec
+    for reference in (None, model, (model, before)):
+        from_tensor = codec.encode(torch.from_numpy(vector).to(device), layout, rng=RNG, reference=reference)
+        assert from_tensor == codec.encode(vector, layout, rng=RNG, reference=reference)
+
+
+def test_a_diverged_tensor_is_refused() -> None:
+    layout = Layout.of({"a": np.zeros(100, np.float32)})
+    for broken in (np.nan, np.inf):
+        tensor = torch.ones(100)
+        tensor[3] = broken
+        with pytest.raises(ValueError, match="diverged"):
+            SuRP(budget=218).codec.encode(tensor, layout, rng=RNG)
+
+
+def test_other_schemes_take_a_tensor_to_the_host() -> None:
+    layout, vector, _, _ = update()
+    codec = STC(budget=218).codec
+    assert codec.encode(torch.from_numpy(vector), layout, rng=RNG) == codec.encode(vector, layout, rng=RNG)
 
 
 def test_stretches_are_disjoint_and_fall() -> None:
     layout, vector, _, _ = update()
-    from surp_fl.context import Context
-
     chosen = stretches(vector, Context.of(layout, None).shared, 8000.0)
     together = np.concatenate([stretch.coordinates for stretch in chosen])
     assert len(np.unique(together)) == len(together)

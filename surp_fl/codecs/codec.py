@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Reference
+from surp_fl.device import on_host
 from surp_fl.layout import Layout
 from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
+
+if TYPE_CHECKING:
+    import torch
 
 Vector = NDArray[np.float32]
 Sparse = tuple[NDArray[np.int64], Vector]  # ascending indices, and the value at each
 
 
 class Write(Protocol):
-    """Makes a body out of a float32 vector of shape (n,)."""
+    """Makes a body out of a float32 vector of shape (n,); a tensor comes only to schemes that take one."""
 
-    def __call__(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+    def __call__(self, vector: Any, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
         """Write within the scheme's budget; raise ValueError for a vector that cannot be sent."""
         ...
 
@@ -48,6 +52,7 @@ class Reader:
         read: turns a body into (indices, values), or into the whole vector where that is no larger.
         shared: 32 bits of what both ends must hold to read a body; part of the integrity check.
         contextual: whether a reference makes messages smaller.
+        takes_tensors: whether the encoder finds what it needs in a tensor where it lies.
         progressive: whether the first bytes of a body are a body.
     """
 
@@ -56,6 +61,7 @@ class Reader:
     shared: Shared = layout_alone
     contextual: bool = False
     progressive: bool = False
+    takes_tensors: bool = False
 
     @property
     def name(self) -> str:
@@ -119,7 +125,7 @@ class Codec:
 
     def encode(
         self,
-        vector: Vector,
+        vector: Vector | torch.Tensor,
         layout: Layout,
         *,
         rng: np.random.Generator,
@@ -128,7 +134,7 @@ class Codec:
         """Make a message.
 
         Args:
-            vector: what to send; float32, shape (n,).
+            vector: what to send; float32, shape (n,); an array, or a torch tensor on any device.
             layout: of the model.
             rng: every random choice is drawn from it.
             reference: what the decoder holds as well: the model that the client was sent, float32 of shape (n,); or
@@ -144,7 +150,9 @@ class Codec:
         for held in reference if isinstance(reference, tuple) else (reference,):
             if held is not None:
                 _check_vector("reference", held, layout)
-        body = self.write(np.ascontiguousarray(vector), layout, rng, reference)
+        if isinstance(vector, np.ndarray) or not self.reader.takes_tensors:
+            vector = np.ascontiguousarray(on_host(vector))
+        body = self.write(vector, layout, rng, reference)
         return pack(self.reader.scheme_id, body, self.reader.shared(body, layout, reference))
 
     def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
@@ -156,8 +164,9 @@ class Codec:
         return self.reader.decode_sparse(message, layout, reference=reference)
 
 
-def _check_vector(role: str, vector: Vector, layout: Layout) -> None:
-    if vector.dtype != np.float32 or vector.shape != (layout.size,):
+def _check_vector(role: str, vector: Vector | torch.Tensor, layout: Layout) -> None:
+    dtype = str(vector.dtype).removeprefix("torch.")
+    if dtype != "float32" or tuple(vector.shape) != (layout.size,):
         raise ValueError(
             f"the {role} is {vector.dtype} of shape {vector.shape}; expected float32 of shape ({layout.size},): "
             "make it with layout.flatten(arrays)"

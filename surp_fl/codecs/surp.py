@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -36,11 +37,15 @@ from surp_fl.coding.range_coder import (
     written,
 )  # fmt: skip
 from surp_fl.context import Context, Reference
+from surp_fl.device import on_host
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
 from surp_fl.select import Stretch, rungs, stretches
 from surp_fl.surp import code_of, magnitude_of
+
+if TYPE_CHECKING:
+    import torch
 
 _NO_CONTEXT, _MODEL, _HISTORY = 0, 1, 2
 _NEEDS = {
@@ -82,7 +87,9 @@ class SuRP:
         """The two ends of this scheme."""
         return Codec(READER, self._write)
 
-    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+    def _write(
+        self, vector: Vector | torch.Tensor, layout: Layout, rng: np.random.Generator, reference: Reference
+    ) -> bytes:
         shared = Context.of(layout, reference).shared
         context = _NO_CONTEXT if reference is None else _HISTORY if isinstance(reference, tuple) else _MODEL
         message = _Message(context, shared, self.budget - HEADER_BYTES)
@@ -97,9 +104,9 @@ class SuRP:
         return message.finished()
 
 
-def _less(vector: Vector, chosen: list[Stretch]) -> Vector:
+def _less(vector: Vector | torch.Tensor, chosen: list[Stretch]) -> Vector:
     """What a vector still has to say after these stretches."""
-    left = vector.copy()
+    left = on_host(vector).copy()
     for stretch in chosen:
         said = np.float32(magnitude_of(_code_of(stretch.magnitude) << _DROPPED))
         left[stretch.coordinates] -= np.where(stretch.negative, -said, said)
@@ -126,11 +133,13 @@ class _Message:
     def append(self, chosen: list[Stretch]) -> None:
         for stretch in chosen:
             code = _code_of(stretch.magnitude)
-            _append(
-                self._state, self._out, self._code, code, stretch.coordinates, stretch.negative,
-                self._shared, self._seen, self._powers,
-            )  # fmt: skip
-            self._code = code
+            for first in range(0, stretch.coordinates.size, _MOST_PICKS):
+                part = slice(first, first + _MOST_PICKS)
+                _append(
+                    self._state, self._out, self._code, code, stretch.coordinates[part], stretch.negative[part],
+                    self._shared, self._seen, self._powers,
+                )  # fmt: skip
+                self._code = code
 
     def finished(self) -> bytes:
         encode_count(self._state, self._out, 0)
@@ -238,4 +247,4 @@ def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
     return Context.of(layout, reference if context == _HISTORY else model)
 
 
-READER = Reader(3, read, shared_by_both, contextual=True, progressive=True)
+READER = Reader(3, read, shared_by_both, contextual=True, progressive=True, takes_tensors=True)

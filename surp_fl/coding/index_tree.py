@@ -19,7 +19,6 @@ from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-MOST_PICKS = 1 << 17  # in one set
 TRUST_LAYERS, TRUST_ROWS, TRUST_COLUMNS = 2, 24, 200  # a + b
 _UNIT = 64  # fixed point of a and b
 _MOST_WEIGHT = 1 << 28
@@ -34,8 +33,8 @@ def _frequencies(
     f(j + 1) / f(j) = (k − j)(a + j) / ((j + 1)(b + k − j − 1)), out from the expected j in integers.
     """
     least, most = max(0, k - room_right), min(k, room_left)
-    whole = left + right
-    share = min(max((left * 65536) // whole, 1), 65535) if whole <= 1 << 46 else left // (whole >> 16)
+    whole = left + right  # below 2^46
+    share = min(max((left * 65536) // whole, 1), 65535)
     a = max(1, share * trust * _UNIT >> 16)
     b = max(1, trust * _UNIT - a)
     middle = min(max((k * share) >> 16, least), most)
