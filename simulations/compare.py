@@ -40,11 +40,16 @@ def in_process(settings: Settings, on_round: Any) -> Row:
     from simulations import client_app, server_app
     from simulations.engine import InProcessGrid, as_server
 
-    logging.getLogger("flwr").setLevel(logging.WARNING)
+    quiet()
     _compile(settings)
     with as_server():
         grid = InProcessGrid(client_app.app, settings.clients, settings.to_run_config())
         return server_app.federate(grid, settings, on_round)
+
+
+def quiet() -> None:
+    """Let Flower speak up for warnings only."""
+    logging.getLogger("flwr").setLevel(logging.WARNING)
 
 
 def _compile(settings: Settings) -> None:
