@@ -1,9 +1,10 @@
 """Speed of the codec beside its peers: one process, one thread, the same vectors, in turn.
 
-    python -m simulations.bench --sizes 431080 25000000
+    python -m simulations.bench
 
 Each row is the median of several runs taken in turn with its peers, so that a machine that slows down slows all of
-them; the ratio to `torch.topk` is what to compare between machines.
+them; the ratios are what to compare between machines. The plain reference of the paper's algorithm costs one pass a
+step; a few steps are timed and the row says that it is extrapolated from them.
 """
 
 from __future__ import annotations
@@ -12,45 +13,114 @@ import argparse
 import json
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from surp_fl import Layout, SuRP
+from surp_fl import Layout, PaperSuRP, SuRP
 
 Vector = NDArray[np.float32]
+Row = dict[str, Any]
+
+FLOOR = "floor: numpy.abs(v).sum()"
+TOP_K = "torch.topk of |v|"
+_STEPS_TIMED = 5
 
 
-def vector_of(n: int) -> Vector:
-    """A heavy-tailed vector, as updates are: a Laplacian whose scale differs from row to row."""
+def vector_of(n: int) -> tuple[Layout, Vector, Vector, Vector]:
+    """A heavy-tailed update over layers of 1,000 columns, the model, and the model before it."""
     rng = np.random.default_rng(n)
-    vector = rng.laplace(size=n).astype(np.float32)
-    rows = np.resize(np.repeat(rng.lognormal(0, 1, size=-(-n // 800)).astype(np.float32), 800), n)
-    return np.asarray(vector * rows * np.float32(1e-3))
+    columns = 1000 if n >= 10_000_000 else 40
+    rows = n // columns
+    spread = rng.lognormal(0, 1, size=(rows, 1)).astype(np.float32)
+    vector = (rng.standard_exponential((rows, columns), dtype=np.float32) * spread).reshape(-1)
+    vector *= np.where(rng.integers(0, 2, vector.size, dtype=np.int8) == 0, np.float32(-1e-3), np.float32(1e-3))
+    layers = np.array_split(np.arange(rows), max(1, n // 2_000_000))
+    layout = Layout.of({f"layer{i}": np.broadcast_to(np.float32(0), (len(r), columns)) for i, r in enumerate(layers)})
+    model = np.repeat(spread.reshape(-1), columns)
+    before = model.copy()
+    before[:: max(1, vector.size // 2000)] += 1
+    for held in (model, before):
+        held.flags.writeable = False
+    return layout, vector, model, before
 
 
-def contenders(vector: Vector, budget: int) -> dict[str, Callable[[], object]]:
+def contenders(layout: Layout, vector: Vector, model: Vector, before: Vector) -> dict[str, Callable[[], object]]:
     """What is timed on a vector; ours first."""
-    layout = Layout.of({"model": vector})
-    codec = SuRP(budget=budget).codec
-    message = codec.encode(vector, layout, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
     tensor = torch.from_numpy(vector)
-    k = int(codec.decode_sparse(message, layout)[0].size)
-    return {
-        f"SuRP encode, {len(message)} B": lambda: codec.encode(vector, layout, rng=np.random.default_rng(0)),
-        "SuRP decode": lambda: codec.decode(message, layout),
-        f"torch.topk of |v|, k = {k}": lambda: torch.topk(tensor.abs(), k),
-        "floor: numpy.abs(v).sum()": lambda: np.abs(vector).sum(),
+    timed: dict[str, Callable[[], object]] = {}
+    for budget in (218, 2000):
+        codec = SuRP(budget=budget).codec
+        bare = codec.encode(vector, layout, rng=rng)
+        full = codec.encode(vector, layout, rng=rng, reference=(model, before))
+        timed |= {
+            f"SuRP encode, {len(bare):,} B": lambda c=codec: c.encode(vector, layout, rng=rng),  # type: ignore[misc]
+            f"SuRP encode, {len(full):,} B, model and history, read before": lambda c=codec: c.encode(  # type: ignore[misc]
+                vector, layout, rng=rng, reference=(model, before)
+            ),
+            f"SuRP decode, {len(bare):,} B": lambda c=codec, m=bare: c.decode(m, layout),  # type: ignore[misc]
+            f"SuRP decode to pairs, {len(bare):,} B": lambda c=codec, m=bare: c.decode_sparse(m, layout),  # type: ignore[misc]
+        }
+    fresh = model.copy()  # may be written to, so that its context is not kept
+
+    surp = SuRP(budget=218).codec
+
+    def encode_with_fresh_model() -> bytes:
+        return surp.encode(vector, layout, rng=rng, reference=fresh)
+
+    paper = PaperSuRP(budget=218).codec
+    k = int(
+        SuRP(budget=218).codec.decode_sparse(SuRP(budget=218).codec.encode(vector, layout, rng=rng), layout)[0].size
+    )
+    timed |= {
+        "SuRP encode, 218 B, model, read anew": encode_with_fresh_model,
+        "SuRP as published, encode, 218 B": lambda: paper.encode(vector, layout, rng=np.random.default_rng(0)),
+        f"{TOP_K}, k = {k}": lambda: torch.topk(tensor.abs(), k),
+        "threshold and nonzero": lambda: np.flatnonzero(np.abs(vector) >= np.float32(0.05)),
+        "DGC's sampled threshold": lambda: _dgc(vector, k),
+        "int8 of ternary + zlib (level 1)": lambda: _ternary_zlib(vector),
+        FLOOR: lambda: np.abs(vector).sum(),
     }
+    return timed
 
 
-def measure(n: int, budget: int, repeats: int) -> list[dict[str, object]]:
-    """Time every contender on a vector of n coordinates, in turn."""
-    timed = contenders(vector_of(n), budget)
+def _dgc(vector: Vector, k: int) -> NDArray[np.int64]:
+    """Lin et al. 2018: the threshold of a sample of 1 %, then the coordinates above it."""
+    sample = np.abs(vector[:: max(1, vector.size // max(1000, vector.size // 100))])
+    rank = max(1, int(sample.size * k / vector.size))
+    threshold = np.partition(sample, sample.size - rank)[sample.size - rank]
+    return np.flatnonzero(np.abs(vector) >= threshold)
+
+
+def _ternary_zlib(vector: Vector) -> bytes:
+    import zlib
+
+    return zlib.compress(np.where(np.abs(vector) >= np.float32(0.05), np.sign(vector), 0).astype(np.int8).tobytes(), 1)
+
+
+def _plain_surp(vector: Vector) -> float:
+    """Seconds of the paper's loop with numpy, per step: find the candidates, pick one, subtract."""
+    u = np.abs(vector)
+    rng = np.random.default_rng(0)
+    threshold = np.float32(10 * u.mean())
+    began = time.perf_counter()
+    for _ in range(_STEPS_TIMED):
+        candidates = np.flatnonzero(u >= threshold)
+        u[rng.choice(candidates)] -= threshold
+    return (time.perf_counter() - began) / _STEPS_TIMED
+
+
+def measure(n: int, repeats: int) -> list[Row]:
+    """Time every contender on a vector of about n coordinates, in turn; and the memory of one encode."""
+    layout, vector, model, before = vector_of(n)
+    timed = contenders(layout, vector, model, before)
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for turn in range(repeats + 1):
         for name, call in timed.items():
@@ -58,37 +128,58 @@ def measure(n: int, budget: int, repeats: int) -> list[dict[str, object]]:
             call()
             if turn > 0:  # the first turn compiles and warms up
                 seconds[name].append(time.perf_counter() - began)
-    topk = median(next(taken for name, taken in seconds.items() if name.startswith("torch.topk")))
+    medians = {name: median(taken) for name, taken in seconds.items()}
+    steps = PaperSuRP(budget=218).codec
+    message = steps.encode(vector, layout, rng=np.random.default_rng(0))
+    medians["plain SuRP in numpy, 80 steps (extrapolated from 5)"] = 80 * _plain_surp(vector)
+    assert len(message) <= 218
+    tracemalloc.start()
+    SuRP(budget=218).codec.encode(vector, layout, rng=np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1] / vector.nbytes
+    tracemalloc.stop()
+    topk = next(taken for name, taken in medians.items() if name.startswith(TOP_K))
     return [
-        {"n": n, "what": name, "ms": 1000 * median(taken), "to_topk": median(taken) / topk, "repeats": repeats}
-        for name, taken in seconds.items()
-    ]
+        {
+            "n": vector.size, "what": name, "ms": 1000 * taken, "to_topk": taken / topk,
+            "to_floor": taken / medians[FLOOR], "repeats": repeats,
+            "encode_memory_in_vectors": peak if name.startswith("SuRP encode, 218") else None,
+        }
+        for name, taken in medians.items()
+    ]  # fmt: skip
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def table(rows: list[Row]) -> str:
     """Show rows as a Markdown table."""
-    lines = ["| n | what | ms, median | ratio to torch.topk |", "| ---: | --- | ---: | ---: |"]
-    lines += [f"| {row['n']:,} | {row['what']} | {row['ms']:.2f} | {row['to_topk']:.2f} |" for row in rows]
+    lines = [
+        "| n | what | ms, median | in torch.topk | in passes of the floor |",
+        "| ---: | --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['n']:,} | {row['what']} | {row['ms']:.2f} | {row['to_topk']:.2f} | {row['to_floor']:.1f} |"
+        for row in rows
+    ]
+    memory = {row["n"]: row["encode_memory_in_vectors"] for row in rows if row["encode_memory_in_vectors"] is not None}
+    lines += ["", "Peak extra memory of an encode to 218 B, in sizes of the vector: "
+              + "; ".join(f"{share:.2f} at n = {n:,}" for n, share in memory.items()) + "."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Time all sizes; write bench.json and bench.md."""
     parser = argparse.ArgumentParser(prog="python -m simulations.bench", description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[431_080, 25_000_000], help="coordinates")
-    parser.add_argument("--budget", type=int, default=218, help="bytes (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=7, help="counted runs of each (%(default)s)")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[431_080, 25_600_000, 124_000_000], help="coordinates")
+    parser.add_argument("--repeats", type=int, default=5, help="counted runs of each (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    rows = []
+    rows: list[Row] = []
     for n in options.sizes:
         print(f"timing n = {n:,} ...", flush=True)
-        rows += measure(n, options.budget, options.repeats)
+        rows += measure(n, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (options.out / "bench.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     (options.out / "bench.md").write_text(table(rows))
-    print(table(rows))
+    print("\n" + table(rows))
     return 0
 
 

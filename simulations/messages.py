@@ -160,8 +160,8 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
 
     count = len(mean("error", scheme="stc", bytes=BUDGETS[0]))
     lines = [
-        f"{count} updates of LeNet-5-Caffe on **{dataset}**, rounds {', '.join(map(str, ROUNDS))}; from {', '.join(SOURCES)}. "
-        "Means; in brackets the worst update.", "",
+        f"{count} updates of LeNet-5-Caffe on **{dataset}**, rounds {', '.join(map(str, ROUNDS))}; "
+        f"from {', '.join(SOURCES)}. Means; in brackets the worst update.", "",
         "| bytes | error, STC | SuRP, no context | SuRP, model | SuRP, model and history | "
         "STC's bytes for SuRP's error: no context | model | model and history |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -175,8 +175,8 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
             ratios = [needs / budget for needs in mean("stc_bytes", scheme="surp", context=name, bytes=budget)]
             cells.append(f"×{fmean(ratios):.2f} (×{min(ratios):.2f})")
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Bytes lost by cutting a message of 2,000 bytes, against one made for the length (negative: gained):", "",
-              "| cut to | default | progressive |", "| ---: | ---: | ---: |"]  # fmt: skip
+    lines += ["", "Bytes lost by cutting a message of 2,000 bytes, against one made for the length (negative: gained):",
+              "", "| cut to | default | progressive |", "| ---: | ---: | ---: |"]  # fmt: skip
     for cut in CUTS:
         losses = [
             [1 - made / cut for made in mean("made", scheme="cut", progressive=p, bytes=cut)] for p in (False, True)

@@ -54,10 +54,14 @@ class Stretch:
 
 
 @njit(cache=True)
-def _gather(bits: NDArray[np.int32], least: int, room: int) -> tuple[Integers, int]:
-    """Where |v| is at least a threshold (as float bits), and the largest |v|; one pass. Stops gathering past `room`."""
+def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, int]:
+    """Where |v| (as float bits) is at least a threshold, and the largest |v|; one pass.
+
+    Where there are far more than `count`, the smaller ones are let go on the way, and among equals the later ones.
+    """
+    room = 4 * count + 1024
     found = np.empty(room, np.int64)
-    count = 0
+    size = 0
     largest = np.int32(0)
     for block in range(0, bits.size, 256):
         stop = min(block + 256, bits.size)
@@ -68,11 +72,28 @@ def _gather(bits: NDArray[np.int32], least: int, room: int) -> tuple[Integers, i
         if peak >= least:
             for i in range(block, stop):
                 if (bits[i] & np.int32(0x7FFFFFFF)) >= least:
-                    if count == room:
-                        return found, -1
-                    found[count] = i
-                    count += 1
-    return found[:count].copy(), int(largest)
+                    if size == room:
+                        size, least = _let_go(bits, found, count)
+                        if (bits[i] & np.int32(0x7FFFFFFF)) < least:
+                            continue
+                    found[size] = i
+                    size += 1
+    return found[:size].copy(), int(largest)
+
+
+@njit(cache=True)
+def _let_go(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
+    """Keep the `count` largest of what was found, in place; give their number, and what a later one has to reach."""
+    magnitudes = bits[found] & np.int32(0x7FFFFFFF)
+    last = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
+    equals = count - (magnitudes > last).sum()
+    size = 0
+    for place in range(found.size):
+        if magnitudes[place] > last or (magnitudes[place] == last and equals > 0):
+            equals -= 1 if magnitudes[place] == last else 0
+            found[size] = found[place]
+            size += 1
+    return size, int(last) + 1
 
 
 def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector]:
@@ -102,7 +123,7 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
 def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     """As `largest`, with some more, in about one pass.
 
-    A sample tells a threshold, one pass gathers what reaches it; another threshold where the sample misled.
+    A sample tells a threshold, one pass gathers what reaches it; a lower threshold where the sample misled.
     """
     bits = vector.view(np.int32)
     if bits.size == 0:
@@ -113,12 +134,12 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
         least = max(1, int(sample[place])) if place < sample.size else 1
-        found, peak = _gather(bits, least, bits.size if least == 1 else 8 * count + 1024)
+        found, peak = _gather(bits, least, count)
         if peak >= _INFINITE:
             raise ValueError(device.DIVERGED)
-        if peak >= 0 and (found.size >= count or least == 1):
+        if found.size >= count or least == 1:
             return found
-        rank = rank / 2 if peak < 0 else 2 * rank + 4
+        rank = 4 * rank + 4
 
 
 def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: Sequence[float] = ()) -> list[Stretch]:
