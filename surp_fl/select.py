@@ -32,7 +32,7 @@ _LEAST_PRICE = 2.0  # bits
 _STRETCH_BITS = 18.0  # count and magnitude of one more stretch
 _FIRST_RUNG, _RUNG_RATIO = 760.0, 2.2  # bits
 _SAME_BITS, _TURN_BITS = 0.2, 2.8  # of the sign of what changed lately
-_MARGIN, _MARGIN_BITS = 1.02, 12.0  # chosen beyond the budget, so that it is used up; the end is cut off
+_MARGIN, _MARGIN_BITS = 1.05, 30.0  # chosen beyond the budget; what is worth least is let go when the cost is known
 _LEAST_RATE = 0.01  # of the mean, where the budget names even what gains nothing
 _LEAST_SHARE = 0.55  # of the magnitude that a coordinate is given: above a half, and what rounding takes
 _ROUNDS = 3  # of pricing what was chosen at the prices before
@@ -46,11 +46,15 @@ class Stretch:
         coordinates: ascending int64, shape (k,).
         negative: their signs; bool, shape (k,).
         magnitude: mean of the magnitudes it stands for.
+        prices: bits that each coordinate is expected to cost; shape (k,).
+        worth: squared error that each takes away, per bit; shape (k,).
     """
 
     coordinates: Integers
     negative: NDArray[np.bool_]
     magnitude: float
+    prices: Floats
+    worth: Floats
 
 
 @njit(cache=True)
@@ -148,7 +152,7 @@ def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
         shared: what the decoder holds.
-        bits: for indices, signs, and the second and further stretches; slightly more may be chosen, never much less.
+        bits: for indices, signs, and the second and further stretches; a little more is chosen, where there is more.
         cuts: what is worth most comes before each of these, in bits; ascending. Each costs some of the order's freedom.
 
     Returns:
@@ -181,7 +185,26 @@ def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: 
                 parts += more
                 spent_on_parts += bits_of_more + _STRETCH_BITS
     parts = [np.sort(part) for part in parts]  # `found` is ascending
-    return [Stretch(found[part], negative[part], float(u[part].mean())) for part in parts]
+    return [Stretch(found[part], negative[part], float(u[part].mean()), prices[part], worth[part]) for part in parts]
+
+
+def lighter(chosen: list[Stretch], share: float) -> list[Stretch]:
+    """Let go what is worth least, for a share of the bits."""
+    worth = np.concatenate([stretch.worth for stretch in chosen])
+    prices = np.concatenate([stretch.prices for stretch in chosen])
+    order = np.argsort(worth, kind="stable")
+    gone = int(np.searchsorted(np.cumsum(prices[order]), share * prices.sum())) + 1
+    kept = np.ones(worth.size, np.bool_)
+    kept[order[:gone]] = False
+    parts = np.split(kept, np.cumsum([stretch.worth.size for stretch in chosen])[:-1])
+    return [
+        Stretch(
+            stretch.coordinates[part], stretch.negative[part], stretch.magnitude,
+            stretch.prices[part], stretch.worth[part],
+        )
+        for stretch, part in zip(chosen, parts, strict=True)
+        if part.any()
+    ]  # fmt: skip
 
 
 def rungs(bits: float) -> list[float]:

@@ -13,6 +13,7 @@ Knows how stretches become bytes. Writer and reader mirror each other; every sym
 from __future__ import annotations
 
 import zlib
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ from surp_fl.device import on_host
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.select import Stretch, rungs, stretches
+from surp_fl.select import Stretch, lighter, rungs, stretches
 from surp_fl.surp import code_of, magnitude_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,11 @@ class SuRP:
         for _ in range(_MOST_PASSES):  # one, unless the budget has room for what the magnitudes of a pass left open
             bits = message.bits_left
             chosen = stretches(left, shared, bits, rungs(bits) if self.progressive else ())
-            message.append(chosen)
+            trial = message.with_more(chosen)
+            if trial.bits_over > 0:
+                chosen = lighter(chosen, trial.bits_over / (bits + trial.bits_over))
+                trial = message.with_more(chosen)
+            message = trial
             if not chosen or message.bits_left < _LEAST_PASS:
                 break
             left = _less(left, chosen)
@@ -114,7 +119,7 @@ def _less(vector: Vector | torch.Tensor, chosen: list[Stretch]) -> Vector:
 
 
 class _Message:
-    """A message in the making: stretches are appended for as long as there is room; what does not fit is cut off."""
+    """A message in the making: what does not fit into its room is counted, and cut off in the end."""
 
     def __init__(self, context: int, shared: Shared, room: int) -> None:
         self._shared = shared
@@ -130,7 +135,20 @@ class _Message:
         """Bits for indices and signs; the next stretch's count and magnitude taken off."""
         return 8.0 * (self._out.size - int(written(self._state))) - _HEAD_BITS
 
-    def append(self, chosen: list[Stretch]) -> None:
+    @property
+    def bits_over(self) -> float:
+        """Bits beyond the room."""
+        return 8.0 * (int(written(self._state)) - self._out.size)
+
+    def with_more(self, chosen: list[Stretch]) -> _Message:
+        """The message with these stretches behind it; this one stays as it is."""
+        longer = copy(self)
+        longer._out, longer._state = self._out.copy(), self._state.copy()
+        longer._seen, longer._powers = self._seen.copy(), self._powers.copy()
+        longer._append(chosen)
+        return longer
+
+    def _append(self, chosen: list[Stretch]) -> None:
         for stretch in chosen:
             code = _code_of(stretch.magnitude)
             for first in range(0, stretch.coordinates.size, _MOST_PICKS):
