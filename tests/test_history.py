@@ -1,0 +1,105 @@
+"""What client and server both remember of earlier broadcasts, when things go well and when they do not."""
+
+from __future__ import annotations
+
+from flwr.app import Message
+from flwr.clientapp import ClientApp
+from surp_fl.strategies import DecodeUpdates
+
+from simulations.engine import as_server
+from surp_fl import CompressUpdates, SuRP
+from surp_fl.codecs.surp import context_of
+from surp_fl.message import HEADER_BYTES
+from surp_fl.record import MODEL, NAME, record_of
+from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
+
+NONE, MODEL_ONLY, HISTORY = 0, 1, 2
+
+
+class Watch:
+    """Notes which context each reply was coded against; loses the replies that it is told to lose."""
+
+    def __init__(self, *lost: tuple[int, int]) -> None:
+        self.contexts: dict[tuple[int, int], int] = {}  # (node, round)
+        self._lost = lost
+        self._rounds: dict[int, int] = {}
+
+    def __call__(self, reply: Message) -> Message | None:
+        if reply.metadata.message_type != "train":
+            return reply
+        node = reply.metadata.src_node_id
+        self._rounds[node] = self._rounds.get(node, 0) + 1
+        if reply.has_content():
+            message = reply.content.config_records[NAME][NAME]
+            assert isinstance(message, bytes)
+            self.contexts[node, self._rounds[node]] = context_of(message[HEADER_BYTES:])
+        return None if (node, self._rounds[node]) in self._lost else reply
+
+
+def app(history: bool = True) -> ClientApp:
+    return app_with([CompressUpdates(SuRP(budget=100), history=history)])
+
+
+def failures(strategy: DecodeUpdates) -> list[int]:
+    return [traffic.failures for traffic in strategy.traffic]
+
+
+def test_history_is_used_from_the_second_round() -> None:
+    watch, strategy = Watch(), DecodeUpdates(fedavg())
+    run(app(), strategy, rounds=3, fault=watch)
+    assert {watch.contexts[node, 1] for node in (1, 2, 3)} == {MODEL_ONLY}
+    assert {watch.contexts[node, later] for node in (1, 2, 3) for later in (2, 3)} == {HISTORY}
+    assert failures(strategy) == [0, 0, 0]
+
+
+def test_history_can_be_turned_off_and_takes_no_state_then() -> None:
+    watch, strategy = Watch(), DecodeUpdates(fedavg())
+    found = run(app(history=False), strategy, rounds=3, fault=watch)
+    assert set(watch.contexts.values()) == {MODEL_ONLY}
+    assert MODEL not in found.grid.contexts[1].state
+    assert failures(strategy) == [0, 0, 0]
+
+
+def test_a_lost_reply_costs_no_later_one() -> None:
+    watch, strategy = Watch((2, 2), (3, 4), (3, 5)), DecodeUpdates(fedavg())
+    run(app(), strategy, rounds=7, fault=watch)
+    assert failures(strategy) == [0] * 7
+    assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [3, 2, 3, 2, 2, 3, 3]
+
+
+def test_a_client_that_failed_for_a_round_is_understood_in_the_next() -> None:
+    def learn_or_fail(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        if node == 1 and server_round == 3:
+            raise RuntimeError("out of battery")
+        return learn(arrays, node, server_round)
+
+    strategy = DecodeUpdates(fedavg())
+    run(app_with([CompressUpdates(SuRP(budget=100))], learn=learn_or_fail), strategy, rounds=5)
+    assert failures(strategy) == [0, 0, 1, 0, 0]
+
+
+def test_a_client_that_lost_its_state_falls_back_to_the_model() -> None:
+    strategy = DecodeUpdates(fedavg())
+
+    def forget(reply: Message) -> Message:
+        if reply.metadata.message_type == "train":
+            grid.contexts[1].state.clear()
+        return reply
+
+    watch = Watch()
+    grid = run(app(), DecodeUpdates(fedavg()), rounds=1).grid
+    grid._fault = lambda reply: watch(forget(reply))
+    with as_server():
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=3)
+    assert [watch.contexts[1, later] for later in (1, 2, 3)] == [MODEL_ONLY] * 3
+    assert [watch.contexts[2, later] for later in (1, 2, 3)] == [MODEL_ONLY, HISTORY, HISTORY]
+    assert failures(strategy) == [0, 0, 0]
+
+
+def test_a_new_server_object_is_not_taken_for_the_old_one() -> None:
+    """Clients keep their state while a ServerApp starts a second strategy: its first round must not be lost."""
+    grid = run(app(), DecodeUpdates(fedavg()), rounds=3).grid
+    second = DecodeUpdates(fedavg())
+    with as_server():
+        second.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=2)
+    assert failures(second) == [0, 0]
