@@ -13,4 +13,7 @@ compare.py     the command: runs the table, shows progress
 results.py     rows, results.json, table.md
 plots.py       accuracy_vs_bytes.png
 bench.py       speed of the codec beside its peers
+messages.py    error at equal bytes, on recorded updates
+fuzz.py        broken messages against the decoders
+readme.py      results into the README
 """

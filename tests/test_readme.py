@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from simulations.results import table
+from simulations import bench, messages, results
+from simulations.readme import FILES, RESULTS, filled
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-RESULTS = ROOT / "simulations" / "results" / "quickstart"
 
 
-@pytest.mark.parametrize("file", ["table.md", "flower.md", "bench.md"])
-def test_figures_are_those_of_the_committed_results(file: str) -> None:
-    assert (RESULTS / file).read_text().strip() in README
+def test_figures_are_those_of_the_committed_results() -> None:
+    assert filled(README) == README
 
 
-def test_the_table_is_made_of_the_committed_rows() -> None:
-    assert (RESULTS / "table.md").read_text() == table(json.loads((RESULTS / "results.json").read_text()))
+def rows_of(name: str, folder: str) -> Any:
+    return json.loads((RESULTS / folder / name).read_text())
+
+
+def test_the_tables_are_made_of_the_committed_rows() -> None:
+    assert FILES["table.md"].read_text() == results.table(rows_of("results.json", "quickstart"))
+    assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
+    assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
 
 
 def test_the_python_example_runs() -> None:
