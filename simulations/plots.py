@@ -28,22 +28,22 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     seen: set[str] = set()
     for row in rows:
         label = label_of(row)
-        style = {"color": colours[label], "label": None if label in seen else label, "linewidth": 1.8}
+        shown = None if label in seen else f"{label}: {row['accuracy'][-1][1]:.1%}"
+        style = {"color": colours[label], "label": shown, "linewidth": 1.8}
+            "color": colours[label],
+            "label": None if label in seen else f"{label}: {row['accuracy'][-1][1]:.1%}",
+            "linewidth": 1.8,
+        }
         seen.add(label)
         rounds = [server_round for server_round, _ in row["accuracy"]][1:]
         accuracies = [100 * accuracy for _, accuracy in row["accuracy"]][1:]
         uploaded = list(accumulate(fmean(sizes) for sizes in row["payload_bytes_up_by_round"]))
         by_round.plot(rounds, accuracies, **style)
         by_bytes.plot(uploaded, accuracies, marker=".", **style)
-        by_bytes.annotate(
-            f" {accuracies[-1]:.1f} %", (uploaded[-1], accuracies[-1]), xytext=(3, 0), ha="left", va="center",
-            textcoords="offset points", fontsize=9, color=colours[label],
-        )  # fmt: skip
     low = min(accuracy for row in rows for _, accuracy in row["accuracy"][-max(1, len(row["accuracy"]) * 3 // 4) :])
     by_round.set(xlabel="round", ylabel="test accuracy [%]", ylim=(max(0.0, 100 * low - 5), 100.5))
     by_round.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_bytes.set(xlabel="bytes uploaded by one client so far (messages, headers included)", xscale="log")
-    by_bytes.set_xlim(right=4 * by_bytes.get_xlim()[1])
     for axes in (by_round, by_bytes):
         axes.grid(alpha=0.3)
     by_round.legend(loc="lower right")
