@@ -30,10 +30,6 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
         label = label_of(row)
         shown = None if label in seen else f"{label}: {row['accuracy'][-1][1]:.1%}"
         style = {"color": colours[label], "label": shown, "linewidth": 1.8}
-            "color": colours[label],
-            "label": None if label in seen else f"{label}: {row['accuracy'][-1][1]:.1%}",
-            "linewidth": 1.8,
-        }
         seen.add(label)
         rounds = [server_round for server_round, _ in row["accuracy"]][1:]
         accuracies = [100 * accuracy for _, accuracy in row["accuracy"]][1:]
