@@ -30,6 +30,13 @@ def test_the_tables_are_made_of_the_committed_rows() -> None:
     assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
 
 
+def test_the_accuracies_at_fifty_bytes_are_those_of_the_committed_rows() -> None:
+    rows = rows_of("results.json", "fifty")
+    for scheme, sentence in (("surp", "{}, {} and {} %, STC"), ("stc", "STC at {}, {} and {} %")):
+        ends = [f"{100 * row['accuracy'][-1][1]:.2f}" for row in rows if row["scheme"] == scheme]
+        assert sentence.format(*ends) in " ".join(README.split())
+
+
 def test_the_python_example_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
