@@ -8,8 +8,9 @@ import torch
 
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.client import Scheme
+from surp_fl.codecs.surp import _Message, read
 from surp_fl.context import Context, Reference
-from surp_fl.select import largest, stretches
+from surp_fl.select import Stretch, largest, stretches
 from tests.vectors import AWKWARD, Vector
 
 RNG = np.random.default_rng(0)
@@ -181,3 +182,21 @@ def test_stretches_are_disjoint_and_fall() -> None:
     magnitudes = [stretch.magnitude for stretch in chosen]
     assert magnitudes == sorted(magnitudes, reverse=True)
     assert len(magnitudes) > 1
+
+
+def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
+    """What changed lately goes on the same way, all of it: a thousand coordinates in a few bytes."""
+    layout = Layout.of({"a": np.zeros((200, 100), np.float32)})
+    model = np.ones(20_000, np.float32)
+    before = model.copy()
+    before[::20] -= 1
+    vector = np.zeros(20_000, np.float32)
+    vector[::20] = 3.0
+    coordinates, ones = np.arange(0, 20_000, 20), np.ones(1000)
+    everything = Stretch(coordinates, np.zeros(1000, np.bool_), 3.0, ones, ones)
+    context = Context.of(layout, (model, before))
+    body = _Message(2, context.shared, 46).with_more([everything]).finished()
+    assert len(body) < 20
+    indices, values = read(body, layout, (model, before))
+    np.testing.assert_array_equal(indices, coordinates)
+    np.testing.assert_array_equal(values, vector[::20])

@@ -192,10 +192,8 @@ def _decode(
     """Coordinates, their codes and signs; and whether all of it is what an encoder writes."""
     state = new_decoder(data)
     seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
-    most = 8 * data.size + 8  # each pick has a sign of one bit
-    coordinates, codes = np.empty(most, np.int64), np.empty(most, np.int64)
-    negative = np.empty(most, np.bool_)
-    done = 0
+    coordinates, codes = np.empty(0, np.int64), np.empty(0, np.int64)
+    negative = np.empty(0, np.bool_)
     code = 0
     decode_bits(state, data, 2)
     while not ended(state):
@@ -214,13 +212,12 @@ def _decode(
         if code <= 0 or code >> _CODE_BITS > 0:
             return coordinates[:0], codes[:0], negative[:0], False
         read, signs = decode_set(state, data, k, shared, seen, powers)
-        coordinates[done : done + read.size] = read
-        codes[done : done + read.size] = code
-        negative[done : done + read.size] = signs
-        done += read.size
+        coordinates = np.concatenate((coordinates, read))
+        codes = np.concatenate((codes, np.full(read.size, code)))
+        negative = np.concatenate((negative, signs))
         if read.size < k:
             break
-    return coordinates[:done], codes[:done], negative[:done], True
+    return coordinates, codes, negative, True
 
 
 def context_of(body: bytes) -> int:
