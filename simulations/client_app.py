@@ -33,7 +33,7 @@ def train(message: Message, context: Context) -> Message:
     settings = Settings.from_run_config(context.run_config)
     node = int(context.node_config["partition-id"])
     torch.set_num_threads(1)  # sums in one order, so that every engine gives the same model
-    dataset = data.load(settings.dataset, data.data_root(settings.data_root))
+    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
     members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node]
     model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
     server_round = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]

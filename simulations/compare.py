@@ -122,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--momentum", type=float, default=common.momentum, help="default: %(default)s")
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
+    parser.add_argument(
+        "--held-out", type=int, default=0, help="tune: test on this many training images instead, kept from training"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
     return parser
@@ -131,9 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the table and write results.json, table.md and accuracy_vs_bytes.png."""
     options = _parser().parse_args(arguments)
     began = time.perf_counter()
-    dataset = load(options.dataset, data_root(options.data_root))
-    names = ("rounds", "clients", "partition", "local_steps", "batch_size", "learning_rate", "momentum", "data_root")
-    common = Settings(dataset=dataset.name, **{name: getattr(options, name) for name in names})
+    dataset = load(options.dataset, data_root(options.data_root), options.held_out)
+    names = ("rounds", "clients", "partition", "local_steps", "batch_size", "learning_rate", "momentum")
+    given = {name: getattr(options, name) for name in (*names, "data_root", "held_out")}
+    common = Settings(dataset=dataset.name, **given)
     runs = list(_runs(options, common))
     print(
         f"{len(runs)} rows on {dataset.name} ({len(dataset.train.labels):,} training images), {options.jobs} at a time",

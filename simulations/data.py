@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,17 +46,32 @@ def data_root(given: str = "") -> Path:
     return Path(given or os.environ.get(DATA_ROOT_VARIABLE, "") or "data").expanduser().resolve()
 
 
-@lru_cache(maxsize=2)
-def load(name: str, root: Path) -> Dataset:
+@lru_cache(maxsize=4)
+def load(name: str, root: Path, held_out: int = 0) -> Dataset:
     """Load a dataset: `mnist`, `digits`, or `auto` for MNIST with digits as the loud way out.
+
+    Args:
+        name: of the dataset.
+        root: folder of the datasets.
+        held_out: training images that nobody trains with and that take the place of the test images: for tuning.
 
     Raises:
         DataMissing: `mnist` was asked for and cannot be had.
-        ValueError: no dataset of this name.
+        ValueError: no dataset of this name, or no images left to train with.
     """
     if name not in LOADERS:
         raise ValueError(f"dataset '{name}'; there are: {', '.join(LOADERS)}")
-    return LOADERS[name](root)
+    if held_out == 0:
+        return LOADERS[name](root)
+    whole = load(name, root)
+    if not 0 < held_out < len(whole.train.labels):
+        raise ValueError(f"{held_out} held-out images of {len(whole.train.labels)} training images")
+    order = np.random.default_rng(0).permutation(len(whole.train.labels))
+    test, train = (
+        Images(whole.train.images[part], whole.train.labels[part])
+        for part in (np.sort(order[:held_out]), np.sort(order[held_out:]))
+    )
+    return replace(whole, train=train, test=test)
 
 
 def _mnist(root: Path) -> Dataset:

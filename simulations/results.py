@@ -23,6 +23,7 @@ class Row(TypedDict):
     budget: int | None
     seed: int
     dataset: str
+    held_out: int
     partition: str
     clients: int
     rounds: int
@@ -58,6 +59,7 @@ def row_of(
         budget=budget,
         seed=settings.seed,
         dataset=dataset,
+        held_out=settings.held_out,
         partition=settings.partition,
         clients=settings.clients,
         rounds=settings.rounds,
@@ -108,10 +110,11 @@ def table(rows: list[Row]) -> str:
 def protocol(rows: list[Row]) -> str:
     """Say what the rows have in common."""
     row = rows[0]
+    held_out = f" Tested on {row['held_out']:,} held-out training images." if row.get("held_out") else ""
     return (
         f"LeNet-5-Caffe on **{row['dataset']}**, {row['partition']}, {row['clients']} clients, {row['rounds']} rounds "
         f"of {row['local_steps']} steps of {row['batch_size']} images, learning rate {row['learning_rate']}, "
-        f"momentum {row['momentum']}. Bytes are per client and round."
+        f"momentum {row['momentum']}. Bytes are per client and round." + held_out
     )
 
 

@@ -52,7 +52,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         The row of this run.
     """
     torch.set_num_threads(1)
-    dataset = data.load(settings.dataset, data.data_root(settings.data_root))
+    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
     scheme = scheme_of(settings.scheme)
     strategy = DecodeUpdates(
         FedAvg(

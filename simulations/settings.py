@@ -17,6 +17,7 @@ class Settings:
         clients: all take part in every round.
         dataset: "mnist", "digits" or "auto".
         data_root: folder of the datasets; empty for SURP_FL_DATA or data/.
+        held_out: training images that are tested on in place of the test images, for tuning; 0 for none.
         partition: "iid" or "dirichlet:ALPHA".
         seed: of weights, partition, batches and messages.
         local_steps: of SGD, per client and round.
@@ -31,6 +32,7 @@ class Settings:
     clients: int = 10
     dataset: str = "auto"
     data_root: str = ""
+    held_out: int = 0
     partition: str = "iid"
     seed: int = 0
     local_steps: int = 30

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.index_sets import STEPS, Shared
+from surp_fl.coding.index_sets import STEPS, Shared, keys_of
 from surp_fl.layout import Layout
 
 Integers = NDArray[np.int64]
@@ -27,6 +27,7 @@ Reference = Vector | tuple[Vector, Vector] | None  # the model; or the model, an
 
 FLAT = -1  # a layer without tables: all of its cells are alike
 _SPARSE = 16  # a change of more than one coordinate in so many tells nothing
+_ROUNDING = 16  # units in the last place
 _LOWEST = -20 * STEPS  # a row of zeros counts as this
 _LOG2 = np.array([round(STEPS * math.log2(1 + m / STEPS)) for m in range(STEPS)], np.int64)
 
@@ -82,17 +83,23 @@ class Context:
         digest = 0
         if reference is not None:
             digest = zlib.crc32(by_column[0].astype("<i4").tobytes(), zlib.crc32(by_row[0].astype("<i4").tobytes()))
+        shared = Shared(
+            start[:0], np.empty(0, np.bool_), start[:0], start, rows, columns, first[0], first[1],
+            by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
+        )  # fmt: skip
         hot, hot_negative = _hot(reference, before)
         if hot.size > 0:  # a layer of their own, in front
             digest = zlib.crc32(np.packbits(hot_negative).tobytes(), zlib.crc32(hot.astype("<i8").tobytes(), digest))
-            start, rows, columns = (
-                np.append(part, table) for part, table in ((0, start), (1, rows), (hot.size, columns))
+            shared = shared._replace(
+                hot=hot,
+                hot_negative=hot_negative,
+                hot_keys=keys_of(hot, shared),
+                start=np.append(0, start),
+                rows=np.append(1, rows),
+                columns=np.append(hot.size, columns),
+                first_row=np.append(FLAT, first[0]),
+                first_column=np.append(FLAT, first[1]),
             )
-            first = np.hstack([np.full((2, 1), FLAT), first])
-        shared = Shared(
-            hot, hot_negative, start, rows, columns, first[0], first[1],
-            by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
-        )  # fmt: skip
         return cls(shared, digest)
 
 
@@ -144,10 +151,26 @@ def _hot(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray
     """Where the last change of the model was, if it was sparse, and where it was negative."""
     if model is None or before is None:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
-    hot = np.flatnonzero(model != before)
-    if hot.size * _SPARSE > model.size:
-        hot = hot[:0]
+    hot = _changed(model.view(np.int32), before.view(np.int32), model.size // _SPARSE)
     return hot, model[hot] < before[hot]
+
+
+@njit(cache=True)
+def _changed(after: NDArray[np.int32], before: NDArray[np.int32], most: int) -> Integers:
+    """Where two float vectors differ by more than an average's rounding; none, where that is in too many places."""
+    found = np.empty(most, np.int64)
+    size = 0
+    for i in range(after.size):
+        if after[i] == before[i]:
+            continue
+        a, b = np.int64(after[i] & np.int32(0x7FFFFFFF)), np.int64(before[i] & np.int32(0x7FFFFFFF))
+        apart = abs(a - b) if (after[i] < 0) == (before[i] < 0) else a + b
+        if apart > _ROUNDING:
+            if size == most:
+                return found[:0]
+            found[size] = i
+            size += 1
+    return found[:size].copy()
 
 
 @njit(cache=True)

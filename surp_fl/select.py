@@ -9,7 +9,6 @@ away is worth its bits at the going rate. Knows prices; does not know bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,14 +27,19 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
+_MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of |v|
+_BLOCK = 256  # coordinates
+_SAMPLE = 16384  # coordinates that tell the threshold
 _LEAST_PRICE = 2.0  # bits
 _STRETCH_BITS = 18.0  # count and magnitude of one more stretch
-_FIRST_RUNG, _RUNG_RATIO = 760.0, 2.2  # bits
+_SET_BITS = math.log2(math.e)  # of each pick of a set, beyond what one more would cost
+_FIRST_RUNG, _RUNG_RATIO, _SPREAD = 726.0, 5.32, 1.3  # bits; of magnitudes
 _SAME_BITS, _TURN_BITS = 0.2, 2.8  # of the sign of what changed lately
 _MARGIN, _MARGIN_BITS = 1.05, 30.0  # chosen beyond the budget; what is worth least is let go when the cost is known
 _LEAST_RATE = 0.01  # of the mean, where the budget names even what gains nothing
 _LEAST_SHARE = 0.55  # of the magnitude that a coordinate is given: above a half, and what rounding takes
-_ROUNDS = 3  # of pricing what was chosen at the prices before
+_POWER = 0.5  # of the price; below 1, so that dear coordinates do not wait for ever under error feedback
+_ROUNDS, _LONG = 2, 4000  # of pricing what was chosen at the prices before; one more for so many bits
 
 
 @dataclass(frozen=True)
@@ -67,28 +71,41 @@ def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, 
     found = np.empty(room, np.int64)
     size = 0
     largest = np.int32(0)
-    for block in range(0, bits.size, 256):
-        stop = min(block + 256, bits.size)
-        peak = np.int32(0)
-        for i in range(block, stop):
-            peak = max(peak, bits[i] & np.int32(0x7FFFFFFF))
+    for block in range(-(-bits.size // _BLOCK)):
+        part = bits[block * _BLOCK : (block + 1) * _BLOCK]
+        peak = _peak(part)
         largest = max(largest, peak)
         if peak >= least:
-            for i in range(block, stop):
-                if (bits[i] & np.int32(0x7FFFFFFF)) >= least:
+            for i in range(part.size):
+                if (part[i] & _MAGNITUDE) >= least:
                     if size == room:
                         size, least = _let_go(bits, found, count)
-                        if (bits[i] & np.int32(0x7FFFFFFF)) < least:
+                        if (part[i] & _MAGNITUDE) < least:
                             continue
-                    found[size] = i
+                    found[size] = block * _BLOCK + i
                     size += 1
     return found[:size].copy(), int(largest)
 
 
 @njit(cache=True)
+def _peak(part: NDArray[np.int32]) -> np.int32:
+    """Largest magnitude; written so that a whole block takes a few vector instructions."""
+    peak = np.int32(0)
+    if part.size == _BLOCK:
+        for i in range(_BLOCK):
+            magnitude = np.int32(part[i] & _MAGNITUDE)
+            peak = magnitude if magnitude > peak else peak
+    else:
+        for i in range(part.size):
+            magnitude = np.int32(part[i] & _MAGNITUDE)
+            peak = magnitude if magnitude > peak else peak
+    return peak
+
+
+@njit(cache=True)
 def _let_go(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
     """Keep the `count` largest of what was found, in place; give their number, and what a later one has to reach."""
-    magnitudes = bits[found] & np.int32(0x7FFFFFFF)
+    magnitudes = bits[found] & _MAGNITUDE
     last = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
     equals = count - (magnitudes > last).sum()
     size = 0
@@ -108,7 +125,7 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
         count: how many; all there are, where there are fewer.
 
     Returns:
-        Ascending coordinates, and the values there.
+        Coordinates by falling magnitude, and the values there.
 
     Raises:
         ValueError: the vector holds NaN or infinity.
@@ -118,10 +135,8 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
         values = vector[found]
     else:
         found, values = device.at_least_the_largest(vector, count)
-    if found.size > count:
-        kept = np.sort(np.argsort(-np.abs(values), kind="stable")[:count])
-        found, values = found[kept], values[kept]
-    return found, values
+    order = np.argsort(-np.abs(values), kind="stable")[:count]
+    return found[order], values[order]
 
 
 def _at_least_the_largest(vector: Vector, count: int) -> Integers:
@@ -132,8 +147,8 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     bits = vector.view(np.int32)
     if bits.size == 0:
         return np.empty(0, np.int64)
-    stride = bits.size // 32768 + 1
-    sample = np.sort(bits[::stride] & 0x7FFFFFFF)[::-1]
+    stride = bits.size // _SAMPLE + 1
+    sample = np.sort(bits[::stride] & _MAGNITUDE)[::-1]
     rank = count / stride
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
@@ -146,17 +161,17 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
         rank = 4 * rank + 4
 
 
-def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: Sequence[float] = ()) -> list[Stretch]:
+def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, progressive: bool = False) -> list[Stretch]:
     """Choose what to say of a vector.
 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
         shared: what the decoder holds.
         bits: for indices, signs, and the second and further stretches; a little more is chosen, where there is more.
-        cuts: what is worth most comes before each of these, in bits; ascending. Each costs some of the order's freedom.
+        progressive: what is worth most comes first, in a few sets one after the other.
 
     Returns:
-        Disjoint stretches; between two cuts by falling magnitude.
+        Disjoint stretches, by falling magnitude within each set.
     """
     found, values = largest(vector, int(bits / 2) + 64)
     if found.size == 0:
@@ -164,28 +179,50 @@ def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, cuts: 
     u = np.abs(values).astype(np.float64)
     negative = np.signbit(values)
     priced = _Prices(found, negative, shared)
-    by_size = np.argsort(-u, kind="stable")
-    chosen = by_size[: max(1, int(bits / 12))]
+    left, spent = np.arange(found.size), 0.0
+    told: list[Stretch] = []
+    for mark in (*(_rungs(u, bits) if progressive else ()), _MARGIN * bits + _MARGIN_BITS):
+        parts, prices, worth = _chosen(left, u, priced, mark - spent)
+        for by_size in parts:
+            part = by_size[np.argsort(found[by_size])]
+            told.append(Stretch(found[part], negative[part], float(u[part].mean()), prices[part], worth[part]))
+        spent = mark
+        kept = np.ones(found.size, np.bool_)
+        kept[np.concatenate(parts)] = False
+        left = left[kept[left]]
+        if left.size == 0:
+            break
+    return told
+
+
+def _chosen(left: Integers, u: Floats, priced: _Prices, bits: float) -> tuple[list[Integers], Floats, Floats]:
+    """Choose stretches for so many bits, at least one.
+
+    Args:
+        left: positions among the candidates; ascending.
+        u: falling magnitudes of all candidates.
+        priced: their prices.
+        bits: for indices, signs, and the second and further stretches.
+
+    Returns:
+        Ascending positions for each stretch; prices of all candidates, and their worth.
+    """
+    chosen = left[: max(1, int(bits / 8))]
     parts: list[Integers] = []
     spent_on_parts = 0.0
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + (bits > _LONG)):
         prices = priced.given(chosen)
-        worth = u * u / prices
-        order = np.argsort(-worth, kind="stable")
-        total = np.cumsum(prices[order])
+        worth = u * u / prices**_POWER
+        order = left[np.argsort(-worth[left], kind="stable")]
+        size = np.arange(1, order.size + 1)
+        cost = np.cumsum(prices[order]) + size * (np.log2(chosen.size / size) + _SET_BITS)
         room = max(bits - spent_on_parts, bits / 2)
-        count = int(np.searchsorted(total, _MARGIN * room + _MARGIN_BITS)) + 1
-        chosen = order[:count]
-        rate = max(worth[chosen[-1]], _LEAST_RATE * float((u[chosen] ** 2).sum() / total[: chosen.size][-1]))
-        parts, spent_on_parts = [], 0.0
-        for rung in np.split(chosen, np.searchsorted(total[:count], cuts)):
-            if rung.size:
-                by_size = np.argsort(-u[rung], kind="stable")
-                more, bits_of_more = _divided(rung[by_size], u, rate)
-                parts += more
-                spent_on_parts += bits_of_more + _STRETCH_BITS
-    parts = [np.sort(part) for part in parts]  # `found` is ascending
-    return [Stretch(found[part], negative[part], float(u[part].mean()), prices[part], worth[part]) for part in parts]
+        chosen = order[: int(np.searchsorted(np.maximum.accumulate(cost), room)) + 1]
+        last = chosen[-max(1, chosen.size // 8) :]
+        rate = float((u[last] ** 2).sum() / prices[last].sum())
+        rate = max(rate, _LEAST_RATE * float((u[chosen] ** 2).sum() / prices[chosen].sum()))
+        parts, spent_on_parts = _divided(np.sort(chosen), u, rate)
+    return parts, prices, worth
 
 
 def lighter(chosen: list[Stretch], share: float) -> list[Stretch]:
@@ -207,12 +244,17 @@ def lighter(chosen: list[Stretch], share: float) -> list[Stretch]:
     ]  # fmt: skip
 
 
-def rungs(bits: float) -> list[float]:
-    """Where a message of so many bits is made good to be cut: at about 100, 218, 470, 1,020, 2,230 ... bytes."""
-    found = []
-    rung = _FIRST_RUNG
-    while rung * math.sqrt(_RUNG_RATIO) < bits:
-        found.append(rung)
+def _rungs(u: Floats, bits: float) -> list[float]:
+    """Where a message of so many bits is made good to be cut: at about 100, 500, 2,600 ... bytes.
+
+    Each costs some of what comes after it. The first pays only where magnitudes differ much: else what is cheap comes
+    first by itself, the layers and their rows being told in that order.
+    """
+    found, rung = [], _FIRST_RUNG
+    while 2 * rung < bits:
+        spread = u[: int(rung / 8)].mean() / u[: int(_RUNG_RATIO * rung / 8)].mean()
+        if rung > _FIRST_RUNG or spread > _SPREAD:
+            found.append(rung)
         rung *= _RUNG_RATIO
     return found
 
@@ -223,48 +265,79 @@ class _Prices:
     def __init__(self, candidates: Integers, negative: NDArray[np.bool_], shared: Shared) -> None:
         self._shared = shared
         self._layer = layers_of(candidates, shared)
-        offset = candidates - shared.start[self._layer]
-        self._row, self._column = np.divmod(offset, shared.columns[self._layer])
-        first_row, first_column = shared.first_row[self._layer], shared.first_column[self._layer]
-        tabled = first_row >= 0
-        self._row[tabled] = shared.row_rank[(first_row + self._row)[tabled]]
-        self._column[tabled] = shared.column_rank[(first_column + self._column)[tabled]]
-        self._sign = np.ones(candidates.size)
-        if shared.hot.size > 0:
-            hot = np.flatnonzero(self._layer == 0)
-            turns = negative[hot] != shared.hot_negative[np.searchsorted(shared.hot, candidates[hot])]
-            self._sign[hot] = np.where(turns, _TURN_BITS, _SAME_BITS)
+        self._row, self._column, self._sign = _placed(candidates, negative, self._layer, shared)
 
     def given(self, chosen: Integers) -> Floats:
         """Price all candidates as if about as many of each layer were named as there are among the chosen.
 
-        A set that expects μ picks in a cell pays −log2 μ for one there, and a bit or less for its sign.
+        A set that expects μ picks in a cell pays −log2 μ for one more there, and a bit or less for its sign.
         """
-        shared = self._shared
-        counts = np.bincount(self._layer[chosen], minlength=shared.start.size)
-        prices = np.empty(self._layer.size)
-        for layer in np.unique(self._layer):
-            mine = self._layer == layer
-            rows, columns = int(shared.rows[layer]), int(shared.columns[layer])
-            expected = np.full(mine.sum(), max(counts[layer], 0.5) / (rows * columns))
-            r, c = int(shared.first_row[layer]), int(shared.first_column[layer])
-            if r >= 0:
-                picked = chosen[self._layer[chosen] == layer]
-                levels = shared.row_level[r : r + rows], shared.column_level[c : c + columns]
-                powers = best_powers(*levels, self._row[picked], self._column[picked])
-                for level, power, rank in zip(levels, powers, (self._row[mine], self._column[mine]), strict=True):
-                    weights = np.exp2(power * level / STEPS)
-                    expected *= weights[rank] / weights.mean()
-            prices[mine] = self._sign[mine] - np.log2(expected)
-        return np.maximum(prices, _LEAST_PRICE)
+        return _prices(self._layer, self._row, self._column, self._sign, chosen, self._shared)
+
+
+@njit(cache=True)
+def _placed(
+    candidates: Integers, negative: NDArray[np.bool_], layer_of: Integers, shared: Shared
+) -> tuple[Integers, Integers, Floats]:
+    """Rows and columns of candidates within their layers, by rank, and the bits of their signs."""
+    row, column = np.empty(candidates.size, np.int64), np.empty(candidates.size, np.int64)
+    sign = np.ones(candidates.size)
+    for i in range(candidates.size):
+        layer = layer_of[i]
+        if shared.hot.size > 0 and layer == 0:
+            place = np.searchsorted(shared.hot, candidates[i])
+            row[i], column[i] = 0, place
+            sign[i] = _SAME_BITS if negative[i] == shared.hot_negative[place] else _TURN_BITS
+            continue
+        row[i], column[i] = divmod(candidates[i] - shared.start[layer], shared.columns[layer])
+        if shared.first_row[layer] >= 0:
+            row[i] = shared.row_rank[shared.first_row[layer] + row[i]]
+            column[i] = shared.column_rank[shared.first_column[layer] + column[i]]
+    return row, column, sign
+
+
+@njit(cache=True)
+def _prices(
+    layer_of: Integers, row: Integers, column: Integers, sign: Floats, chosen: Integers, shared: Shared
+) -> Floats:
+    """As `_Prices.given`."""
+    prices = np.empty(layer_of.size)
+    for layer in range(shared.start.size):
+        mine = np.flatnonzero(layer_of == layer)
+        if mine.size == 0:
+            continue
+        picked = chosen[layer_of[chosen] == layer]
+        rows, columns = shared.rows[layer], shared.columns[layer]
+        level = math.log2(rows * columns / max(picked.size, 0.5))
+        r, c = shared.first_row[layer], shared.first_column[layer]
+        if r < 0:
+            for i in mine:
+                prices[i] = max(level + sign[i], _LEAST_PRICE)
+            continue
+        row_level, column_level = shared.row_level[r : r + rows], shared.column_level[c : c + columns]
+        by_row, by_column = best_powers(row_level, column_level, row[picked], column[picked])
+        level += _mean_weight(row_level, by_row) + _mean_weight(column_level, by_column)
+        for i in mine:
+            down = by_row * row_level[row[i]] + by_column * column_level[column[i]]
+            prices[i] = max(level + sign[i] - down / STEPS, _LEAST_PRICE)
+    return prices
+
+
+@njit(cache=True)
+def _mean_weight(levels: Integers, power: int) -> float:
+    """log2 of the mean of 2^(power·level/256)."""
+    whole = 0.0
+    for level in levels:
+        whole += 2.0 ** (power * level / STEPS)
+    return math.log2(whole / levels.size)
 
 
 def _divided(chosen: Integers, u: Floats, rate: float) -> tuple[list[Integers], float]:
     """Divide a set, by falling magnitude, into stretches wherever that pays.
 
     Args:
-        chosen: positions in u, by falling magnitude.
-        u: magnitudes.
+        chosen: ascending positions in u.
+        u: falling magnitudes.
         rate: squared error that a bit takes away elsewhere.
 
     Returns:

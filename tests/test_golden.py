@@ -14,6 +14,7 @@ import pytest
 
 from surp_fl import Layout
 from surp_fl.codecs import reader_of
+from surp_fl.context import Reference
 from tests.schemes import SCHEMES, Row
 from tests.vectors import Vector
 
@@ -30,25 +31,44 @@ def golden_vector() -> tuple[Vector, Layout]:
     return vector, Layout.of({"weight": vector[:500].reshape(20, 25), "bias": vector[500:]})
 
 
-def made(row: Row) -> dict[str, object]:
+def golden_references() -> dict[str, Reference]:
+    """What both ends may hold; the model's changes are sparse, as after a round of small messages."""
+    vector, _ = golden_vector()
+    model = np.ascontiguousarray(vector[::-1])
+    before = model.copy()
+    before[::37] *= np.float32(0.5)
+    return {"": None, " model": model, " history": (model, before)}
+
+
+def named() -> dict[str, tuple[Row, Reference]]:
+    """Every scheme, and those that code against a context with each of them."""
+    return {
+        row.name + name: (row, reference)
+        for row in SCHEMES
+        for name, reference in golden_references().items()
+        if reference is None or row.scheme.codec.reader.contextual
+    }
+
+
+def made(row: Row, reference: Reference) -> dict[str, object]:
     vector, layout = golden_vector()
-    message = row.scheme.codec.encode(vector, layout, rng=np.random.default_rng(2024))
-    indices, values = row.scheme.codec.decode_sparse(message, layout)
+    message = row.scheme.codec.encode(vector, layout, rng=np.random.default_rng(2024), reference=reference)
+    indices, values = row.scheme.codec.decode_sparse(message, layout, reference=reference)
     if len(indices) == len(vector):  # nothing to see in a dense message that its own values do not show
         message, indices, values = message[:64], indices[:15], values[:15]
     return {"message": message.hex(), "indices": indices.tolist(), "values": [value.hex() for value in values.tolist()]}
 
 
-@pytest.mark.parametrize("row", SCHEMES, ids=str)
-def test_messages_are_the_same_bytes_as_ever(row: Row) -> None:
-    assert made(row) == json.loads(FILE.read_text())[row.name]
+@pytest.mark.parametrize("name", named())
+def test_messages_are_the_same_bytes_as_ever(name: str) -> None:
+    assert made(*named()[name]) == json.loads(FILE.read_text())[name]
 
 
-@pytest.mark.parametrize("row", SCHEMES[1:], ids=str)
-def test_stored_messages_decode_to_the_same_values_as_ever(row: Row) -> None:
-    golden = json.loads(FILE.read_text())[row.name]
+@pytest.mark.parametrize("name", [name for name in named() if name != SCHEMES[0].name])
+def test_stored_messages_decode_to_the_same_values_as_ever(name: str) -> None:
+    golden = json.loads(FILE.read_text())[name]
     message = bytes.fromhex(golden["message"])
-    indices, values = reader_of(message).decode_sparse(message, golden_vector()[1])
+    indices, values = reader_of(message).decode_sparse(message, golden_vector()[1], reference=named()[name][1])
     assert indices.tolist() == golden["indices"]
     assert [value.hex() for value in values.tolist()] == golden["values"]
 
@@ -56,4 +76,4 @@ def test_stored_messages_decode_to_the_same_values_as_ever(row: Row) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] != ["--rewrite"]:
         sys.exit("this rewrites the golden messages: say --rewrite")
-    FILE.write_text(json.dumps({row.name: made(row) for row in SCHEMES}, indent=1) + "\n")
+    FILE.write_text(json.dumps({name: made(*row) for name, row in named().items()}, indent=1) + "\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Layout
-from surp_fl.coding.index_sets import Integers, Shared, Signs, decode_set, encode_set
+from surp_fl.coding.index_sets import Integers, Shared, Signs, decode_set, encode_set, nothing_told
 from surp_fl.coding.range_coder import finish, new_decoder, new_encoder
 from surp_fl.context import Context, Reference
 
@@ -30,14 +30,22 @@ def references() -> dict[str, Reference]:
 def through_bytes(
     sets: list[tuple[Integers, Signs]], shared: Shared, cut: int | None = None
 ) -> list[tuple[Integers, Signs]]:
+    """What a decoder reads of sets of which each is fresh where it can be."""
+    names: set[int] = set()
+    fresh = []
+    for coordinates, _ in sets:
+        fresh.append(names.isdisjoint(coordinates.tolist()))
+        names.update(coordinates.tolist())
     state, out = new_encoder(), np.zeros(20_000, np.uint8)
-    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
-    for coordinates, negative in sets:
-        encode_set(state, out, coordinates, negative, shared, seen, powers)
+    told = nothing_told(shared)
+    for (coordinates, negative), new in zip(sets, fresh, strict=True):
+        told = encode_set(state, out, coordinates, negative, shared, told, new)
     data = out[: finish(state, out)][:cut].copy()
-    decoder = new_decoder(data)
-    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
-    return [decode_set(decoder, data, len(coordinates), shared, seen, powers) for coordinates, _ in sets]
+    decoder, told, read = new_decoder(data), nothing_told(shared), []
+    for (coordinates, _), new in zip(sets, fresh, strict=True):
+        *found, told = decode_set(decoder, data, len(coordinates), shared, told, new)
+        read.append((found[0], found[1]))
+    return read
 
 
 @st.composite
@@ -45,6 +53,9 @@ def index_sets(draw: st.DrawFn) -> list[tuple[Integers, Signs]]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     sizes = draw(st.lists(st.sampled_from([0, 1, 2, 9, 60, 700, LAYOUT.size - 1, LAYOUT.size]), min_size=1, max_size=3))
     chosen = [np.sort(rng.choice(LAYOUT.size, size, replace=False)).astype(np.int64) for size in sizes]
+    if draw(st.booleans()):  # disjoint ones
+        cuts = np.sort(rng.integers(0, LAYOUT.size + 1, len(sizes)))
+        chosen = [np.sort(part) for part in np.split(rng.permutation(LAYOUT.size).astype(np.int64), cuts)]
     return [(coordinates, rng.random(len(coordinates)) < draw(st.floats(0, 1))) for coordinates in chosen]
 
 
@@ -84,8 +95,7 @@ def test_a_set_without_context_costs_what_it_must(n: int, k: int) -> None:
     for _ in range(10):
         coordinates = np.sort(rng.choice(n, k, replace=False)).astype(np.int64)
         state, out = new_encoder(), np.zeros(8 * k + 100, np.uint8)
-        seen, powers = np.zeros(1, np.int64), np.full((1, 2), -1, np.int64)
-        encode_set(state, out, coordinates, rng.random(k) < 0.5, shared, seen, powers)
+        encode_set(state, out, coordinates, rng.random(k) < 0.5, shared, nothing_told(shared), True)
         lengths.append(finish(state, out))
     ideal = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2) / 8 + k / 8
     assert np.mean(lengths) <= ideal * (1.01 if k < 1000 else 1.005) + 1
@@ -102,7 +112,6 @@ def test_picks_where_the_model_is_large_cost_less() -> None:
     for name, reference in (("none", None), ("model", model.reshape(-1))):
         shared = Context.of(layout, reference).shared
         state, out = new_encoder(), np.zeros(2000, np.uint8)
-        seen, powers = np.zeros(1, np.int64), np.full((1, 2), -1, np.int64)
-        encode_set(state, out, coordinates, np.zeros(len(coordinates), np.bool_), shared, seen, powers)
+        encode_set(state, out, coordinates, np.zeros(len(coordinates), np.bool_), shared, nothing_told(shared), True)
         lengths[name] = finish(state, out)
     assert lengths["model"] < 0.6 * lengths["none"]

@@ -57,14 +57,14 @@ def test_a_damaged_message_is_still_damaged_when_cut() -> None:
 
 
 def test_a_progressive_message_cut_is_about_as_good_as_one_made_for_the_length() -> None:
-    """At most 5 % of the bytes are lost at the rungs, on a heavy-tailed vector over uneven layers."""
+    """At most 5 % of the bytes are lost at the rungs, 15 % between, on a heavy-tailed vector over uneven layers."""
     rng = np.random.default_rng(1)
     arrays = {"small": rng.standard_t(4, size=(10, 50)), "large": 0.5 * rng.standard_t(4, size=(200, 100))}
     layout = Layout.of(arrays)
     vector = layout.flatten(arrays)
     message = SuRP(budget=2000, progressive=True).codec.encode(vector, layout, rng=RNG)
-    for length in (100, 218, 500, 1000):
-        made = SuRP(budget=round(0.95 * length), progressive=True).codec.encode(vector, layout, rng=RNG)
+    for length, kept in ((100, 0.95), (218, 0.85), (500, 0.95), (1000, 0.85), (2000, 0.95)):
+        made = SuRP(budget=round(kept * length)).codec.encode(vector, layout, rng=RNG)
         assert error_of(vector, truncate(message, length), layout) <= error_of(vector, made, layout)
 
 

@@ -7,6 +7,7 @@ Knows how stretches become bytes. Writer and reader mirror each other; every sym
       count      k, as in coding/range_coder
       magnitude  13 bits (9 of exponent, 4 of mantissa) for the first stretch, then the change of that number, as a
                  count: twice a rise, or twice a fall less one
+      fresh      whether no coordinate comes again; not for the first stretch, which is
       set        k coordinates and their signs, as in coding/index_sets
 """
 
@@ -23,18 +24,21 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
-from surp_fl.coding.index_sets import Shared, decode_set, encode_set
+from surp_fl.coding.index_sets import Shared, Told, decode_set, encode_set, nothing_told, room
 from surp_fl.coding.range_coder import (
     Bytes,
     State,
     decode_bits,
     decode_count,
+    encode,
     encode_bits,
     encode_count,
     ended,
     finish,
     new_decoder,
     new_encoder,
+    peek,
+    take,
     written,
 )  # fmt: skip
 from surp_fl.context import Context, Reference
@@ -42,7 +46,7 @@ from surp_fl.device import on_host
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.select import Stretch, lighter, rungs, stretches
+from surp_fl.select import Stretch, lighter, stretches
 from surp_fl.surp import code_of, magnitude_of
 
 if TYPE_CHECKING:
@@ -58,6 +62,8 @@ _DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
 _HEAD_BITS = 26  # context, count and magnitude of the first stretch
 _MOST_PASSES, _LEAST_PASS = 24, 16  # bits
 _MOST_PICKS = (1 << 17) - 1  # in a stretch
+_MOST_STRETCHES = 4096  # so that reading a message takes time in proportion to its length
+_FRESH = 15  # in 16
 _SMALLEST_BUDGET = 16
 
 
@@ -71,7 +77,7 @@ class SuRP:
     Attributes:
         budget: bytes, whole message; more bytes, less error.
         progressive: put what is worth most first, so that a cut message is about as good as one made for its length.
-            Costs about a tenth of the bytes; without it a cut message is as good as one about a tenth shorter.
+            Costs about a twentieth of the bytes; without it a cut may lose up to a third of what it leaves.
         memory: what the client carries between rounds.
     """
 
@@ -97,13 +103,13 @@ class SuRP:
         left = vector
         for _ in range(_MOST_PASSES):  # one, unless the budget has room for what the magnitudes of a pass left open
             bits = message.bits_left
-            chosen = stretches(left, shared, bits, rungs(bits) if self.progressive else ())
-            trial = message.with_more(chosen)
+            chosen = stretches(left, shared, bits, self.progressive)
+            trial = message.with_more(chosen, fresh=left is vector)
             if trial.bits_over > 0:
                 chosen = lighter(chosen, trial.bits_over / (bits + trial.bits_over))
-                trial = message.with_more(chosen)
+                trial = message.with_more(chosen, fresh=left is vector)
             message = trial
-            if not chosen or message.bits_left < _LEAST_PASS:
+            if not chosen or message.bits_left < _LEAST_PASS or message.stretches >= _MOST_STRETCHES // 2:
                 break
             left = _less(left, chosen)
         return message.finished()
@@ -125,9 +131,9 @@ class _Message:
         self._shared = shared
         self._out = np.zeros(room, np.uint8)
         self._state = new_encoder()
-        self._seen = np.zeros(shared.start.size, np.int64)
-        self._powers = np.full((shared.start.size, 2), -1, np.int64)
+        self._told = nothing_told(shared)
         self._code = 0
+        self.stretches = 0
         encode_bits(self._state, self._out, context, 2)
 
     @property
@@ -140,24 +146,25 @@ class _Message:
         """Bits beyond the room."""
         return 8.0 * (int(written(self._state)) - self._out.size)
 
-    def with_more(self, chosen: list[Stretch]) -> _Message:
-        """The message with these stretches behind it; this one stays as it is."""
+    def with_more(self, chosen: list[Stretch], fresh: bool) -> _Message:
+        """The message with these stretches behind it, fresh if they name nothing again; this one stays as it is."""
         longer = copy(self)
         longer._out, longer._state = self._out.copy(), self._state.copy()
-        longer._seen, longer._powers = self._seen.copy(), self._powers.copy()
-        longer._append(chosen)
+        longer._told = Told(*(part.copy() for part in self._told))
+        longer._append(chosen, fresh)
         return longer
 
-    def _append(self, chosen: list[Stretch]) -> None:
+    def _append(self, chosen: list[Stretch], fresh: bool) -> None:
         for stretch in chosen:
             code = _code_of(stretch.magnitude)
             for first in range(0, stretch.coordinates.size, _MOST_PICKS):
                 part = slice(first, first + _MOST_PICKS)
-                _append(
+                self._told = _append(
                     self._state, self._out, self._code, code, stretch.coordinates[part], stretch.negative[part],
-                    self._shared, self._seen, self._powers,
+                    self._shared, self._told, fresh,
                 )  # fmt: skip
                 self._code = code
+                self.stretches += 1
 
     def finished(self) -> bytes:
         encode_count(self._state, self._out, 0)
@@ -174,15 +181,17 @@ def _code_of(magnitude: float) -> int:
 @njit(cache=True)
 def _append(
     state: State, out: Bytes, before: int, code: int, coordinates: NDArray[np.int64], negative: NDArray[np.bool_],
-    shared: Shared, seen: NDArray[np.int64], powers: NDArray[np.int64],
-) -> None:  # fmt: skip
+    shared: Shared, told: Told, fresh: bool,
+) -> Told:  # fmt: skip
     """Write one stretch; `before` is the code of the one before it, 0 for none."""
     encode_count(state, out, coordinates.size)
     if before == 0:
         encode_bits(state, out, code, _CODE_BITS)
     else:
         encode_count(state, out, 2 * (code - before) if code >= before else 2 * (before - code) - 1)
-    encode_set(state, out, coordinates, negative, shared, seen, powers)
+    if told.named.size > 0:
+        encode(state, out, 0 if fresh else _FRESH, _FRESH if fresh else 1, _FRESH + 1)
+    return encode_set(state, out, coordinates, negative, shared, told, fresh)
 
 
 @njit(cache=True)
@@ -191,16 +200,18 @@ def _decode(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], bool]:
     """Coordinates, their codes and signs; and whether all of it is what an encoder writes."""
     state = new_decoder(data)
-    seen, powers = np.zeros(shared.start.size, np.int64), np.full((shared.start.size, 2), -1, np.int64)
+    told = nothing_told(shared)
     coordinates, codes = np.empty(0, np.int64), np.empty(0, np.int64)
     negative = np.empty(0, np.bool_)
     code = 0
+    stretches_read = 0
     decode_bits(state, data, 2)
     while not ended(state):
         k = decode_count(state, data)
         if ended(state) or k == 0:
             break
-        if k < 0 or k > _MOST_PICKS or k > n:
+        stretches_read += 1
+        if k < 0 or k > _MOST_PICKS or k > n or stretches_read > _MOST_STRETCHES:
             return coordinates[:0], codes[:0], negative[:0], False
         if code == 0:
             code = decode_bits(state, data, _CODE_BITS)
@@ -211,7 +222,15 @@ def _decode(
             break
         if code <= 0 or code >> _CODE_BITS > 0:
             return coordinates[:0], codes[:0], negative[:0], False
-        read, signs = decode_set(state, data, k, shared, seen, powers)
+        fresh = told.named.size == 0
+        if not fresh:
+            fresh = peek(state, _FRESH + 1) < _FRESH
+            take(state, data, 0 if fresh else _FRESH, _FRESH if fresh else 1, _FRESH + 1)
+            if ended(state):
+                break
+        if k > room(shared, told, fresh):
+            return coordinates[:0], codes[:0], negative[:0], False
+        read, signs, told = decode_set(state, data, k, shared, told, fresh)
         coordinates = np.concatenate((coordinates, read))
         codes = np.concatenate((codes, np.full(read.size, code)))
         negative = np.concatenate((negative, signs))

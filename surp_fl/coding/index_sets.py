@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from surp_fl.coding.index_tree import (
     TRUST_LAYERS,
+    Cells,
     decode_layer,
     decode_split,
     encode_layer,
@@ -31,7 +32,6 @@ _POWERS = 4  # 0 to 3
 _USUAL_POWER = 2
 _ENOUGH = 8  # picks in a layer before its powers are worth their bits
 _POWER_START = np.array([0, 2, 5, 11, 16], np.int64)  # in sixteenths: 2, 3, 6, 5
-_DEPTH = 140  # of a tree's stack: two nodes a level, and no model has 2**70 cells
 _FULL = 14  # bits of the largest weight
 _EXP2 = np.array([round(2 ** (_FULL - f / STEPS)) for f in range(STEPS)], np.int64)
 
@@ -40,7 +40,8 @@ class Shared(NamedTuple):
     """What both ends hold; all int64, one entry a layer in the order of coding unless said otherwise.
 
     `hot`: ascending coordinates that changed lately, and so will again; where there are any, they are the first layer,
-    and `hot_negative` (bool) says which of them fell.
+    and `hot_negative` (bool) says which of them fell. `hot_keys`: the same coordinates, ascending, as keys: the
+    cell within its layer, plus the cells of all later layers.
     `start`, `rows`, `columns`: where the layer lies in the vector, and its shape. `first_row`, `first_column`: where
     its entries begin in the level and order tables, or −1. `row_level`, `column_level`: at most 0, in 1/256 octaves, by
     rank. `row_order`, `column_order`: which row or column has a rank. `row_rank`, `column_rank`: the inverse.
@@ -48,6 +49,7 @@ class Shared(NamedTuple):
 
     hot: Integers
     hot_negative: Signs
+    hot_keys: Integers
     start: Integers
     rows: Integers
     columns: Integers
@@ -59,6 +61,25 @@ class Shared(NamedTuple):
     column_order: Integers
     row_rank: Integers
     column_rank: Integers
+
+
+class Told(NamedTuple):
+    """What the sets of a message told so far; all int64.
+
+    `seen`: picks of each layer. `powers`: to which the levels of a layer's rows and columns are raised, −1 until they
+    are told; shape (layers, 2). `named`: ascending keys of the picks: cells, plus the cells of all later layers.
+    """
+
+    seen: Integers
+    powers: Integers
+    named: Integers
+
+
+@njit(cache=True)
+def nothing_told(shared: Shared) -> Told:
+    """Begin a message."""
+    layers = shared.start.size
+    return Told(np.zeros(layers, np.int64), np.full((layers, 2), -1, np.int64), np.empty(0, np.int64))
 
 
 @njit(cache=True)
@@ -116,6 +137,16 @@ def _cell(coordinate: int, layer: int, shared: Shared) -> int:
 
 
 @njit(cache=True)
+def keys_of(coordinates: Integers, shared: Shared) -> Integers:
+    """Cells of coordinates within their layers, plus the cells of all later layers; ascending."""
+    rooms, layer_of = _rooms(shared), layers_of(coordinates, shared)
+    keys = np.empty(coordinates.size, np.int64)
+    for i in range(coordinates.size):
+        keys[i] = rooms[layer_of[i] + 1] + _cell(coordinates[i], layer_of[i], shared)
+    return np.sort(keys)
+
+
+@njit(cache=True)
 def _coordinate(cell: int, layer: int, shared: Shared) -> int:
     """The inverse of `_cell`."""
     if _is_hot(layer, shared):
@@ -135,6 +166,37 @@ def _prior(shared: Shared) -> Integers:
     for layer in range(prior.size):
         prior[layer] = max(1, int(math.sqrt(16.0 * shared.rows[layer] * shared.columns[layer])))
     return prior
+
+
+@njit(cache=True)
+def _free(rooms: Integers, named: Integers, shared: Shared, fresh: bool) -> Integers:
+    """Cells from each layer on that can be picked; `rooms` are all cells."""
+    free = np.zeros_like(rooms)
+    for layer in range(rooms.size - 2, -1, -1):
+        low, high = rooms[layer + 1], rooms[layer]
+        gone = np.searchsorted(shared.hot_keys, high) - np.searchsorted(shared.hot_keys, low)
+        if fresh:
+            gone += np.searchsorted(named, high) - np.searchsorted(named, low)
+        free[layer] = free[layer + 1] + high - low - gone
+    return free
+
+
+@njit(cache=True)
+def room(shared: Shared, told: Told, fresh: bool) -> int:
+    """How many coordinates a set can have."""
+    return int(_free(_rooms(shared), told.named, shared, fresh)[0])
+
+
+@njit(cache=True)
+def _merged(named: Integers, keys: Integers) -> Integers:
+    """Ascending keys, each once."""
+    merged = np.sort(np.concatenate((named, keys)))
+    size = 0
+    for i in range(merged.size):
+        if i == 0 or merged[i] != merged[i - 1]:
+            merged[size] = merged[i]
+            size += 1
+    return merged[:size].copy()
 
 
 @njit(cache=True)
@@ -193,8 +255,8 @@ def layers_of(coordinates: Integers, shared: Shared) -> Integers:
 
 @njit(cache=True)
 def _odds(layer: int, shared: Shared) -> Integers:
-    """False and true flags so far: signs are even; what changed lately goes on the same way, six times out of seven."""
-    return np.array([6, 1, 1]) if _is_hot(layer, shared) else np.array([1, 1, 0])
+    """False and true flags so far: what changed lately goes on the same way; the others' signs go by rows."""
+    return np.array([6, 1, -1]) if _is_hot(layer, shared) else np.array([1, 1, 0])
 
 
 @njit(cache=True)
@@ -205,22 +267,25 @@ def _flags(negative: Signs, cells: Integers, layer: int, shared: Shared) -> Sign
 
 @njit(cache=True)
 def encode_set(
-    state: State, out: Bytes, coordinates: Integers, negative: Signs, shared: Shared, seen: Integers, powers: Integers
-) -> None:
+    state: State, out: Bytes, coordinates: Integers, negative: Signs, shared: Shared, told: Told, fresh: bool
+) -> Told:
     """Write a set of distinct coordinates and their signs; the decoder knows how many.
 
-    `seen` (picks of each layer so far) and `powers` (two a layer, −1 until they are told) are kept up to date.
+    A `fresh` set names nothing that was told before. Gives what is told after it; `told` is not to be used any more.
     """
-    table, stack = np.empty(coordinates.size + 2, np.int64), np.empty(4 * _DEPTH, np.int64)
+    seen, powers, named = told
+    keys = np.empty(coordinates.size, np.int64)
+    table = np.empty(coordinates.size + 2, np.int64)
     layer_of = layers_of(coordinates, shared)
     prior, rooms = _prior(shared), _rooms(shared)
+    free = _free(rooms, named, shared, fresh)
     weights, trust = _weights(prior, seen)
     remaining = coordinates.size
     for layer in range(shared.start.size):
         mine = np.flatnonzero(layer_of == layer)
-        k, room = mine.size, rooms[layer] - rooms[layer + 1]
+        k, here = mine.size, free[layer] - free[layer + 1]
         share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
-        encode_split(state, out, k, remaining, room, rooms[layer + 1], share, rest, trust, table)
+        encode_split(state, out, k, remaining, here, free[layer + 1], share, rest, trust, table)
         remaining -= k
         seen[layer] += k
         if k > 0:
@@ -237,29 +302,38 @@ def encode_set(
                 _encode_power(state, out, by_row)
                 _encode_power(state, out, by_column)
                 powers[layer, 0], powers[layer, 1] = by_row, by_column
-            encode_layer(
-                state, out, cells, _flags(negative[mine[order]], cells, layer, shared), _odds(layer, shared),
-                shared.rows[layer], shared.columns[layer],
-                _running(row_levels, by_row), _running(column_levels, by_column), stack, table,
+            known = Cells(
+                shared.rows[layer], shared.columns[layer], rooms[layer + 1],
+                _running(row_levels, by_row), _running(column_levels, by_column), shared.hot_keys, named, fresh,
             )  # fmt: skip
+            flags = _flags(negative[mine[order]], cells, layer, shared)
+            encode_layer(state, out, cells, flags, _odds(layer, shared), known, table)
+            keys[remaining : remaining + k] = cells + rooms[layer + 1]
         if remaining == 0:
             break
+    return Told(seen, powers, _merged(named, keys))
 
 
 @njit(cache=True)
 def decode_set(
-    state: State, data: Bytes, count: int, shared: Shared, seen: Integers, powers: Integers
-) -> tuple[Integers, Signs]:
-    """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended."""
+    state: State, data: Bytes, count: int, shared: Shared, told: Told, fresh: bool
+) -> tuple[Integers, Signs, Told]:
+    """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended.
+
+    Gives what is told after it, as `encode_set` does.
+    """
+    seen, powers, named = told
     coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
-    table, stack = np.empty(count + 2, np.int64), np.empty(4 * _DEPTH, np.int64)
+    keys = np.empty(count, np.int64)
+    table = np.empty(count + 2, np.int64)
     prior, rooms = _prior(shared), _rooms(shared)
+    free = _free(rooms, named, shared, fresh)
     weights, trust = _weights(prior, seen)
     done = 0
     for layer in range(shared.start.size):
-        remaining, room = count - done, rooms[layer] - rooms[layer + 1]
+        remaining, cells = count - done, free[layer] - free[layer + 1]
         share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
-        k = decode_split(state, data, remaining, room, rooms[layer + 1], share, rest, trust, table)
+        k = decode_split(state, data, remaining, cells, free[layer + 1], share, rest, trust, table)
         if ended(state):
             break
         seen[layer] += k
@@ -273,11 +347,12 @@ def decode_set(
                     break
                 powers[layer, 0], powers[layer, 1] = by_row, by_column
             here = coordinates[done : done + k]
-            read = decode_layer(
-                state, data, here, negative[done : done + k], _odds(layer, shared),
-                shared.rows[layer], shared.columns[layer],
-                _running(row_levels, by_row), _running(column_levels, by_column), stack, table,
+            known = Cells(
+                shared.rows[layer], shared.columns[layer], rooms[layer + 1],
+                _running(row_levels, by_row), _running(column_levels, by_column), shared.hot_keys, named, fresh,
             )  # fmt: skip
+            read = decode_layer(state, data, here, negative[done : done + k], _odds(layer, shared), known, table)
+            keys[done : done + read] = here[:read] + rooms[layer + 1]
             negative[done : done + read] = _flags(negative[done : done + read], here[:read], layer, shared)
             for i in range(read):
                 here[i] = _coordinate(here[i], layer, shared)
@@ -286,7 +361,7 @@ def decode_set(
                 break
         if done == count:
             break
-    return coordinates[:done], negative[:done]
+    return coordinates[:done], negative[:done], Told(seen, powers, _merged(named, keys[:done]))
 
 
 @njit(cache=True)

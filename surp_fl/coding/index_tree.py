@@ -4,11 +4,15 @@ A set of k picks among weighted cells is told by halving the cells again and aga
 of the picks fall to the left. The order of the picks is never sent. Time grows with k·log(cells), not with the cells.
 
 Three kinds of halving, from the root down: layers, rows of a layer, columns of a row. The expected share of a half is
-the share of its weight; `trust` says how closely counts follow it (a beta-binomial with a + b = trust). For one pick
-that is the share itself. Knows weights and counts; not where the weights come from.
+the share of its weight; `trust` says how closely counts follow it (a beta-binomial with a + b = trust). A single pick
+is told by the weights themselves, its row and its column in a symbol each. What was told of the same cells before
+counts like picks seen there (a Pólya tree), and its cells are not told again. Knows weights and counts; not where they
+come from.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,8 +24,32 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 TRUST_LAYERS, TRUST_ROWS, TRUST_COLUMNS = 2, 24, 200  # a + b
+_CHANGED, _NAMED = 4, 16  # what a cell that changed lately, or was named before, counts for; in sixteenths of a pick
 _UNIT = 64  # fixed point of a and b
 _MOST_WEIGHT = 1 << 28
+_MOST_SHARED = 1 << 40  # of two weights, before what was told is added
+_FINE = 16
+
+
+Node = tuple[int, int, int, int, int, int, int, int]  # rows, columns, places in `changed` and `named`: first and end
+
+
+class Cells(NamedTuple):
+    """A layer's cells, rows × columns, and what is known of them.
+
+    `row_sums`, `column_sums`: running sums of their weights; empty where all are alike. `changed`, `named`: ascending
+    keys (`first` plus the cell) of what changed lately, which is told elsewhere, and of what this message told before,
+    which is not told again where the picks are `fresh`.
+    """
+
+    rows: int
+    columns: int
+    first: int
+    row_sums: Integers
+    column_sums: Integers
+    changed: Integers
+    named: Integers
+    fresh: bool
 
 
 @njit(cache=True)
@@ -57,9 +85,9 @@ def _frequencies(
 
 
 @njit(cache=True)
-def _fit(left: int, right: int) -> tuple[int, int]:
-    """Scale two weights down to what a range coder's total may be; none becomes zero."""
-    while left + right > _MOST_WEIGHT:
+def _fit(left: int, right: int, most: int) -> tuple[int, int]:
+    """Scale two weights down until their sum is small enough; none becomes zero."""
+    while left + right > most:
         left, right = (left + 1) >> 1, (right + 1) >> 1
     return max(left, 1), max(right, 1)
 
@@ -73,7 +101,7 @@ def encode_split(
     if max(0, k - room_right) == min(k, room_left):
         return
     if k == 1:
-        left, right = _fit(left, right)
+        left, right = _fit(left, right, _MOST_WEIGHT)
         encode(state, out, 0 if j == 1 else left, left if j == 1 else right, left + right)
         return
     least, _, total = _frequencies(k, room_left, room_right, left, right, trust, table)
@@ -92,7 +120,7 @@ def decode_split(
     if max(0, k - room_right) == min(k, room_left):
         return min(k, room_left)
     if k == 1:
-        left, right = _fit(left, right)
+        left, right = _fit(left, right, _MOST_WEIGHT)
         on_left = peek(state, left + right) < left
         take(state, data, 0 if on_left else left, left if on_left else right, left + right)
         return 1 if on_left else 0
@@ -114,79 +142,221 @@ def _weight(sums: Integers, low: int, high: int) -> int:
 
 
 @njit(cache=True)
-def _halve(low: int, high: int, columns: int, row_sums: Integers, column_sums: Integers) -> tuple[int, int, int, int]:
-    """Where to halve cells [low, high), the weights of the halves, and how far to trust them."""
-    if high - low > columns:  # several whole rows
-        first, last = low // columns, high // columns
-        middle = (first + last) // 2
-        return middle * columns, _weight(row_sums, first, middle), _weight(row_sums, middle, last), TRUST_ROWS
-    row = low // columns * columns
-    middle = (low + high) // 2
-    left, right = _weight(column_sums, low - row, middle - row), _weight(column_sums, middle - row, high - row)
-    return middle, left, right, TRUST_COLUMNS
+def _free(share: int, free: int, room: int) -> int:
+    """What is left of a weight when only some of its cells are free."""
+    if free == room:
+        return share
+    return max((share * ((free << 16) // room)) >> 16, 1)
+
+
+@njit(cache=True)
+def _bisect(keys: Integers, low: int, high: int, key: int) -> int:
+    """The first place in [low, high) whose ascending key is at least this; high where there is none."""
+    while low < high:
+        middle = (low + high) >> 1
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def _root(cells: Cells) -> Node:
+    """All cells of a layer."""
+    last = cells.first + cells.rows * cells.columns
+    changed = _bisect(cells.changed, 0, cells.changed.size, cells.first)
+    named = _bisect(cells.named, 0, cells.named.size, cells.first)
+    return (
+        0, cells.rows, 0, cells.columns,
+        changed, _bisect(cells.changed, changed, cells.changed.size, last),
+        named, _bisect(cells.named, named, cells.named.size, last),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _room(node: Node, cells: Cells) -> int:
+    """How many cells can be picked."""
+    first, last, low, high, changed, changed_end, named, named_end = node
+    gone = changed_end - changed + (named_end - named if cells.fresh else 0)
+    return (last - first) * (high - low) - gone
+
+
+@njit(cache=True)
+def _free(share: int, room: int, size: int) -> int:
+    """What is left of a weight when only some of its cells can be picked."""
+    if room == size:
+        return share
+    return max((share * ((room << 16) // size)) >> 16, 1)
+
+
+@njit(cache=True)
+def _halve(node: Node, cells: Cells) -> tuple[Node, Node, int, int, int]:
+    """The halves of a node, their weights, and how far to trust them."""
+    first, last, low, high, changed, changed_end, named, named_end = node
+    if last - first > 1:
+        middle = (first + last) >> 1
+        left, right = _weight(cells.row_sums, first, middle), _weight(cells.row_sums, middle, last)
+        ends, starts, trust = (middle, high), (middle, low), TRUST_ROWS
+        key = cells.first + middle * cells.columns
+    else:
+        middle = (low + high) >> 1
+        left, right = _weight(cells.column_sums, low, middle), _weight(cells.column_sums, middle, high)
+        ends, starts, trust = (last, middle), (first, middle), TRUST_COLUMNS
+        key = cells.first + first * cells.columns + middle
+    changed_middle = _bisect(cells.changed, changed, changed_end, key)
+    named_middle = _bisect(cells.named, named, named_end, key)
+    before = first, ends[0], low, ends[1], changed, changed_middle, named, named_middle
+    after = starts[0], last, starts[1], high, changed_middle, changed_end, named_middle, named_end
+    if changed_end > changed or named_end > named:
+        told_before = _CHANGED * (changed_middle - changed) + _NAMED * (named_middle - named)
+        told_after = _CHANGED * (changed_end - changed_middle) + _NAMED * (named_end - named_middle)
+        left, right = _fit(left, right, _MOST_SHARED)
+        left = _free(left, _room(before, cells), (ends[0] - first) * (ends[1] - low))
+        right = _free(right, _room(after, cells), (last - starts[0]) * (high - starts[1]))
+        whole = left + right
+        left, right = _FINE * trust * left + told_before * whole, _FINE * trust * right + told_after * whole
+        left, right = _fit(left, right, _MOST_SHARED)
+        trust += (told_before + told_after) // _FINE
+    return before, after, left, right, trust
+
+
+@njit(cache=True)
+def _axis(node: Node, cells: Cells) -> tuple[int, int, Integers, int]:
+    """Rows of a node, or columns of its only row: first and end, running sums of weights, and the weight of them all.
+
+    The last is 0 where one pick among them cannot be told in one symbol: something was told before, or it is too much.
+    """
+    first, last, low, high, changed, changed_end, named, named_end = node
+    if last - first > 1:
+        whole = _weight(cells.row_sums, first, last)
+        low, high, sums = first, last, cells.row_sums
+    else:
+        whole = _weight(cells.column_sums, low, high)
+        sums = cells.column_sums
+    plain = changed == changed_end and named == named_end and whole <= _MOST_WEIGHT
+    return low, high, sums, whole if plain else 0
+
+
+@njit(cache=True)
+def _narrowed(node: Node, place: int) -> Node:
+    """One row of a node, or one column of its only row."""
+    first, last, low, high, changed, changed_end, named, named_end = node
+    if last - first > 1:
+        first, last = place, place + 1
+    else:
+        low, high = place, place + 1
+    return first, last, low, high, changed, changed_end, named, named_end
+
+
+@njit(cache=True)
+def _place_of(target: int, low: int, high: int, sums: Integers) -> int:
+    """Which row or column of [low, high) has this part of their weight."""
+    return low + target if sums.size == 0 else _bisect(sums, low + 1, high, sums[low] + target + 1) - 1
+
+
+@njit(cache=True)
+def _begins(node: Node, cells: Cells) -> int:
+    """The first cell of a node."""
+    return node[0] * cells.columns + node[2]
+
+
+@njit(cache=True)
+def _next_free(cell: int, cells: Cells) -> int:
+    """The first cell from this one on that can be picked."""
+    while True:
+        key = cells.first + cell
+        place = _bisect(cells.changed, 0, cells.changed.size, key)
+        gone = place < cells.changed.size and cells.changed[place] == key
+        if cells.fresh and not gone:
+            place = _bisect(cells.named, 0, cells.named.size, key)
+            gone = place < cells.named.size and cells.named[place] == key
+        if not gone:
+            return cell
+        cell += 1
+
+
+@njit(cache=True)
+def _new_row(odds: Integers, cell: int, cells: Cells) -> None:
+    """Start counting flags anew where a row begins, if they are counted by rows."""
+    if odds[2] >= 0 and odds[2] != cell // cells.columns:
+        odds[0], odds[1], odds[2] = 1, 1, cell // cells.columns
 
 
 @njit(cache=True)
 def encode_layer(
-    state: State, out: Bytes, cells: Integers, flags: Flags, odds: Integers, rows: int, columns: int,
-    row_sums: Integers, column_sums: Integers, stack: Integers, table: Integers,
-) -> None:  # fmt: skip
-    """Write ascending cells of a layer of rows × columns, each with its flag; their number is told already.
+    state: State, out: Bytes, picks: Integers, flags: Flags, odds: Integers, cells: Cells, table: Integers
+) -> None:
+    """Write ascending picks among a layer's cells, each with its flag; their number is told already.
 
-    `odds` counts the flags so far, false and true; it is kept up to date, unless it stays at even odds: (1, 1, 0).
+    `odds` counts the flags so far, false and true; it is kept up to date. Its third entry is the row, or −1 for odds
+    of all rows together.
     """
-    depth = 0
-    stack[0], stack[1], stack[2], stack[3] = 0, rows * columns, 0, cells.size
-    while depth >= 0:
-        low, high, start, end = stack[4 * depth], stack[4 * depth + 1], stack[4 * depth + 2], stack[4 * depth + 3]
-        depth -= 1
+    stack = [(_root(cells), 0, picks.size)]
+    while len(stack) > 0:
+        node, start, end = stack.pop()
         k = end - start
-        if k == high - low:
-            for i in range(start, end):
-                one = 1 if flags[i] else 0
-                encode(state, out, odds[0] if one else 0, odds[one], odds[0] + odds[1])
-                odds[one] += odds[2]
-        elif k > 0:
-            middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
-            j = int(np.searchsorted(cells[start:end], middle))
-            encode_split(state, out, j, k, middle - low, high - middle, left, right, trust, table)
-            depth = _push(stack, depth, middle, high, start + j, end)
-            depth = _push(stack, depth, low, middle, start, start + j)
+        room = _room(node, cells)
+        while 0 < k < room:
+            low, _, sums, whole = _axis(node, cells)
+            if k == 1 and whole > 0:
+                row = picks[start] // cells.columns
+                place = row if node[1] - node[0] > 1 else picks[start] - row * cells.columns
+                encode(state, out, _weight(sums, low, place), _weight(sums, place, place + 1), whole)
+                node = _narrowed(node, place)
+                room = _room(node, cells)
+                continue
+            before, after, left, right, trust = _halve(node, cells)
+            rooms = _room(before, cells), _room(after, cells)
+            j = _bisect(picks, start, start + k, _begins(after, cells)) - start
+            encode_split(state, out, j, k, rooms[0], rooms[1], left, right, trust, table)
+            if 0 < j < k:
+                stack.append((after, start + j, start + k))
+            node, room, k, start = (before, rooms[0], j, start) if j > 0 else (after, rooms[1], k, start)
+        for i in range(start, start + k):
+            _new_row(odds, picks[i], cells)
+            one = 1 if flags[i] else 0
+            encode(state, out, odds[0] if one else 0, odds[one], odds[0] + odds[1])
+            odds[one] += 1
 
 
 @njit(cache=True)
 def decode_layer(
-    state: State, data: Bytes, cells: Integers, flags: Flags, odds: Integers, rows: int, columns: int,
-    row_sums: Integers, column_sums: Integers, stack: Integers, table: Integers,
-) -> int:  # fmt: skip
-    """Read up to `cells.size` ascending cells and their flags; give how many there were before the message ended."""
-    depth = 0
-    stack[0], stack[1], stack[2], stack[3] = 0, rows * columns, 0, cells.size
-    while depth >= 0:
-        low, high, start, end = stack[4 * depth], stack[4 * depth + 1], stack[4 * depth + 2], stack[4 * depth + 3]
-        depth -= 1
+    state: State, data: Bytes, picks: Integers, flags: Flags, odds: Integers, cells: Cells, table: Integers
+) -> int:
+    """Read up to `picks.size` ascending picks and their flags; give how many there were before the message ended."""
+    stack = [(_root(cells), 0, picks.size)]
+    while len(stack) > 0:
+        node, start, end = stack.pop()
         k = end - start
-        if k == high - low:
-            for i in range(k):
-                one = 1 if peek(state, odds[0] + odds[1]) >= odds[0] else 0
-                take(state, data, odds[0] if one else 0, odds[one], odds[0] + odds[1])
+        room = _room(node, cells)
+        while 0 < k < room:
+            low, high, sums, whole = _axis(node, cells)
+            if k == 1 and whole > 0:
+                place = _place_of(peek(state, whole), low, high, sums)
+                take(state, data, _weight(sums, low, place), _weight(sums, place, place + 1), whole)
                 if ended(state):
-                    return int(start + i)
-                odds[one] += odds[2]
-                cells[start + i] = low + i
-                flags[start + i] = one == 1
-        elif k > 0:
-            middle, left, right, trust = _halve(low, high, columns, row_sums, column_sums)
-            j = decode_split(state, data, k, middle - low, high - middle, left, right, trust, table)
+                    return start
+                node = _narrowed(node, place)
+                room = _room(node, cells)
+                continue
+            before, after, left, right, trust = _halve(node, cells)
+            rooms = _room(before, cells), _room(after, cells)
+            j = decode_split(state, data, k, rooms[0], rooms[1], left, right, trust, table)
             if ended(state):
-                return int(start)
-            depth = _push(stack, depth, middle, high, start + j, end)
-            depth = _push(stack, depth, low, middle, start, start + j)
-    return cells.size
-
-
-@njit(cache=True)
-def _push(stack: Integers, depth: int, low: int, high: int, start: int, end: int) -> int:
-    depth += 1
-    stack[4 * depth], stack[4 * depth + 1], stack[4 * depth + 2], stack[4 * depth + 3] = low, high, start, end
-    return depth
+                return start
+            if 0 < j < k:
+                stack.append((after, start + j, start + k))
+            node, room, k = (before, rooms[0], j) if j > 0 else (after, rooms[1], k)
+        cell = _begins(node, cells)
+        for i in range(start, start + k):
+            cell = _next_free(cell, cells)
+            _new_row(odds, cell, cells)
+            one = 1 if peek(state, odds[0] + odds[1]) >= odds[0] else 0
+            take(state, data, odds[0] if one else 0, odds[one], odds[0] + odds[1])
+            if ended(state):
+                return i
+            odds[one] += 1
+            picks[i], flags[i] = cell, one == 1
+            cell += 1
+    return picks.size
