@@ -339,8 +339,8 @@ def decode_set(
         seen[layer] += k
         if k > 0:
             row_levels, column_levels = _tables(layer, shared)
-            by_row, by_column, told = _usual_or_told(layer, k, powers, shared)
-            if told:
+            by_row, by_column, tell = _usual_or_told(layer, k, powers, shared)
+            if tell:
                 by_row = _decode_power(state, data)
                 by_column = _decode_power(state, data)
                 if ended(state):

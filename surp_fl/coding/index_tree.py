@@ -142,14 +142,6 @@ def _weight(sums: Integers, low: int, high: int) -> int:
 
 
 @njit(cache=True)
-def _free(share: int, free: int, room: int) -> int:
-    """What is left of a weight when only some of its cells are free."""
-    if free == room:
-        return share
-    return max((share * ((free << 16) // room)) >> 16, 1)
-
-
-@njit(cache=True)
 def _bisect(keys: Integers, low: int, high: int, key: int) -> int:
     """The first place in [low, high) whose ascending key is at least this; high where there is none."""
     while low < high:
