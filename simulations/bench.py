@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import zstandard
 from numpy.typing import NDArray
 
 from surp_fl import Layout, PaperSuRP, SuRP
@@ -59,14 +60,13 @@ def contenders(layout: Layout, vector: Vector, model: Vector, before: Vector) ->
     for budget in (218, 2000):
         codec = SuRP(budget=budget).codec
         bare = codec.encode(vector, layout, rng=rng)
-        full = codec.encode(vector, layout, rng=rng, reference=(model, before))
         timed |= {
-            f"SuRP encode, {len(bare):,} B": lambda c=codec: c.encode(vector, layout, rng=rng),  # type: ignore[misc]
-            f"SuRP encode, {len(full):,} B, model and history, read before": lambda c=codec: c.encode(  # type: ignore[misc]
+            f"SuRP encode, {budget:,} B": lambda c=codec: c.encode(vector, layout, rng=rng),  # type: ignore[misc]
+            f"SuRP encode, {budget:,} B, model and history, read before": lambda c=codec: c.encode(  # type: ignore[misc]
                 vector, layout, rng=rng, reference=(model, before)
             ),
-            f"SuRP decode, {len(bare):,} B": lambda c=codec, m=bare: c.decode(m, layout),  # type: ignore[misc]
-            f"SuRP decode to pairs, {len(bare):,} B": lambda c=codec, m=bare: c.decode_sparse(m, layout),  # type: ignore[misc]
+            f"SuRP decode, {budget:,} B": lambda c=codec, m=bare: c.decode(m, layout),  # type: ignore[misc]
+            f"SuRP decode to pairs, {budget:,} B": lambda c=codec, m=bare: c.decode_sparse(m, layout),  # type: ignore[misc]
         }
     fresh = model.copy()  # may be written to, so that its context is not kept
 
@@ -85,7 +85,7 @@ def contenders(layout: Layout, vector: Vector, model: Vector, before: Vector) ->
         f"{TOP_K}, k = {k}": lambda: torch.topk(tensor.abs(), k),
         "threshold and nonzero": lambda: np.flatnonzero(np.abs(vector) >= np.float32(0.05)),
         "DGC's sampled threshold": lambda: _dgc(vector, k),
-        "int8 of ternary + zlib (level 1)": lambda: _ternary_zlib(vector),
+        "int8 of ternary + zstd": lambda: _ternary_zstd(vector),
         FLOOR: lambda: np.abs(vector).sum(),
     }
     return timed
@@ -99,10 +99,9 @@ def _dgc(vector: Vector, k: int) -> NDArray[np.int64]:
     return np.flatnonzero(np.abs(vector) >= threshold)
 
 
-def _ternary_zlib(vector: Vector) -> bytes:
-    import zlib
-
-    return zlib.compress(np.where(np.abs(vector) >= np.float32(0.05), np.sign(vector), 0).astype(np.int8).tobytes(), 1)
+def _ternary_zstd(vector: Vector) -> bytes:
+    ternary = np.where(np.abs(vector) >= np.float32(0.05), np.sign(vector), 0).astype(np.int8)
+    return zstandard.ZstdCompressor().compress(ternary.tobytes())
 
 
 def _plain_surp(vector: Vector) -> float:
@@ -149,19 +148,27 @@ def measure(n: int, repeats: int) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """Show rows as a Markdown table."""
-    lines = [
-        "| n | what | ms, median | in torch.topk | in passes of the floor |",
-        "| ---: | --- | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {row['n']:,} | {row['what']} | {row['ms']:.2f} | {row['to_topk']:.2f} | {row['to_floor']:.1f} |"
+    """Show rows as a Markdown table, a column for each n."""
+    sizes = list(dict.fromkeys(row["n"] for row in rows))
+    kinds = list(dict.fromkeys(_kind(row["what"]) for row in rows))
+    cells = {
+        (_kind(row["what"]), row["n"]): f"{row['ms']:,.2f} ({row['to_topk']:.2f}; {row['to_floor']:.1f})"
         for row in rows
+    }
+    lines = [
+        "| ms, median (in `torch.topk`; in passes of the floor) | " + " | ".join(f"n = {n:,}" for n in sizes) + " |"
     ]
+    lines += ["| --- |" + " ---: |" * len(sizes)]
+    lines += ["| " + " | ".join([kind, *(cells.get((kind, n), "") for n in sizes)]) + " |" for kind in kinds]
     memory = {row["n"]: row["encode_memory_in_vectors"] for row in rows if row["encode_memory_in_vectors"] is not None}
     lines += ["", "Peak extra memory of an encode to 218 B, in sizes of the vector: "
               + "; ".join(f"{share:.2f} at n = {n:,}" for n, share in memory.items()) + "."]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _kind(what: str) -> str:
+    """The name of a row without what depends on n."""
+    return what.split(", k =")[0]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,9 +2,9 @@
 
     python -m simulations.messages --dataset mnist --out simulations/results/messages
 
-Updates are recorded early and late, with error feedback (SuRP at 218 and 1,000 bytes) and without (dense). Each is
-coded by STC and by SuRP against what both ends hold: nothing, the model, the model and the one before it. Shown are the
-relative error ‖v − decoded‖ / ‖v‖, how many bytes STC needs for SuRP's error, and what a cut message loses.
+Updates are recorded early and late, with error feedback (SuRP at 218 and 1,000 bytes, STC at 218) and without (dense).
+Each is coded by STC and by SuRP against what both ends hold: nothing, the model, the model and the one before it. Shown
+are the relative error ‖v − decoded‖ / ‖v‖, how many bytes STC needs for SuRP's error, and what a cut message loses.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from surp_fl.memory import Memory
 Vector = NDArray[np.float32]
 
 BUDGETS = (50, 100, 218, 436, 1000, 2000)  # bytes
-CUTS = (100, 218, 500, 1000)  # bytes, of a message of 2,000
+CUTS = (100, 218, 500, 1000, 2000)  # bytes, of a message of 2,000
 ROUNDS = (1, 2, 5, 10, 15, 20)
 CLIENTS = (0, 5)
-SOURCES = ("dense", "surp:218", "surp:1000")
+SOURCES = ("dense", "surp:218", "surp:1000", "stc:218")
 
 
 @dataclass(frozen=True)
@@ -126,26 +126,25 @@ def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
     def stc_error(budget: int) -> float:
         return error_of(update, coded(STC(budget)), STC(budget).codec, layout)
 
-    def surp_error(budget: int, progressive: bool) -> float:
-        scheme = SuRP(budget, progressive=progressive)
+    def surp_error(budget: int) -> float:
+        scheme = SuRP(budget)
         return error_of(update, coded(scheme, contexts["history"]), scheme.codec, layout, contexts["history"])
 
     rows: list[dict[str, object]] = []
     base = {"source": update.source, "round": update.server_round}
     for budget in BUDGETS:
-        rows.append(base | {"scheme": "stc", "context": "none", "bytes": budget, "error": stc_error(budget)})
+        rows.append(base | {"scheme": "stc", "context": "none", "budget": budget, "error": stc_error(budget)})
         for name, reference in contexts.items():
             message = coded(SuRP(budget), reference)
             error = error_of(update, message, SuRP(budget).codec, layout, reference)
             needs = _bytes_for(error, stc_error, budget // 2, 5 * budget)
-            rows.append(
-                base | {"scheme": "surp", "context": name, "bytes": len(message), "error": error, "stc_bytes": needs}
-            )
+            coded_as = {"scheme": "surp", "context": name, "budget": budget, "bytes": len(message)}
+            rows.append(base | coded_as | {"error": error, "stc_bytes": needs})
     for progressive in (False, True):
         message = coded(SuRP(2000, progressive=progressive), contexts["history"])
         for cut in CUTS:
             error = error_of(update, truncate(message, cut), SuRP(2000).codec, layout, contexts["history"])
-            made = _bytes_for(error, lambda budget, p=progressive: surp_error(budget, p), 17, 2 * cut)  # type: ignore[misc]
+            made = _bytes_for(error, surp_error, 17, 2 * cut)
             rows.append(
                 base | {"scheme": "cut", "progressive": progressive, "bytes": cut, "error": error, "made": made}
             )
@@ -158,7 +157,7 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
     def mean(name: str, **wanted: object) -> list[float]:
         return [float(row[name]) for row in rows if all(row.get(key) == value for key, value in wanted.items())]  # type: ignore[arg-type]
 
-    count = len(mean("error", scheme="stc", bytes=BUDGETS[0]))
+    count = len(mean("error", scheme="stc", budget=BUDGETS[0]))
     lines = [
         f"{count} updates of LeNet-5-Caffe on **{dataset}**, rounds {', '.join(map(str, ROUNDS))}; "
         f"from {', '.join(SOURCES)}. Means; in brackets the worst update.", "",
@@ -167,16 +166,16 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
     for budget in BUDGETS:
-        stc = fmean(mean("error", scheme="stc", bytes=budget))
+        stc = fmean(mean("error", scheme="stc", budget=budget))
         cells = [f"{budget:,}", f"{stc:.4f}"]
         names = ("none", "model", "history")
-        cells += [f"{fmean(mean('error', scheme='surp', context=name, bytes=budget)):.4f}" for name in names]
+        cells += [f"{fmean(mean('error', scheme='surp', context=name, budget=budget)):.4f}" for name in names]
         for name in names:
-            ratios = [needs / budget for needs in mean("stc_bytes", scheme="surp", context=name, bytes=budget)]
+            ratios = [needs / budget for needs in mean("stc_bytes", scheme="surp", context=name, budget=budget)]
             cells.append(f"×{fmean(ratios):.2f} (×{min(ratios):.2f})")
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Bytes lost by cutting a message of 2,000 bytes, against one made for the length (negative: gained):",
-              "", "| cut to | default | progressive |", "| ---: | ---: | ---: |"]  # fmt: skip
+    lines += ["", "Bytes lost by cutting a message of 2,000 bytes, against a default one made for the length "
+              "(negative: gained):", "", "| cut to | default | progressive |", "| ---: | ---: | ---: |"]  # fmt: skip
     for cut in CUTS:
         losses = [
             [1 - made / cut for made in mean("made", scheme="cut", progressive=p, bytes=cut)] for p in (False, True)
