@@ -16,22 +16,31 @@ The data path of one update, one line per file:
 from surp_fl.client import CompressUpdates
 from surp_fl.codecs import truncate
 from surp_fl.codecs.dense import Dense
+from surp_fl.codecs.dgc import DGC
 from surp_fl.codecs.paper import PaperSuRP
+from surp_fl.codecs.qsgd import QSGD
+from surp_fl.codecs.r_top_k import RTopK
 from surp_fl.codecs.stc import STC
 from surp_fl.codecs.surp import SuRP
+from surp_fl.codecs.top_k import TopK
 from surp_fl.layout import Layout
-from surp_fl.memory import ErrorFeedback, NoMemory
+from surp_fl.memory import ErrorFeedback, MomentumCorrection, NoMemory
 from surp_fl.message import MalformedMessage
 
 __all__ = [
+    "DGC",
+    "QSGD",
     "STC",
     "CompressUpdates",
     "Dense",
     "ErrorFeedback",
     "Layout",
     "MalformedMessage",
+    "MomentumCorrection",
     "NoMemory",
     "PaperSuRP",
+    "RTopK",
     "SuRP",
+    "TopK",
     "truncate",
 ]

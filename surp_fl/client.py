@@ -45,7 +45,7 @@ class CompressUpdates:
     does the model that it was sent last, for schemes whose messages are smaller for it.
 
     Args:
-        scheme: how updates are compressed.
+        scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1.
         history: code against the model before as well; False keeps one vector less, for larger messages.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
 
@@ -55,7 +55,7 @@ class CompressUpdates:
         RuntimeError: the server runs a protocol that compressed replies would break.
     """
 
-    def __init__(self, scheme: Scheme, seed: int = 0, history: bool = True) -> None:
+    def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool = True) -> None:
         self.scheme = scheme
         self.history = history
         self.seed = seed
@@ -64,12 +64,14 @@ class CompressUpdates:
         """Let the app train and compress what it learned; other messages pass."""
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
-        self._refuse_what_would_break(message.content)
+        server_round = _from_config(message.content, "server-round") or 0
+        scheme = self._scheme_of(server_round)
+        _refuse_what_would_break(message.content, scheme)
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
         start = layout.flatten(received)
-        rng = np.random.default_rng([self.seed, _from_config(message.content, "server-round") or 0, _node_of(context)])
+        rng = np.random.default_rng([self.seed, server_round, _node_of(context)])
 
         reply = call_next(message, context)
         if reply.has_error():
@@ -83,13 +85,13 @@ class CompressUpdates:
 
         state = _load(context, NAME, layout)
         session = _from_config(message.content, SESSION)
-        reference = self._reference(start, context, layout, session)
-        wanted = self.scheme.memory.recall(delta, state)
+        reference = self._reference(scheme, start, context, layout, session)
+        wanted = scheme.memory.recall(delta, state)
         began = time.perf_counter()
-        compressed = self.scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        compressed = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
         seconds = time.perf_counter() - began
-        sent = self.scheme.codec.decode(compressed, layout, reference=reference)
-        state = self.scheme.memory.settle(wanted, sent, state)
+        sent = scheme.codec.decode(compressed, layout, reference=reference)
+        state = scheme.memory.settle(wanted, sent, state)
 
         update = Update(
             message=compressed,
@@ -107,11 +109,14 @@ class CompressUpdates:
             context.state[SESSION] = ConfigRecord({SESSION: session})
         return reply
 
+    def _scheme_of(self, server_round: int) -> Scheme:
+        return self.scheme(server_round) if callable(self.scheme) else self.scheme
+
     def _reference(
-        self, start: NDArray[np.float32], context: Context, layout: Layout, session: int | None
+        self, scheme: Scheme, start: NDArray[np.float32], context: Context, layout: Layout, session: int | None
     ) -> Reference:
         """What the server holds too, as far as it is of use to this scheme."""
-        if not self.scheme.codec.reader.contextual:
+        if not scheme.codec.reader.contextual:
             return None
         kept = context.state.config_records[SESSION][SESSION] if SESSION in context.state else None
         same_server = session is not None and kept == session
@@ -121,18 +126,19 @@ class CompressUpdates:
                 held.flags.writeable = False  # so that what is read off it can be kept
         return start if before is None else (start, before)
 
-    def _refuse_what_would_break(self, content: RecordDict) -> None:
-        if "secaggplus_configs" in content.config_records:
-            raise RuntimeError(
-                "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "
-                "run SecAgg+ without CompressUpdates, or compress without SecAgg+"
-            )
-        clips = any("clipping_norm" in config for config in content.config_records.values())
-        if clips and not isinstance(self.scheme.memory, NoMemory):
-            raise RuntimeError(
-                f"the server asks for client-side clipping, and {type(self.scheme.memory).__name__} adds what is owed "
-                "after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
-            )
+
+def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
+    if "secaggplus_configs" in content.config_records:
+        raise RuntimeError(
+            "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "
+            "run SecAgg+ without CompressUpdates, or compress without SecAgg+"
+        )
+    clips = any("clipping_norm" in config for config in content.config_records.values())
+    if clips and not isinstance(scheme.memory, NoMemory):
+        raise RuntimeError(
+            f"the server asks for client-side clipping, and {type(scheme.memory).__name__} adds what is owed "
+            "after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
+        )
 
 
 def _only_array_record(content: RecordDict, whose: str) -> tuple[str, ArrayRecord]:

@@ -45,18 +45,64 @@ class ErrorFeedback:
         """
         if "residual" not in state:
             return delta
-        residual = state["residual"]
-        if residual.shape != delta.shape:
-            raise ValueError(
-                f"the residual kept by this client has shape {residual.shape}, the update {delta.shape}: "
-                "the model changed under it; start from an empty state"
-            )
-        wanted: Vector = delta + residual
+        _check_size(state, delta)
+        wanted: Vector = delta + state["residual"]
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
         """Keep what is still owed."""
         return {"residual": wanted - sent}
+
+
+@dataclass(frozen=True)
+class MomentumCorrection:
+    """Momentum on the client, before what is not sent is owed: u ← m·u + g, wanted = v + u; both are zero where sent.
+
+    Source: Lin et al. 2018, "Deep Gradient Compression", momentum correction, momentum factor masking and local
+    gradient clipping. g is a round's delta; the local optimiser must have no momentum of its own.
+
+    Attributes:
+        momentum: m.
+        clip: largest L2 norm of a delta; None for no clipping.
+    """
+
+    momentum: float = 0.9
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum = {self.momentum}; expected 0 or more, and less than 1")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip = {self.clip}; expected a positive norm, or None")
+
+    def recall(self, delta: Vector, state: State) -> Vector:
+        """Clip the delta, add it to the momentum, and that to what is owed.
+
+        Raises:
+            ValueError: the state is of another size than the delta.
+        """
+        norm = float(np.linalg.norm(delta)) if self.clip is not None else 0.0
+        clipped = delta * np.float32(self.clip / norm) if self.clip is not None and norm > self.clip else delta
+        if "residual" not in state:
+            return clipped
+        _check_size(state, delta)
+        wanted: Vector = state["residual"] + (np.float32(self.momentum) * state["velocity"] + clipped)
+        return wanted
+
+    def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
+        """Keep momentum and debt where nothing was sent."""
+        velocity = wanted - state["residual"] if "residual" in state else wanted
+        kept = sent == 0
+        return {"residual": wanted * kept, "velocity": velocity * kept}
+
+
+def _check_size(state: State, delta: Vector) -> None:
+    for name, vector in state.items():
+        if vector.shape != delta.shape:
+            raise ValueError(
+                f"the {name} kept by this client has shape {vector.shape}, the update {delta.shape}: "
+                "the model changed under it; start from an empty state"
+            )
 
 
 @dataclass(frozen=True)

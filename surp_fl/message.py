@@ -22,7 +22,7 @@ HEADER_BYTES = 4
 _MAX_SCHEME_ID = 31
 
 # Part of the format: an id is never given to another scheme.
-SCHEME_NAMES = {0: "dense", 1: "surp-paper", 2: "stc", 3: "surp"}
+SCHEME_NAMES = {0: "dense", 1: "surp-paper", 2: "stc", 3: "surp", 4: "sparse", 5: "qsgd"}
 
 
 class MalformedMessage(ValueError):  # noqa: N818  (a public name that reads as what it is)

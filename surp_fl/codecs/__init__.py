@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import dense, paper, stc, surp
+from surp_fl.codecs import dense, paper, qsgd, sparse, stc, surp
 from surp_fl.codecs.codec import Codec, Reader
 from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, scheme_id_of, shorten
 
 __all__ = ["READERS", "Codec", "Reader", "reader_of", "truncate"]
 
-READERS = {reader.scheme_id: reader for reader in (dense.READER, paper.READER, stc.READER, surp.READER)}
+_ALL = (dense.READER, paper.READER, stc.READER, surp.READER, sparse.READER, qsgd.READER)
+READERS = {reader.scheme_id: reader for reader in _ALL}
 
 
 def reader_of(message: bytes) -> Reader:

@@ -22,6 +22,7 @@ from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
+from surp_fl.select import largest
 from surp_fl.surp import code_of, magnitude_of
 
 _LEAST_BITS = 2  # an index costs at least one bit, and its sign one
@@ -49,24 +50,18 @@ class STC:
         return Codec(READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        magnitudes = np.abs(vector)
-        if not np.isfinite(magnitudes.max(initial=0)):
-            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
         room = 8 * (self.budget - HEADER_BYTES)
-        most = min(vector.size, room // _LEAST_BITS)
-        largest = np.argpartition(magnitudes, vector.size - most)[vector.size - most :] if most else np.empty(0, int)
-        largest = largest[np.argsort(-magnitudes[largest], kind="stable")]
-        largest = largest[: np.count_nonzero(magnitudes[largest])]
-        low, high = 0, largest.size  # the most that fit, by bisection
+        largest_first, values = largest(vector, min(vector.size, room // _LEAST_BITS))
+        low, high = 0, largest_first.size  # the most that fit, by bisection
         while low < high:
             k = (low + high + 1) // 2
-            low, high = (k, high) if _bits(np.sort(largest[:k]), vector.size) <= room else (low, k - 1)
+            low, high = (k, high) if _bits(np.sort(largest_first[:k]), vector.size) <= room else (low, k - 1)
 
         bits = BitWriter()
         bits.write_varint(low)
         if low > 0:
-            indices = np.sort(largest[:low])
-            bits.write_one(code_of(float(magnitudes[indices].mean(dtype=np.float64))), 16)
+            indices = np.sort(largest_first[:low])
+            bits.write_one(code_of(float(np.abs(values[:low]).mean(dtype=np.float64))), 16)
             write_gaps(bits, indices, rice_parameter(low, vector.size))
             bits.write(np.signbit(vector[indices]).astype(np.int64), 1)
         return bits.to_bytes()

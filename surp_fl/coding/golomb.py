@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from bitarray import bitarray
+from numba import njit
 from numpy.typing import NDArray
 
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
@@ -49,24 +49,35 @@ def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np
     Raises:
         MalformedBits: the bits end too early, or an index is n or more.
     """
-    flags = bits.rest()
-    if count * (1 + parameter) > len(flags):
-        raise MalformedBits(f"{count} gaps of at least {1 + parameter} bits; there are {len(flags)}")
-    indices = np.empty(count, np.int64)
-    at, index = 0, -1
-    for place in range(count):
-        zero = flags.find(0, at)
-        if zero < 0 or zero + 1 + parameter > len(flags):
-            raise MalformedBits("the bits end within a gap")
-        low = flags[zero + 1 : zero + 1 + parameter]
-        index += 1 + ((zero - at) << parameter | _integer(low))
-        if index >= n:
-            raise MalformedBits(f"index {index} in a model of {n} coordinates")
-        indices[place] = index
-        at = zero + 1 + parameter
+    rest = bits.rest()
+    if count * (1 + parameter) > len(rest):
+        raise MalformedBits(f"{count} gaps of at least {1 + parameter} bits; there are {len(rest)}")
+    indices, at = _read(np.frombuffer(rest.unpack(), np.uint8), count, n, parameter)
+    if at < 0:
+        raise MalformedBits("the bits end within a gap")
+    if count > 0 and indices[-1] >= n:
+        raise MalformedBits(f"index {indices[-1]} in a model of {n} coordinates")
     bits.skip(at)
     return indices
 
 
-def _integer(bits: bitarray) -> int:
-    return int(bits.to01(), 2) if len(bits) else 0
+@njit(cache=True)
+def _read(flags: NDArray[np.uint8], count: int, n: int, parameter: int) -> tuple[NDArray[np.int64], int]:
+    """Indices, and where they end in the flags (−1: beyond them); from the first index that is n or more, all are."""
+    indices = np.full(count, n, np.int64)
+    at, index = 0, -1
+    for place in range(count):
+        zero = at
+        while zero < flags.size and flags[zero] == 1:
+            zero += 1
+        if zero + 1 + parameter > flags.size:
+            return indices, -1
+        low = 0
+        for bit in range(zero + 1, zero + 1 + parameter):
+            low = low << 1 | flags[bit]
+        index += 1 + ((zero - at) << parameter | low)
+        at = zero + 1 + parameter
+        if index >= n:
+            return indices, at
+        indices[place] = index
+    return indices, at

@@ -1,0 +1,79 @@
+"""Deep gradient compression: top-k of what momentum has gathered, with the momentum on the client.
+
+Source: Lin, Han, Mao, Wang, Dally 2018, "Deep Gradient Compression: Reducing the Communication Bandwidth for
+Distributed Training". Where the paper has one gradient a step, a client has the update of a round of local steps: that
+is what is clipped, gathered and sent. The momentum is here, so the local optimiser must have none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from surp_fl.codecs import sparse
+from surp_fl.codecs.codec import Codec, Vector
+from surp_fl.codecs.top_k import TopK
+from surp_fl.memory import Memory, MomentumCorrection
+
+WARM_UP = (0.75, 0.9375, 0.984375, 0.996)  # sparsity in the first rounds
+
+
+@dataclass(frozen=True)
+class DGC:
+    """Momentum correction, momentum factor masking, clipping, and the largest coordinates.
+
+    Attributes:
+        budget: bytes, whole message.
+        sparsity: share of the coordinates that is not sent; in place of a budget.
+        value_bits: of each value, 16 or 32.
+        sample: share of the coordinates that the threshold is read off, as in the paper; None finds the k largest.
+            With a budget the k largest are always found.
+        memory: momentum and what was not sent; `MomentumCorrection(momentum, clip)`.
+        warm_up: sparsity of the first rounds, for `in_round`.
+    """
+
+    budget: int | None = None
+    sparsity: float | None = None
+    value_bits: int = 32
+    sample: float | None = None
+    memory: Memory = field(default_factory=MomentumCorrection)
+    warm_up: tuple[float, ...] = WARM_UP
+
+    def __post_init__(self) -> None:
+        sparse.check_options(self.budget, self.sparsity, self.value_bits)
+        if self.sample is not None and not 0 < self.sample <= 1:
+            raise ValueError(f"sample = {self.sample}; expected a share of the coordinates, such as 0.01")
+
+    def in_round(self, server_round: int) -> DGC:
+        """The scheme of a round, counted from 1: less sparse while it warms up.
+
+        For `CompressUpdates(DGC(...).in_round)`.
+        """
+        if server_round > len(self.warm_up):
+            return self
+        return replace(self, budget=None, sparsity=self.warm_up[server_round - 1])
+
+    @property
+    def codec(self) -> Codec:
+        """The two ends of this scheme."""
+        if self.sample is None or self.sparsity is None:
+            return TopK(self.budget, self.sparsity, self.value_bits).codec
+        return Codec(sparse.READER, self._write)
+
+    def _write(self, vector: Vector, layout: object, rng: np.random.Generator, reference: object) -> bytes:
+        """Send what reaches the threshold of a random sample; where those are far too many, the largest of them."""
+        assert self.sample is not None
+        assert self.sparsity is not None
+        magnitudes = np.abs(vector)
+        if not np.isfinite(magnitudes.max(initial=0)):
+            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        k = round((1 - self.sparsity) * vector.size)
+        size = min(vector.size, max(1, round(self.sample * vector.size)))
+        sampled = magnitudes[rng.integers(0, vector.size, size)] if vector.size else magnitudes
+        rank = min(size, max(1, round(size * (1 - self.sparsity)))) if vector.size else 0
+        threshold = np.partition(sampled, size - rank)[size - rank] if rank else np.float32(0)
+        indices = np.flatnonzero((magnitudes >= threshold) & (magnitudes > 0))
+        if indices.size > 2 * k:
+            indices = np.sort(indices[np.argsort(-magnitudes[indices], kind="stable")[:k]])
+        return sparse.write(vector, indices, self.value_bits)

@@ -1,0 +1,93 @@
+"""QSGD: every coordinate, rounded at random to a few levels of its bucket's norm; unbiased, and nothing is owed.
+
+Source: Alistarh, Grubic, Li, Tomioka, Vojnovic 2017, "QSGD: Communication-Efficient SGD via Gradient Quantization and
+Encoding", without its Elias code: what people do today is a byte a coordinate.
+
+    bits         8 bits   of a coordinate, sign included: 2 to 8
+    bucket       varint   coordinates that share a norm
+    norms        float32 each, little-endian
+    levels       `bits` each, offset by 2^(bits − 1) − 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surp_fl.codecs.codec import Codec, Reader, Vector
+from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
+from surp_fl.context import Reference
+from surp_fl.layout import Layout
+from surp_fl.memory import Memory, NoMemory
+
+_FEWEST_BITS, _MOST_BITS = 2, 8
+
+
+@dataclass(frozen=True)
+class QSGD:
+    """Stochastic quantisation to `bits` a coordinate.
+
+    Attributes:
+        bits: of a coordinate, sign included.
+        bucket: coordinates that share a norm.
+        memory: what the client carries between rounds; nothing, since the rounding is unbiased.
+    """
+
+    bits: int = 8
+    bucket: int = 512
+    memory: Memory = field(default_factory=NoMemory)
+
+    def __post_init__(self) -> None:
+        if not _FEWEST_BITS <= self.bits <= _MOST_BITS:
+            raise ValueError(f"bits = {self.bits}; expected {_FEWEST_BITS} to {_MOST_BITS}")
+        if self.bucket < 1:
+            raise ValueError(f"bucket = {self.bucket}; expected 1 or more coordinates")
+
+    @property
+    def codec(self) -> Codec:
+        """The two ends of this scheme."""
+        return Codec(READER, self._write)
+
+    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+        if not np.isfinite(vector).all():
+            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        most = 2 ** (self.bits - 1) - 1
+        starts = np.arange(0, vector.size, self.bucket)
+        squares = np.add.reduceat(np.square(vector, dtype=np.float64), starts) if vector.size else np.empty(0)
+        norms = np.minimum(np.sqrt(squares), np.finfo(np.float32).max).astype("<f4")
+        of_each = np.repeat(norms, self.bucket)[: vector.size].astype(np.float64)
+        scaled = most * np.divide(np.abs(vector), of_each, out=np.zeros(vector.size), where=of_each > 0)
+        levels = np.minimum(np.floor(scaled + rng.random(vector.size)), most).astype(np.int64)
+        bits = BitWriter()
+        bits.write_one(self.bits, 8)
+        bits.write_varint(self.bucket)
+        bits.append(np.unpackbits(norms.view(np.uint8)))
+        signed = (np.where(np.signbit(vector), -levels, levels) + most).astype(np.uint8)
+        bits.append(np.unpackbits(signed[:, None], axis=1)[:, 8 - self.bits :].reshape(-1))
+        return bits.to_bytes()
+
+
+def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
+    """Turn a body into the vector."""
+    bits = BitReader(body)
+    width = bits.read_one(8)
+    if not _FEWEST_BITS <= width <= _MOST_BITS:
+        raise MalformedBits(f"{width} bits a coordinate; expected {_FEWEST_BITS} to {_MOST_BITS}")
+    bucket = bits.read_varint()
+    if bucket == 0:
+        raise MalformedBits("buckets of no coordinates")
+    expected = -(-layout.size // bucket) * 32 + layout.size * width
+    if not 0 <= len(bits.rest()) - expected < 8:
+        raise MalformedBits(f"{len(bits.rest())} bits of norms and levels; expected {expected}")
+    norms = bits.read(4 * -(-layout.size // bucket), 8).astype(np.uint8).view("<f4")
+    most = 2 ** (width - 1) - 1
+    levels = bits.read(layout.size, width) - most
+    bits.finish()
+    if levels.max(initial=0) > most or not (np.isfinite(norms) & (norms >= 0)).all():
+        raise MalformedBits("a level or a norm that no encoder writes")
+    vector: Vector = (levels * (np.repeat(norms, bucket)[: layout.size].astype(np.float64) / most)).astype(np.float32)
+    return vector
+
+
+READER = Reader(5, read)

@@ -1,0 +1,61 @@
+"""rTop-k: k coordinates drawn at random among the r largest, and their values.
+
+Source: Barnes, Inan, Isik, Özgür 2020, "rTop-k: A Statistical Estimation Approach to Distributed SGD".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surp_fl.codecs import sparse
+from surp_fl.codecs.codec import Codec, Vector
+from surp_fl.codecs.top_k import most_of
+from surp_fl.context import Reference
+from surp_fl.layout import Layout
+from surp_fl.memory import ErrorFeedback, Memory
+from surp_fl.select import largest
+
+
+@dataclass(frozen=True)
+class RTopK:
+    """Some of the largest coordinates: as many as a budget holds, or all but a sparsity.
+
+    Attributes:
+        budget: bytes, whole message.
+        sparsity: share of the coordinates that is not sent.
+        ratio: r/k, how many times more candidates than are sent; 1 is top-k.
+        value_bits: of each value, 16 or 32.
+        memory: what the client carries between rounds.
+    """
+
+    budget: int | None = None
+    sparsity: float | None = None
+    ratio: float = 10.0
+    value_bits: int = 32
+    memory: Memory = field(default_factory=ErrorFeedback)
+
+    def __post_init__(self) -> None:
+        sparse.check_options(self.budget, self.sparsity, self.value_bits)
+        if not self.ratio >= 1:
+            raise ValueError(f"ratio = {self.ratio}; r/k is at least 1")
+
+    @property
+    def codec(self) -> Codec:
+        """The two ends of this scheme."""
+        return Codec(sparse.READER, self._write)
+
+    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+        most = most_of(vector.size, self.budget, self.sparsity, self.value_bits)
+        found, _ = largest(vector, min(vector.size, int(self.ratio * most)))
+        order = rng.permutation(found.size)
+
+        def drawn(k: int) -> sparse.Indices:  # the same draw for every k: among fewer candidates, in the same order
+            return np.sort(found[order[order < self.ratio * k][:k]])
+
+        if self.budget is None:
+            indices = drawn(most)
+        else:
+            indices = sparse.most_that_fit(self.budget, min(most, found.size), drawn, vector.size, self.value_bits)
+        return sparse.write(vector, indices, self.value_bits)

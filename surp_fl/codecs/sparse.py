@@ -1,0 +1,104 @@
+"""Messages of indices and values, for the schemes that send values as they are: top-k, rTop-k, DGC.
+
+k            varint   0 ends the message
+width        8 bits   of a value: 32 (float32) or 16 (its upper half, rounded to nearest)
+indices      Golomb–Rice gaps, the parameter being a function of k and n
+values       k of them, by ascending index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl.codecs.codec import Reader, Sparse, Vector
+from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
+from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gaps
+from surp_fl.context import Reference
+from surp_fl.layout import Layout
+from surp_fl.message import HEADER_BYTES
+
+Indices = NDArray[np.int64]
+
+WIDTHS = (16, 32)
+SMALLEST_BUDGET = HEADER_BYTES + 12
+
+
+def check_options(budget: int | None, sparsity: float | None, value_bits: int) -> None:
+    """Raise ValueError unless a scheme that sends values is given one way to stop, and a width that there is."""
+    if (budget is None) == (sparsity is None):
+        raise ValueError(f"budget = {budget}, sparsity = {sparsity}: give one of the two")
+    if budget is not None and budget < SMALLEST_BUDGET:
+        raise ValueError(f"budget = {budget} bytes; a message with one coordinate needs {SMALLEST_BUDGET}")
+    if sparsity is not None and not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity = {sparsity}; expected the share of coordinates not to send, such as 0.999")
+    if value_bits not in WIDTHS:
+        raise ValueError(f"value_bits = {value_bits}; expected 16 or 32")
+
+
+def most_that_fit(budget: int, most: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
+    """The indices of the largest k, by bisection, whose message fits the budget.
+
+    Args:
+        budget: bytes, whole message.
+        most: no k above it.
+        chosen: ascending indices for a k.
+        n: coordinates.
+        value_bits: of each value.
+    """
+    room = 8 * (budget - HEADER_BYTES)
+    low, high = 0, min(most, room // (1 + value_bits))
+    while low < high:
+        k = (low + high + 1) // 2
+        low, high = (k, high) if _bits(chosen(k), n, value_bits) <= room else (low, k - 1)
+    return chosen(low)
+
+
+def _bits(indices: Indices, n: int, value_bits: int) -> int:
+    count = indices.size
+    varint = 8 * max(1, -(-count.bit_length() // 7))
+    return varint + 8 + gap_bits(indices, rice_parameter(count, n)) + count * value_bits
+
+
+def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:
+    """Make a body of the values at ascending indices."""
+    bits = BitWriter()
+    bits.write_varint(indices.size)
+    if indices.size > 0:
+        bits.write_one(value_bits, 8)
+        write_gaps(bits, indices, rice_parameter(indices.size, vector.size))
+        values = np.ascontiguousarray(vector[indices])
+        stored = _upper_half(values).astype(">u2") if value_bits == 16 else values.astype(">f4")
+        bits.append(np.unpackbits(stored.view(np.uint8)))
+    return bits.to_bytes()
+
+
+def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
+    """Turn a body into indices and values."""
+    bits = BitReader(body)
+    count = bits.read_varint()
+    if count == 0:
+        bits.finish()
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    if count > layout.size:
+        raise MalformedBits(f"{count} indices in a model of {layout.size} coordinates")
+    width = bits.read_one(8)
+    if width not in WIDTHS:
+        raise MalformedBits(f"values of {width} bits; this version knows {WIDTHS}")
+    indices = read_gaps(bits, count, layout.size, rice_parameter(count, layout.size))
+    stored = bits.read(count, width)
+    bits.finish()
+    return indices, (stored << (32 - width)).astype(np.uint32).view(np.float32)
+
+
+def _upper_half(values: Vector) -> NDArray[np.uint16]:
+    """Round to 8 bits of mantissa, ties to even, but never up to infinity."""
+    bits = values.view(np.uint32).astype(np.int64)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    overflow = (rounded & 0x7FFF) == 0x7F80
+    return np.where(overflow, rounded - 1, rounded).astype(np.uint16)
+
+
+READER = Reader(4, read)
