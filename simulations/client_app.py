@@ -43,7 +43,7 @@ def train(message: Message, context: Context) -> Message:
         members,
         steps=settings.local_steps,
         batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.rate_in(server_round),
         momentum=settings.momentum,
         rng=np.random.default_rng([settings.seed, server_round, node]),
     )

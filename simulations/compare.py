@@ -11,10 +11,9 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import fields, replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Queue
@@ -26,9 +25,9 @@ from surp_fl.strategies import Traffic
 from tqdm import tqdm
 
 from simulations import results
-from simulations.data import LOADERS, data_root, load
+from simulations.data import LOADERS, DataMissing, data_root, load
 from simulations.results import Row
-from simulations.schemes import SCHEMES, WITHOUT_BUDGET, scheme_of
+from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse
 from simulations.settings import Settings
 from surp_fl import Layout
 
@@ -55,7 +54,7 @@ def quiet() -> None:
 def _compile(settings: Settings) -> None:
     """Load the compiled loops before any of them is timed."""
     layout = Layout.of({"weight": np.ones(8, np.float32)})
-    codec = scheme_of(settings.scheme).codec
+    codec = last_scheme_of(settings.scheme).codec
     codec.decode(codec.encode(np.ones(8, np.float32), layout, rng=np.random.default_rng(0)), layout)
 
 
@@ -66,18 +65,21 @@ def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
     return in_process(settings, tell)
 
 
-def run_all(runs: list[Settings], jobs: int) -> list[Row]:
-    """Run every row, `jobs` of them at a time in processes of their own, and show how far they are."""
+def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) -> None:
+    """Run every row, `jobs` of them at a time in processes of their own, and show how far they are.
+
+    `finished` is told of each row as soon as it is there.
+    """
     context = multiprocessing.get_context("spawn")
     with SyncManager(ctx=context) as manager:
         events: Queue[_Event | None] = manager.Queue()
         watcher = Thread(target=_show, args=(events, runs), daemon=True)
         watcher.start()
         with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context) as pool:
-            rows = list(pool.map(partial(_work, events=events), runs))
+            for done in as_completed([pool.submit(_work, run, events) for run in runs]):
+                finished(done.result())
         events.put(None)
         watcher.join()
-    return rows
 
 
 def _show(events: Queue[_Event | None], runs: list[Settings]) -> None:
@@ -101,55 +103,87 @@ def _show(events: Queue[_Event | None], runs: list[Settings]) -> None:
 
 
 def _runs(options: argparse.Namespace, common: Settings) -> Iterator[Settings]:
-    for scheme in options.schemes:
-        for budget in [None] if scheme in WITHOUT_BUDGET else options.budgets:
+    for text in options.schemes:
+        name, *rest = text.split(":")
+        fixed = name in WITHOUT_BUDGET or any("=" not in part for part in rest)
+        for budget in [None] if fixed else options.budgets:
+            scheme = text if budget is None else ":".join([name, str(budget), *rest])
+            parse(scheme)
             for seed in options.seeds:
-                yield replace(common, scheme=scheme if budget is None else f"{scheme}:{budget}", seed=seed)
+                yield replace(common, scheme=scheme, seed=seed)
 
 
 def _parser() -> argparse.ArgumentParser:
     common = Settings()
     parser = argparse.ArgumentParser(prog="python -m simulations.compare", description=__doc__.split("\n")[0])
-    parser.add_argument("--schemes", nargs="+", choices=sorted(SCHEMES), default=["dense", "surp"])
-    parser.add_argument("--budgets", nargs="+", type=int, default=[218, 2050], help="bytes, whole message (218 2050)")
+    parser.add_argument(
+        "--schemes", nargs="+", default=["dense", "surp"],
+        help=f"of {', '.join(SCHEMES)}; with a budget of its own and options as in rtop-k:2050:ratio=2 (dense surp)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--budgets", nargs="+", type=int, default=[218, 2050],
+        help="bytes, whole message, for schemes that name none themselves (218 2050)",
+    )  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--rounds", type=int, default=common.rounds, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=common.clients, help="default: %(default)s")
+    parser.add_argument("--sampled", type=int, default=0, help="clients that take part in a round; 0 for all")
     parser.add_argument("--partition", default=common.partition, help="iid, or dirichlet:ALPHA (%(default)s)")
     parser.add_argument("--local-steps", type=int, default=common.local_steps, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=common.batch_size, help="default: %(default)s")
     parser.add_argument("--learning-rate", type=float, default=common.learning_rate, help="default: %(default)s")
     parser.add_argument("--momentum", type=float, default=common.momentum, help="default: %(default)s")
+    parser.add_argument("--warm-up", type=int, default=0, help="rounds in which the learning rate rises (%(default)s)")
+    parser.add_argument(
+        "--final-rate", type=float, default=1.0, help="share of the learning rate left in the last round (%(default)s)"
+    )
+    parser.add_argument("--server-learning-rate", type=float, default=1.0, help="FedAvgM's (%(default)s)")
+    parser.add_argument("--server-momentum", type=float, default=0.0, help="FedAvgM's (%(default)s)")
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
     parser.add_argument(
         "--held-out", type=int, default=0, help="tune: test on this many training images instead, kept from training"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results"),
+                        help="output folder; a row that is there already is not run again (%(default)s)")  # fmt: skip
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the table and write results.json, table.md and accuracy_vs_bytes.png."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     began = time.perf_counter()
-    dataset = load(options.dataset, data_root(options.data_root), options.held_out)
-    names = ("rounds", "clients", "partition", "local_steps", "batch_size", "learning_rate", "momentum")
-    given = {name: getattr(options, name) for name in (*names, "data_root", "held_out")}
-    common = Settings(dataset=dataset.name, **given)
-    runs = list(_runs(options, common))
+    try:
+        dataset = load(options.dataset, data_root(options.data_root), options.held_out)
+        given = {field.name: getattr(options, field.name) for field in fields(Settings) if hasattr(options, field.name)}
+        runs = list(_runs(options, Settings(**(given | {"dataset": dataset.name, "out": ""}))))
+        before = results.load(options.out)
+    except (DataMissing, ValueError) as fault:
+        parser.error(str(fault))
+    rows = {run: next((row for row in before if results.is_of(row, run)), None) for run in runs}
+    missing = [run for run, row in rows.items() if row is None]
+    others = [row for row in before if not any(results.is_of(row, run) for run in runs)]
     print(
-        f"{len(runs)} rows on {dataset.name} ({len(dataset.train.labels):,} training images), {options.jobs} at a time",
+        f"{len(runs)} rows on {dataset.name} ({len(dataset.train.labels):,} training images), "
+        f"{len(runs) - len(missing)} of them in {options.out} already, {options.jobs} at a time",
         flush=True,
     )
-    rows = run_all(runs, options.jobs)
+
+    def finished(row: Row) -> None:
+        rows[next(run for run in missing if results.is_of(row, run))] = row
+        results.write([*others, *(row for row in rows.values() if row is not None)], options.out)
+
+    if missing:
+        run_all(missing, options.jobs, finished)
 
     from simulations.plots import accuracy_vs_bytes
 
-    results.write(rows, options.out)
-    accuracy_vs_bytes(rows, options.out / "accuracy_vs_bytes.png")
-    print(f"\n{results.table(rows)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
+    wanted = [row for row in rows.values() if row is not None]
+    results.write([*others, *wanted], options.out)
+    accuracy_vs_bytes(wanted, options.out / "accuracy_vs_bytes.png")
+    print(f"\n{results.table(wanted)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
     return 0
 
 

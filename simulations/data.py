@@ -48,7 +48,7 @@ def data_root(given: str = "") -> Path:
 
 @lru_cache(maxsize=4)
 def load(name: str, root: Path, held_out: int = 0) -> Dataset:
-    """Load a dataset: `mnist`, `digits`, or `auto` for MNIST with digits as the loud way out.
+    """Load a dataset: `mnist`, `fashion`, `digits`, or `auto` for MNIST with digits as the loud way out.
 
     Args:
         name: of the dataset.
@@ -56,7 +56,7 @@ def load(name: str, root: Path, held_out: int = 0) -> Dataset:
         held_out: training images that nobody trains with and that take the place of the test images: for tuning.
 
     Raises:
-        DataMissing: `mnist` was asked for and cannot be had.
+        DataMissing: it was asked for by name and cannot be had.
         ValueError: no dataset of this name, or no images left to train with.
     """
     if name not in LOADERS:
@@ -75,20 +75,28 @@ def load(name: str, root: Path, held_out: int = 0) -> Dataset:
 
 
 def _mnist(root: Path) -> Dataset:
-    from torchvision.datasets import MNIST
+    return _downloaded("mnist", "MNIST", root, 0.1307, 0.3081)
+
+
+def _fashion(root: Path) -> Dataset:
+    return _downloaded("fashion", "FashionMNIST", root, 0.2860, 0.3530)
+
+
+def _downloaded(name: str, kind: str, root: Path, mean: float, deviation: float) -> Dataset:
+    import torchvision.datasets
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
     try:
-        train, test = (MNIST(root, train=part, download=True) for part in (True, False))
+        train, test = (getattr(torchvision.datasets, kind)(root, train=part, download=True) for part in (True, False))
     except (RuntimeError, OSError, URLError) as fault:
         raise DataMissing(
-            f"MNIST is not in {root} and cannot be downloaded ({fault}): put the four *-ubyte.gz files into "
-            f"{root / 'MNIST' / 'raw'}, or name another folder with --data-root or {DATA_ROOT_VARIABLE}"
+            f"{kind} is not in {root} and cannot be downloaded ({fault}): put the four *-ubyte.gz files into "
+            f"{root / kind / 'raw'}, or name another folder with --data-root or {DATA_ROOT_VARIABLE}"
         ) from fault
     finally:
         socket.setdefaulttimeout(before)
-    return Dataset("mnist", _images(train), _images(test), 0.1307, 0.3081)
+    return Dataset(name, _images(train), _images(test), mean, deviation)
 
 
 def _images(dataset: Any) -> Images:
@@ -129,7 +137,7 @@ def _auto(root: Path) -> Dataset:
         return _digits(root)
 
 
-LOADERS = {"mnist": _mnist, "digits": _digits, "auto": _auto}
+LOADERS = {"mnist": _mnist, "fashion": _fashion, "digits": _digits, "auto": _auto}
 
 
 def partition(labels: NDArray[np.int64], clients: int, how: str, seed: int) -> list[NDArray[np.int64]]:

@@ -26,7 +26,7 @@ from simulations.compare import quiet
 from simulations.data import LOADERS, data_root, load
 from simulations.engine import InProcessGrid, as_server
 from simulations.lenet import initial_arrays
-from simulations.schemes import scheme_of
+from simulations.schemes import last_scheme_of
 from simulations.settings import Settings
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
 from surp_fl.client import Scheme
@@ -66,7 +66,7 @@ class Recorder:
     @property
     def scheme(self) -> Scheme:
         """The scheme that is recorded."""
-        return scheme_of(self.source)
+        return last_scheme_of(self.source)
 
     @property
     def memory(self) -> Memory:

@@ -1,49 +1,80 @@
-"""The table of schemes that the command line knows: "dense", "surp:218"."""
+"""The table of schemes that the command line knows: "dense", "surp:218", "rtop-k:2050:ratio=2"."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from surp_fl import STC, Dense, PaperSuRP, SuRP
+from surp_fl import DGC, QSGD, STC, Dense, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
 from surp_fl.client import Scheme
+from surp_fl.codecs.dgc import WARM_UP
+
+Options = dict[str, float]
 
 
-def _dense(budget: int | None) -> Scheme:
-    if budget is not None:
-        raise ValueError(f"'dense:{budget}': dense has no budget, it sends everything; write 'dense'")
-    return Dense()
+def _dgc(budget: int, momentum: float = 0.9, clip: float = 0, warm_up: int = len(WARM_UP)) -> Callable[[int], Scheme]:
+    return DGC(budget, memory=MomentumCorrection(momentum, clip or None), warm_up=WARM_UP[:warm_up]).in_round
 
 
-def _needs(budget: int | None, name: str) -> int:
-    if budget is None:
-        raise ValueError(f"'{name}' needs a budget in bytes: write '{name}:218'")
-    return budget
-
-
-SCHEMES: dict[str, Callable[[int | None], Scheme]] = {
-    "dense": _dense,
-    "surp": lambda budget: SuRP(budget=_needs(budget, "surp")),
-    "surp-paper": lambda budget: PaperSuRP(budget=_needs(budget, "surp-paper")),
-    "stc": lambda budget: STC(budget=_needs(budget, "stc")),
+SCHEMES: dict[str, Callable[..., Scheme | Callable[[int], Scheme]]] = {
+    "dense": Dense,
+    "qsgd": QSGD,
+    "surp": SuRP,
+    "surp-paper": PaperSuRP,
+    "stc": STC,
+    "top-k": TopK,
+    "rtop-k": RTopK,
+    "dgc": _dgc,
 }
-WITHOUT_BUDGET = {"dense"}
+WITHOUT_BUDGET = {"dense", "qsgd"}
 
 
-def parse(text: str) -> tuple[str, int | None]:
-    """Split "surp:218" into the scheme's name and its budget in bytes.
+def parse(text: str) -> tuple[str, int | None, Options]:
+    """Split "rtop-k:2050:ratio=2" into the scheme's name, its budget in bytes, and its options.
 
     Raises:
-        ValueError: no scheme of this name, or a budget that is no number.
+        ValueError: no scheme of this name, or parts that are neither a budget nor an option.
     """
-    name, _, budget = text.partition(":")
+    name, *parts = text.split(":")
     if name not in SCHEMES:
         raise ValueError(f"scheme '{name}'; there are: {', '.join(SCHEMES)}")
-    if budget and not budget.isdigit():
-        raise ValueError(f"budget '{budget}' in '{text}'; expected a number of bytes, as in 'surp:218'")
-    return name, int(budget) if budget else None
+    budget: int | None = None
+    options: Options = {}
+    for part in parts:
+        option, is_option, value = part.partition("=")
+        try:
+            if is_option:
+                options[option] = float(value)
+            elif budget is None:
+                budget = int(part)
+            else:
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                f"'{part}' in '{text}'; expected a number of bytes, or an option as in 'rtop-k:2050:ratio=2'"
+            ) from None
+    if (budget is None) != (name in WITHOUT_BUDGET):
+        raise ValueError(
+            f"'{text}': {name} needs a budget in bytes, write '{name}:218'"
+            if budget is None
+            else f"'{text}': {name} has no budget, it sends every coordinate; write '{name}'"
+        )
+    return name, budget, options
 
 
-def scheme_of(text: str) -> Scheme:
-    """Make the scheme that "surp:218" stands for."""
-    name, budget = parse(text)
-    return SCHEMES[name](budget)
+def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
+    """Make the scheme that "surp:218" stands for, or the function that gives it for each round."""
+    name, budget, options = parse(text)
+    given: dict[str, Any] = {key: int(value) if value.is_integer() else value for key, value in options.items()}
+    if budget is not None:
+        given["budget"] = budget
+    try:
+        return SCHEMES[name](**given)
+    except TypeError as fault:
+        raise ValueError(f"'{text}': {fault}") from None
+
+
+def last_scheme_of(text: str) -> Scheme:
+    """The scheme after all warm-up."""
+    scheme = scheme_of(text)
+    return scheme(1 << 30) if callable(scheme) else scheme

@@ -1,22 +1,22 @@
-"""The ServerApp: FedAvg inside the decoding wrapper, evaluation on the test images, one row of results."""
+"""The ServerApp: FedAvgM inside the decoding wrapper, evaluation on the test images, one row of results."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedAvgM
 from surp_fl.strategies import DecodeUpdates, Traffic
 
 from simulations import data, training
 from simulations.lenet import PARAMETERS, initial_arrays, model_with
 from simulations.results import Row, row_of
-from simulations.schemes import scheme_of
 from simulations.settings import Settings
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
@@ -52,15 +52,18 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         The row of this run.
     """
     torch.set_num_threads(1)
+    random.seed(settings.seed)  # Flower samples clients with it
     dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
-    scheme = scheme_of(settings.scheme)
+    sampled = settings.sampled or settings.clients
     strategy = DecodeUpdates(
-        FedAvg(
+        FedAvgM(
+            fraction_train=sampled / settings.clients,
             fraction_evaluate=0.0,  # the server evaluates: clients would be sent the model a second time
-            min_train_nodes=settings.clients,
+            min_train_nodes=sampled,
             min_available_nodes=settings.clients,
-        ),
-        scheme=scheme,
+            server_learning_rate=settings.server_learning_rate,
+            server_momentum=settings.server_momentum,
+        )
     )
     arrays = initial_arrays(settings.seed)
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+_COLD = 0.3  # of the learning rate, in the first round of a warm-up
 
 
 @dataclass(frozen=True)
@@ -12,10 +15,11 @@ class Settings:
     """One run: one scheme, one seed.
 
     Attributes:
-        scheme: "dense", or a name and a budget in bytes: "surp:218".
+        scheme: "dense", or a name, a budget in bytes, and options: "surp:218", "rtop-k:2050:ratio=2".
         rounds: of federated training.
-        clients: all take part in every round.
-        dataset: "mnist", "digits" or "auto".
+        clients: that hold images.
+        sampled: clients that take part in a round; 0 for all.
+        dataset: "mnist", "fashion", "digits" or "auto".
         data_root: folder of the datasets; empty for SURP_FL_DATA or data/.
         held_out: training images that are tested on in place of the test images, for tuning; 0 for none.
         partition: "iid" or "dirichlet:ALPHA".
@@ -24,12 +28,17 @@ class Settings:
         batch_size: images a step.
         learning_rate: of the local SGD.
         momentum: of the local SGD; starts from zero in each round.
+        warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
+        final_rate: share of the learning rate that is left in the last round, on a cosine.
+        server_learning_rate: times the mean update; FedAvgM.
+        server_momentum: of the mean updates; FedAvgM.
         out: file for the run's row, empty for none; only the server writes it.
     """
 
     scheme: str = "surp:218"
     rounds: int = 20
     clients: int = 10
+    sampled: int = 0
     dataset: str = "auto"
     data_root: str = ""
     held_out: int = 0
@@ -39,7 +48,19 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 0.015
     momentum: float = 0.9
+    warm_up: int = 0
+    final_rate: float = 1.0
+    server_learning_rate: float = 1.0
+    server_momentum: float = 0.0
     out: str = ""
+
+    def rate_in(self, server_round: int) -> float:
+        """The learning rate of a round, counted from 1."""
+        if server_round <= self.warm_up:
+            return self.learning_rate * (_COLD + (1 - _COLD) * (server_round - 1) / self.warm_up)
+        done = (server_round - self.warm_up - 1) / max(1, self.rounds - self.warm_up - 1)
+        left = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
 
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Settings:

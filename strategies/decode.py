@@ -179,6 +179,7 @@ class DecodeUpdates(Strategy):
 
         traffic = self.traffic[-1]
         traffic.payload_bytes_up.append(len(update.message))
+        traffic.coordinates_up.append(len(indices))
         traffic.record_bytes_up.append(count_bytes(reply.content))
         traffic.encode_seconds.append(update.stats.encode_seconds)
         traffic.decode_seconds.append(seconds)

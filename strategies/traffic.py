@@ -15,6 +15,7 @@ class Traffic:
         server_round: from 1.
         payload_bytes_up: length of each message.
         record_bytes_up: Flower's count of each reply (message, metrics, keys).
+        coordinates_up: how many coordinates each message names.
         payload_bytes_down: bytes of array data in each train and evaluate message sent.
         encode_seconds: measured by the client.
         decode_seconds: measured by the server.
@@ -26,6 +27,7 @@ class Traffic:
     server_round: int
     payload_bytes_up: list[int] = field(default_factory=list)
     record_bytes_up: list[int] = field(default_factory=list)
+    coordinates_up: list[int] = field(default_factory=list)
     payload_bytes_down: list[int] = field(default_factory=list)
     encode_seconds: list[float] = field(default_factory=list)
     decode_seconds: list[float] = field(default_factory=list)

@@ -9,7 +9,7 @@ import pytest
 
 from surp_fl import DGC, QSGD, ErrorFeedback, Layout, MomentumCorrection, RTopK, TopK
 from surp_fl.client import Scheme
-from surp_fl.memory import State
+from surp_fl.memory import Memory, State
 from tests.vectors import Vector
 
 HAND = np.array([0.5, -4.0, 0.0, 3.0, -0.25, 1.0, 2.0, -1.5], np.float32)
@@ -80,7 +80,7 @@ def test_a_delta_is_clipped_before_it_joins_the_momentum() -> None:
 def test_without_momentum_it_is_error_feedback() -> None:
     rng = np.random.default_rng(0)
     states: list[State] = [{}, {}]
-    memories = MomentumCorrection(momentum=0), ErrorFeedback()
+    memories: tuple[Memory, Memory] = (MomentumCorrection(momentum=0), ErrorFeedback())
     for _ in range(5):
         delta = rng.integers(-8, 9, 50).astype(np.float32)
         wanted = [memory.recall(delta, state) for memory, state in zip(memories, states, strict=True)]

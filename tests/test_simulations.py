@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 
 from simulations import compare, data, results
 from simulations.data import DataMissing, partition
+from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
-from simulations.schemes import SCHEMES, WITHOUT_BUDGET, parse, scheme_of
+from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse, scheme_of
 from simulations.settings import Settings
-from surp_fl import SuRP
+from surp_fl import DGC, MomentumCorrection, RTopK, SuRP
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
@@ -93,14 +95,19 @@ def test_the_data_root_comes_from_the_argument_then_the_environment(monkeypatch:
 
 
 def test_schemes_are_read_from_the_command_line() -> None:
-    assert parse("surp:218") == ("surp", 218)
+    assert parse("surp:218") == ("surp", 218, {})
     assert scheme_of("surp:218") == SuRP(budget=218)
+    assert scheme_of("rtop-k:2050:ratio=2.5") == RTopK(budget=2050, ratio=2.5)
+    assert last_scheme_of("dgc:2050:momentum=0.5") == DGC(2050, memory=MomentumCorrection(0.5))
     assert set(SCHEMES) >= WITHOUT_BUDGET
     for wrong, says in (
         ("sprup", "there are"),
         ("surp:x", "number of bytes"),
         ("surp", "budget"),
         ("dense:3", "no bud"),
+        ("rtop-k:2050:ratio=much", "number of bytes, or an option"),
+        ("rtop-k:2050:3", "number of bytes, or an option"),
+        ("rtop-k:2050:rate=3", "rate"),
     ):
         with pytest.raises(ValueError, match=says):
             scheme_of(wrong)
@@ -141,6 +148,72 @@ def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: p
     shown = capsys.readouterr().out
     assert table in shown
     assert "round   2/2" in shown
+
+
+def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = f"--rounds 1 --clients 2 --local-steps 1 --dataset digits --jobs 1 --out {tmp_path}".split()
+    assert compare.main(["--schemes", "surp:100", *arguments]) == 0
+    first = results.load(tmp_path)
+    assert compare.main(["--schemes", "surp:100", "rtop-k:300:ratio=2", "--seeds", "0", "1", *arguments]) == 0
+    rows = results.load(tmp_path)
+    assert rows[0] == first[0]  # its times too: it was not run again
+    assert [results.label_of(row) for row in rows] == ["surp 100 B"] * 2 + ["rtop-k 300 B, ratio 2"] * 2
+    assert "4 rows on digits" in (shown := capsys.readouterr().out)
+    assert "1 of them in" in shown
+    (tmp_path / "results.json").write_text("not ours")
+    with pytest.raises(SystemExit):
+        compare.main(["--schemes", "surp:100", *arguments])
+
+
+def test_every_scheme_runs_with_clients_that_take_turns() -> None:
+    for scheme in ("dense", "qsgd", "surp:218", "stc:218", "top-k:218", "rtop-k:218", "dgc:218", "surp-paper:218"):
+        row = run_in_process(replace(SMALL, scheme=scheme, sampled=2, rounds=5, local_steps=1))
+        assert row["failures"] == 0
+        assert all(len(sizes) == 2 for sizes in row["payload_bytes_up_by_round"])
+        last = row["payload_bytes_up_by_round"][-1]
+        assert row["budget"] is None or max(last) <= row["budget"]
+
+
+def test_the_same_clients_are_sampled_whatever_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    handle = InProcessGrid._handle
+    monkeypatch.setattr(
+        InProcessGrid,
+        "_handle",
+        lambda grid, message: asked.append(message.metadata.dst_node_id) or handle(grid, message),
+    )
+    few = replace(SMALL, clients=5, sampled=2, rounds=4, local_steps=1)
+    for scheme in ("dense", "surp:218"):
+        run_in_process(replace(few, scheme=scheme))
+    assert asked[:8] == asked[8:]
+    assert len(set(asked)) > 2
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    settings = Settings(rounds=10, learning_rate=1.0, warm_up=4, final_rate=0.1)
+    rates = [settings.rate_in(server_round) for server_round in range(1, 11)]
+    assert rates[0] == pytest.approx(0.3)
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[4] == pytest.approx(1.0)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
+    assert {Settings().rate_in(server_round) for server_round in range(1, 21)} == {0.015}
+
+
+def test_flowers_run_config_knows_every_setting() -> None:
+    config = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["flwr"]["app"][
+        "config"
+    ]
+    assert set(config) == set(Settings().to_run_config())
+
+
+def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
+    whole, held = data.load("digits", Path()), data.load("digits", Path(), 200)
+    assert len(held.test.labels) == 200
+    assert len(held.train.labels) == len(whole.train.labels) - 200
+    both = np.concatenate([held.train.images, held.test.images]).reshape(len(whole.train.labels), -1)
+    order, expected = (np.lexsort(images.T) for images in (both, whole.train.images.reshape(len(both), -1)))
+    np.testing.assert_array_equal(both[order], whole.train.images.reshape(len(both), -1)[expected])
 
 
 @pytest.mark.flower
