@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -200,3 +206,17 @@ def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
     indices, values = read(body, layout, (model, before))
     np.testing.assert_array_equal(indices, coordinates)
     np.testing.assert_array_equal(values, vector[::20])
+
+
+def test_messages_are_near_the_ideal_length_of_their_symbols() -> None:
+    """Within 1 % at 200 bytes and 0.2 % at 20,000, the end of the message included.
+
+    It may be a little less: the last symbol of a total is given what rounding leaves of the range.
+    """
+    command = [sys.executable, "-m", "tests.ideal_length", "200", "20000"]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=root)
+    ratios = json.loads(done.stdout)
+    assert 0.97 < ratios["200"] < 1.01
+    assert 0.998 < ratios["20000"] < 1.002
