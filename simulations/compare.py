@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the table and write results.json, table.md and accuracy_vs_bytes.png."""
+    """Run the table and write results.json, table.md, summary.md and two plots."""
     parser = _parser()
     options = parser.parse_args(arguments)
     began = time.perf_counter()
@@ -178,11 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
     if missing:
         run_all(missing, options.jobs, finished)
 
-    from simulations.plots import accuracy_vs_bytes
+    from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
 
     wanted = [row for row in rows.values() if row is not None]
     results.write([*others, *wanted], options.out)
     accuracy_vs_bytes(wanted, options.out / "accuracy_vs_bytes.png")
+    bytes_to_accuracy(wanted, options.out / "bytes_to_accuracy.png")
     print(f"\n{results.table(wanted)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
     return 0
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from surp_fl import STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP
+from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
 from surp_fl.client import Scheme
 from surp_fl.codecs import READERS, reader_of
 from surp_fl.context import Reference
@@ -67,10 +67,13 @@ def originals() -> tuple[Layout, Reference, list[bytes]]:
     vector = layout.flatten(arrays)
     model = rng.normal(size=layout.size).astype(np.float32)
     before = model.copy()
-    before[::29] += 1
+    before[::17] += 1
     model.flags.writeable = before.flags.writeable = False
     reference = (model, before)
-    schemes: list[Scheme] = [Dense(), PaperSuRP(budget=218), STC(218), SuRP(60), SuRP(218), SuRP(218, progressive=True)]
+    schemes: list[Scheme] = [
+        Dense(), QSGD(bits=3, bucket=50), TopK(218), PaperSuRP(budget=218), STC(218), SuRP(60), SuRP(218),
+        SuRP(218, progressive=True),
+    ]  # fmt: skip
     codecs = [scheme.codec for scheme in schemes]
     messages = [codec.encode(vector, layout, rng=rng) for codec in codecs]
     messages += [SuRP(218).codec.encode(vector, layout, rng=rng, reference=held) for held in (model, reference)]

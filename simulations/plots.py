@@ -13,7 +13,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from simulations.results import Row, groups, protocol
+from simulations.results import MARKS, Row, bytes_to, groups, protocol
+
+_LEAST = 1000  # bytes, where the axis begins
 
 
 def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
@@ -38,6 +40,36 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     by_round.legend(loc="lower right", fontsize=8)
     title = protocol(rows).replace("**", "").replace(" Bytes are per client and round.", "")
     figure.suptitle(title, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(file, dpi=140)
+    plt.close(figure)
+
+
+def bytes_to_accuracy(rows: list[Row], file: Path) -> None:
+    """Draw how many bytes a client uploads until an accuracy is reached; no bar where a seed never does."""
+    named = groups(rows)
+    figure, axes = plt.subplots(figsize=(11, 0.9 + 0.42 * len(named)))
+    height = 0.8 / len(MARKS)
+    for place, mark in enumerate(MARKS):
+        for position, seeds in enumerate(named.values()):
+            spent = [bytes_to(row, mark) for row in seeds]
+            known = [reached for reached in spent if reached is not None]
+            y = position + (place - (len(MARKS) - 1) / 2) * height
+            label = f"{100 * mark:g}%" if position == 0 else None
+            if len(known) == len(spent):
+                axes.barh(y, fmean(known), height, color=f"C{place}", label=label)
+                axes.annotate(f" {fmean(known):,.0f}", (fmean(known), y), va="center", fontsize=7)
+            else:
+                axes.barh(y, 0, height, color=f"C{place}", label=label)
+                axes.annotate(
+                    f" not by all seeds: {len(known)} of {len(spent)}", (1.2 * _LEAST, y), va="center", fontsize=7
+                )
+    axes.set(xscale="log", xlabel="bytes uploaded by one client until the test accuracy is reached, mean of the seeds")
+    axes.set_xlim(_LEAST, 3 * axes.get_xlim()[1])
+    axes.set_yticks(range(len(named)), list(named))
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3, axis="x")
+    axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(file, dpi=140)
     plt.close(figure)

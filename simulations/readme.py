@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "simulations" / "results"
 FILES = {
     "table.md": RESULTS / "quickstart" / "table.md",
+    "gate.md": RESULTS / "gate" / "gate.md",
     "messages.md": RESULTS / "messages" / "messages.md",
     "flower.md": RESULTS / "quickstart" / "flower.md",
     "bench.md": RESULTS / "bench" / "bench.md",

@@ -177,6 +177,51 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def bytes_to(row: Row, accuracy: float) -> float | None:
+    """Bytes that one client has uploaded when the test accuracy is reached for the first time; None if it never is."""
+    share = (row.get("sampled") or row["clients"]) / row["clients"]
+    uploaded = 0.0
+    for (_, found), sizes in zip(row["accuracy"][1:], row["payload_bytes_up_by_round"], strict=True):
+        uploaded += share * fmean(sizes)
+        if found >= accuracy:
+            return uploaded
+    return None
+
+
+MARKS = (0.98, 0.985, 0.99)
+
+
+def summary(rows: list[Row]) -> str:
+    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some."""
+    marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
+    lines = [
+        [
+            "scheme",
+            "seeds",
+            "test accuracy, mean",
+            "worst to best",
+            "payload up, mean [B]",
+            "paper's formula [B]",
+            *marks,
+        ],
+        ["---"] + ["---:"] * (5 + len(MARKS)),
+    ]
+    for label, seeds in groups(rows).items():
+        ends = [row["accuracy"][-1][1] for row in seeds]
+        formulas = [formula for row in seeds if (formula := paper_formula_bytes(row)) is not None]
+        line = [
+            label, str(len(seeds)), f"{fmean(ends):.2%}", f"{min(ends):.2%} to {max(ends):.2%}",
+            f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.1f}",
+            f"{fmean(formulas):,.0f}" if formulas else "—",
+        ]  # fmt: skip
+        for mark in MARKS:
+            reached = [bytes_to(row, mark) for row in seeds]
+            known = [spent for spent in reached if spent is not None]
+            line.append(f"{fmean(known):,.0f}" if len(known) == len(reached) else "—")
+        lines.append(line)
+    return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
 def load(folder: Path) -> list[Row]:
     """Read the rows that are in a folder; none where it has none.
 
@@ -195,8 +240,12 @@ def load(folder: Path) -> list[Row]:
 
 
 def write(rows: list[Row], folder: Path) -> None:
-    """Write results.json and table.md; a reader finds the old ones or the new ones, never half of them."""
+    """Write results.json, table.md and summary.md; a reader finds the old ones or the new ones, never half of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("results.json", json.dumps(rows, indent=1) + "\n"), ("table.md", table(rows))):
+    for name, text in (
+        ("results.json", json.dumps(rows, indent=1) + "\n"),
+        ("table.md", table(rows)),
+        ("summary.md", summary(rows)),
+    ):
         (folder / f"{name}.new").write_text(text)
         (folder / f"{name}.new").replace(folder / name)

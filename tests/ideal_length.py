@@ -16,6 +16,8 @@ import numpy as np
 from surp_fl import Layout
 from surp_fl.codecs import surp
 from surp_fl.coding import index_sets, index_tree, range_coder
+from surp_fl.context import Context
+from surp_fl.select import stretches
 
 bits = 0.0
 encode = range_coder.encode
@@ -37,9 +39,9 @@ def length_over_ideal(budget: int) -> float:
     before = model.copy()
     before[::50] *= np.float32(1.5)
     layout = Layout.of({"w": vector.reshape(160, 250)})
-    message = surp._Message(2, surp.Context.of(layout, (model, before)).shared, 2 * budget)
+    message = surp._Message(2, Context.of(layout, (model, before)).shared, 2 * budget)
     bits = 2.0  # the context's, told by the constructor
-    chosen = surp.stretches(vector, message._shared, 8 * (budget - 4) - 26)
+    chosen = stretches(vector, message._shared, 8 * (budget - 4) - 26)
     longer = message.with_more(chosen, fresh=True)
     body = longer.finished()
     assert len(body) > 0.9 * budget

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, messages, results
+from simulations import bench, gate, messages, results
 from simulations.readme import FILES, RESULTS, filled
 
 ROOT = Path(__file__).parent.parent
@@ -27,14 +27,9 @@ def rows_of(name: str, folder: str) -> Any:
 def test_the_tables_are_made_of_the_committed_rows() -> None:
     assert FILES["table.md"].read_text() == results.table(rows_of("results.json", "quickstart"))
     assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
+    gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
+    assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)
     assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
-
-
-def test_the_accuracies_at_fifty_bytes_are_those_of_the_committed_rows() -> None:
-    rows = rows_of("results.json", "fifty")
-    for scheme, sentence in (("surp", "{}, {} and {} %, STC"), ("stc", "STC at {}, {} and {} %")):
-        ends = [f"{100 * row['accuracy'][-1][1]:.2f}" for row in rows if row["scheme"] == scheme]
-        assert sentence.format(*ends) in " ".join(README.split())
 
 
 def test_the_python_example_runs() -> None:

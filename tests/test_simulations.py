@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flwr.app import Message
 
 from simulations import compare, data, results
 from simulations.data import DataMissing, partition
@@ -177,11 +178,12 @@ def test_every_scheme_runs_with_clients_that_take_turns() -> None:
 def test_the_same_clients_are_sampled_whatever_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     handle = InProcessGrid._handle
-    monkeypatch.setattr(
-        InProcessGrid,
-        "_handle",
-        lambda grid, message: asked.append(message.metadata.dst_node_id) or handle(grid, message),
-    )
+
+    def noted(grid: InProcessGrid, message: Message) -> Message:
+        asked.append(message.metadata.dst_node_id)
+        return handle(grid, message)
+
+    monkeypatch.setattr(InProcessGrid, "_handle", noted)
     few = replace(SMALL, clients=5, sampled=2, rounds=4, local_steps=1)
     for scheme in ("dense", "surp:218"):
         run_in_process(replace(few, scheme=scheme))
