@@ -82,6 +82,27 @@ def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) ->
         watcher.join()
 
 
+def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:
+    """Run what a folder's results.json does not hold yet, and write every row there as soon as it is finished.
+
+    Returns:
+        The rows of these runs, in their order. Rows of other runs stay in the folder.
+    """
+    before = results.load(folder)
+    rows = {run: next((row for row in before if results.is_of(row, run)), None) for run in runs}
+    missing = [run for run, row in rows.items() if row is None]
+    others = [row for row in before if not any(results.is_of(row, run) for run in runs)]
+    print(f"{len(runs)} rows, {len(runs) - len(missing)} of them in {folder} already, {jobs} at a time", flush=True)
+
+    def finished(row: Row) -> None:
+        rows[next(run for run in missing if results.is_of(row, run))] = row
+        results.write([*others, *(row for row in rows.values() if row is not None)], folder)
+
+    if missing:
+        run_all(missing, jobs, finished)
+    return [row for row in rows.values() if row is not None]
+
+
 def _show(events: Queue[_Event | None], runs: list[Settings]) -> None:
     """A bar with the remaining time on a terminal; a line every fifth of a row everywhere."""
     total = sum(run.rounds for run in runs)
@@ -159,32 +180,19 @@ def main(arguments: list[str] | None = None) -> int:
         dataset = load(options.dataset, data_root(options.data_root), options.held_out)
         given = {field.name: getattr(options, field.name) for field in fields(Settings) if hasattr(options, field.name)}
         runs = list(_runs(options, Settings(**(given | {"dataset": dataset.name, "out": ""}))))
-        before = results.load(options.out)
     except (DataMissing, ValueError) as fault:
         parser.error(str(fault))
-    rows = {run: next((row for row in before if results.is_of(row, run)), None) for run in runs}
-    missing = [run for run, row in rows.items() if row is None]
-    others = [row for row in before if not any(results.is_of(row, run) for run in runs)]
-    print(
-        f"{len(runs)} rows on {dataset.name} ({len(dataset.train.labels):,} training images), "
-        f"{len(runs) - len(missing)} of them in {options.out} already, {options.jobs} at a time",
-        flush=True,
-    )
-
-    def finished(row: Row) -> None:
-        rows[next(run for run in missing if results.is_of(row, run))] = row
-        results.write([*others, *(row for row in rows.values() if row is not None)], options.out)
-
-    if missing:
-        run_all(missing, options.jobs, finished)
+    print(f"{dataset.name}: {len(dataset.train.labels):,} training images", flush=True)
+    try:
+        rows = complete(runs, options.out, options.jobs)
+    except ValueError as fault:
+        parser.error(str(fault))
 
     from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
 
-    wanted = [row for row in rows.values() if row is not None]
-    results.write([*others, *wanted], options.out)
-    accuracy_vs_bytes(wanted, options.out / "accuracy_vs_bytes.png")
-    bytes_to_accuracy(wanted, options.out / "bytes_to_accuracy.png")
-    print(f"\n{results.table(wanted)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
+    accuracy_vs_bytes(rows, options.out / "accuracy_vs_bytes.png")
+    bytes_to_accuracy(rows, options.out / "bytes_to_accuracy.png")
+    print(f"\n{results.table(rows)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
     return 0
 
 

@@ -64,8 +64,8 @@ def bytes_to_accuracy(rows: list[Row], file: Path) -> None:
                 axes.annotate(
                     f" not by all seeds: {len(known)} of {len(spent)}", (1.2 * _LEAST, y), va="center", fontsize=7
                 )
+    axes.set_xlim(_LEAST, 3 * max(10 * _LEAST, axes.get_xlim()[1]))
     axes.set(xscale="log", xlabel="bytes uploaded by one client until the test accuracy is reached, mean of the seeds")
-    axes.set_xlim(_LEAST, 3 * axes.get_xlim()[1])
     axes.set_yticks(range(len(named)), list(named))
     axes.invert_yaxis()
     axes.grid(alpha=0.3, axis="x")

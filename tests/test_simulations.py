@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from simulations import compare, data, results
+from simulations import compare, data, results, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -159,8 +159,7 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path, capsys: p
     rows = results.load(tmp_path)
     assert rows[0] == first[0]  # its times too: it was not run again
     assert [results.label_of(row) for row in rows] == ["surp 100 B"] * 2 + ["rtop-k 300 B, ratio 2"] * 2
-    assert "4 rows on digits" in (shown := capsys.readouterr().out)
-    assert "1 of them in" in shown
+    assert "4 rows, 1 of them in" in capsys.readouterr().out
     (tmp_path / "results.json").write_text("not ours")
     with pytest.raises(SystemExit):
         compare.main(["--schemes", "surp:100", *arguments])
@@ -234,3 +233,22 @@ def test_a_flower_run_that_fails_returns_an_error() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "flwr run returned" in done.stderr
+
+
+def test_tuning_picks_each_schemes_best_point_on_held_out_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "GRID", (tune.GRID[0], {"learning_rate": 1e-9, "final_rate": 0.1, "warm_up": 0.5}))
+    arguments = f"--rounds 2 --clients 2 --local-steps 8 --held-out 300 --dataset digits --jobs 2 --out {tmp_path}"
+    assert tune.main(["--schemes", "dense", *arguments.split()]) == 0
+    rows = results.load(tmp_path)
+    assert {row["held_out"] for row in rows} == {300}
+    assert [row["warm_up"] for row in rows] == [0, 1]
+    assert json.loads((tmp_path / "chosen.json").read_text()) == {"dense": {"learning_rate": 0.015, "final_rate": 1.0}}
+    assert (tmp_path / "tuning.md").read_text().count("**") == 2 + 2
+
+
+def test_dgc_is_not_given_momentum_twice() -> None:
+    settings = tune.point(Settings(scheme="dgc:2050"), {"learning_rate": 0.015, "final_rate": 1.0})
+    assert settings.momentum == 0
+    assert settings.learning_rate == pytest.approx(0.15)

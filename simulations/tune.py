@@ -1,0 +1,117 @@
+"""Choose each scheme's learning rates on held-out training images: one small grid, the same for all.
+
+    python -m simulations.tune --schemes dense surp:218 stc:218 --out simulations/results/tuning
+
+The test images are not looked at: 5,000 training images are kept from training and take their place. DGC brings its own
+momentum, which must not come twice, so that its points have none locally, and the learning rate that makes up for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from simulations import results
+from simulations.compare import complete
+from simulations.data import LOADERS, data_root, load
+from simulations.results import Row
+from simulations.schemes import parse
+from simulations.settings import Settings
+
+HELD_OUT = 5000  # images
+GRID: tuple[dict[str, float], ...] = (
+    {"learning_rate": 0.015, "final_rate": 1.0},
+    {"learning_rate": 0.015, "final_rate": 0.1},
+    {"learning_rate": 0.03, "final_rate": 0.1},
+    {"learning_rate": 0.05, "final_rate": 0.1, "warm_up": 0.3},
+    {"learning_rate": 0.1, "final_rate": 0.1, "warm_up": 0.3},
+    {"learning_rate": 0.03, "final_rate": 0.1, "server_momentum": 0.5},
+)
+OWN_MOMENTUM = {"dgc"}  # schemes that bring one
+_LOCAL_MOMENTUM = 0.9
+
+
+def point(settings: Settings, levers: dict[str, float]) -> Settings:
+    """The settings at a point of the grid; its warm-up is a share of the rounds."""
+    given: dict[str, Any] = dict(levers)
+    given["warm_up"] = round(given.get("warm_up", 0) * settings.rounds)
+    given["momentum"] = _LOCAL_MOMENTUM
+    if parse(settings.scheme)[0] in OWN_MOMENTUM:
+        given["momentum"] = 0.0
+        given["learning_rate"] = levers["learning_rate"] / (1 - _LOCAL_MOMENTUM)
+    return replace(settings, **given)
+
+
+def chosen(rows: list[Row], scheme: str, base: Settings) -> dict[str, float]:
+    """The point of the grid with the best mean accuracy over the seeds."""
+    return max(GRID, key=lambda levers: _accuracy(rows, replace(base, scheme=scheme), levers) or 0.0)
+
+
+def _accuracy(rows: list[Row], base: Settings, levers: dict[str, float]) -> float | None:
+    found = []
+    for row in rows:
+        if results.is_of(row, point(replace(base, seed=row["seed"]), levers)):
+            found.append(row["accuracy"][-1][1])
+    return fmean(found) if found else None
+
+
+def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
+    """Schemes down, points across, the best of each in bold."""
+    heads = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
+    lines = [
+        f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** after {base.rounds} rounds; "
+        "warm-up as a share of them. DGC without local momentum, at ten times the rate.", "",
+        "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(GRID),
+    ]  # fmt: skip
+    for scheme in schemes:
+        best = chosen(rows, scheme, base)
+        cells = []
+        for levers in GRID:
+            accuracy = _accuracy(rows, replace(base, scheme=scheme), levers)
+            shown = "—" if accuracy is None else f"{accuracy:.2%}"
+            cells.append(f"**{shown}**" if levers is best else shown)
+        lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the grid; write results.json, tuning.md and chosen.json."""
+    parser = argparse.ArgumentParser(prog="python -m simulations.tune", description=__doc__.split("\n")[0])
+    parser.add_argument("--schemes", nargs="+", required=True, help="with their budgets, as in surp:218")
+    parser.add_argument("--rounds", type=int, default=40, help="default: %(default)s")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--clients", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="training images (%(default)s)")
+    parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
+    parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    options = parser.parse_args(arguments)
+    dataset = load(options.dataset, data_root(options.data_root), options.held_out)
+    base = Settings(
+        rounds=options.rounds, clients=options.clients, dataset=dataset.name, data_root=options.data_root,
+        held_out=options.held_out, local_steps=options.local_steps,
+    )  # fmt: skip
+    runs = [
+        point(replace(base, scheme=scheme, seed=seed), levers)
+        for scheme in options.schemes
+        for levers in GRID
+        for seed in options.seeds
+    ]
+    rows = complete(runs, options.out, options.jobs)
+    (options.out / "tuning.md").write_text(table(rows, options.schemes, base))
+    best = {scheme: chosen(rows, scheme, base) for scheme in options.schemes}
+    (options.out / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
+    print("\n" + table(rows, options.schemes, base))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
