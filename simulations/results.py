@@ -243,7 +243,7 @@ def write(rows: list[Row], folder: Path) -> None:
     """Write results.json, table.md and summary.md; a reader finds the old ones or the new ones, never half of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
-        ("results.json", json.dumps(rows, indent=1) + "\n"),
+        ("results.json", "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"),
         ("table.md", table(rows)),
         ("summary.md", summary(rows)),
     ):

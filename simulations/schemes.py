@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from surp_fl import DGC, QSGD, STC, Dense, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
+from surp_fl import DGC, QSGD, STC, Dense, ErrorFeedback, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
 from surp_fl.client import Scheme
 from surp_fl.codecs.dgc import WARM_UP
 
@@ -16,14 +16,24 @@ def _dgc(budget: int, momentum: float = 0.9, clip: float = 0, warm_up: int = len
     return DGC(budget, memory=MomentumCorrection(momentum, clip or None), warm_up=WARM_UP[:warm_up]).in_round
 
 
+def _with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
+    """A scheme that is owed to: `keep` of its debt, or `momentum` on the client before it."""
+
+    def made(budget: int, keep: float = 1.0, momentum: float = 0.0, **options: float) -> Scheme:
+        memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep)
+        return make(budget=budget, memory=memory, **options)
+
+    return made
+
+
 SCHEMES: dict[str, Callable[..., Scheme | Callable[[int], Scheme]]] = {
     "dense": Dense,
     "qsgd": QSGD,
-    "surp": SuRP,
-    "surp-paper": PaperSuRP,
-    "stc": STC,
-    "top-k": TopK,
-    "rtop-k": RTopK,
+    "surp": _with_memory(SuRP),
+    "surp-paper": _with_memory(PaperSuRP),
+    "stc": _with_memory(STC),
+    "top-k": _with_memory(TopK),
+    "rtop-k": _with_memory(RTopK),
     "dgc": _dgc,
 }
 WITHOUT_BUDGET = {"dense", "qsgd"}

@@ -35,7 +35,16 @@ class ErrorFeedback:
     """What was not sent is owed and sent later: wanted = delta + residual, residual ← wanted − sent.
 
     Source: Seide et al. 2014, "1-bit SGD"; Stich et al. 2018, "Sparsified SGD with memory".
+
+    Attributes:
+        keep: share of the debt that is carried into the next round; below 1, what waits for long fades.
     """
+
+    keep: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep <= 1:
+            raise ValueError(f"keep = {self.keep}; expected a share from 0 to 1")
 
     def recall(self, delta: Vector, state: State) -> Vector:
         """Add the residual to the delta.
@@ -46,7 +55,8 @@ class ErrorFeedback:
         if "residual" not in state:
             return delta
         _check_size(state, delta)
-        wanted: Vector = delta + state["residual"]
+        owed = state["residual"] if self.keep == 1 else np.float32(self.keep) * state["residual"]
+        wanted: Vector = delta + owed
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
@@ -56,10 +66,11 @@ class ErrorFeedback:
 
 @dataclass(frozen=True)
 class MomentumCorrection:
-    """Momentum on the client, before what is not sent is owed: u ← m·u + g, wanted = v + u; both are zero where sent.
+    """Momentum on the client, before what is not sent is owed: u ← m·u + g, wanted = v + u; u is zero where sent.
 
     Source: Lin et al. 2018, "Deep Gradient Compression", momentum correction, momentum factor masking and local
-    gradient clipping. g is a round's delta; the local optimiser must have no momentum of its own.
+    gradient clipping; v too is zero where it was sent as it is, and keeps what rounding left. g is a round's delta; the
+    local optimiser must have no momentum of its own.
 
     Attributes:
         momentum: m.
@@ -90,10 +101,9 @@ class MomentumCorrection:
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Keep momentum and debt where nothing was sent."""
+        """Keep what is still owed, and the momentum where nothing was sent."""
         velocity = wanted - state["residual"] if "residual" in state else wanted
-        kept = sent == 0
-        return {"residual": wanted * kept, "velocity": velocity * kept}
+        return {"residual": wanted - sent, "velocity": velocity * (sent == 0)}
 
 
 def _check_size(state: State, delta: Vector) -> None:

@@ -54,3 +54,11 @@ def test_no_memory_keeps_nothing() -> None:
 
 def test_dense_owes_nothing() -> None:
     assert isinstance(Dense().memory, NoMemory)
+
+
+def test_a_debt_fades_by_what_is_not_kept() -> None:
+    memory = ErrorFeedback(keep=0.5)
+    state = memory.settle(np.array([4.0, -2.0], np.float32), np.array([0.0, -2.0], np.float32), {})
+    np.testing.assert_array_equal(memory.recall(np.array([1.0, 1.0], np.float32), state), [3, 1])
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        ErrorFeedback(keep=1.1)

@@ -19,7 +19,7 @@ from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
 from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse, scheme_of
 from simulations.settings import Settings
-from surp_fl import DGC, MomentumCorrection, RTopK, SuRP
+from surp_fl import DGC, STC, ErrorFeedback, MomentumCorrection, RTopK, SuRP
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
@@ -99,6 +99,8 @@ def test_schemes_are_read_from_the_command_line() -> None:
     assert parse("surp:218") == ("surp", 218, {})
     assert scheme_of("surp:218") == SuRP(budget=218)
     assert scheme_of("rtop-k:2050:ratio=2.5") == RTopK(budget=2050, ratio=2.5)
+    assert scheme_of("surp:218:momentum=0.5") == SuRP(budget=218, memory=MomentumCorrection(0.5))
+    assert scheme_of("stc:218:keep=0.9") == STC(budget=218, memory=ErrorFeedback(0.9))
     assert last_scheme_of("dgc:2050:momentum=0.5") == DGC(2050, memory=MomentumCorrection(0.5))
     assert set(SCHEMES) >= WITHOUT_BUDGET
     for wrong, says in (
