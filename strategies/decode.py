@@ -193,7 +193,11 @@ class DecodeUpdates(Strategy):
         Usually that is the last round whose message came; where a message was lost, it is the last round sent.
         """
         broadcast = self._sent[node]
-        held: list[Reference] = [(broadcast.vector, before.vector) for before in self._before.get(node, [])]
+        held: list[Reference] = [
+            (broadcast.vector, before.vector)
+            for before in self._before.get(node, [])
+            if before.layout.fingerprint == broadcast.layout.fingerprint
+        ]
         faults = []
         for reference in held or [broadcast.vector]:
             try:

@@ -107,6 +107,8 @@ class CompressUpdates:
         if reference is not None and self.history and session is not None:
             context.state[MODEL] = record_of({"model": start})
             context.state[SESSION] = ConfigRecord({SESSION: session})
+        elif MODEL in context.state:  # of an earlier round than the server thinks: it knows the last message's
+            del context.state[MODEL]
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:

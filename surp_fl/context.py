@@ -55,12 +55,14 @@ class Context:
         if reference is None:
             return _without_reference(layout)
         model, before = reference if isinstance(reference, tuple) else (reference, None)
-        if model.flags.writeable or (before is not None and before.flags.writeable):
+        if not _frozen(model) or (before is not None and not _frozen(before)):
             return cls._read_off(layout, model, before)
-        if _kept is None or not _kept.holds(layout, model, before):
-            kept = cls._read_off(layout, model, before)
-            _kept = _Kept(layout, weakref.ref(model), None if before is None else weakref.ref(before), kept)
-        return _kept.context
+        kept = _kept  # read once: other threads may replace it
+        if kept is None or not kept.holds(layout, model, before):
+            context = cls._read_off(layout, model, before)
+            kept = _Kept(layout, weakref.ref(model), None if before is None else weakref.ref(before), context)
+            _kept = kept
+        return kept.context
 
     @classmethod
     def _read_off(cls, layout: Layout, reference: Vector | None, before: Vector | None) -> Context:
@@ -82,7 +84,8 @@ class Context:
         by_row, by_column = (table.joined() for table in tables)
         digest = 0
         if reference is not None:
-            digest = zlib.crc32(by_column[0].astype("<i4").tobytes(), zlib.crc32(by_row[0].astype("<i4").tobytes()))
+            for table in (by_row[0], by_column[0], by_row[1], by_column[1]):
+                digest = zlib.crc32(table.astype("<i4").tobytes(), digest)
         shared = Shared(
             start[:0], np.empty(0, np.bool_), start[:0], start, rows, columns, first[0], first[1],
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
@@ -126,6 +129,15 @@ class _Kept:
 
 
 _kept: _Kept | None = None
+
+
+def _frozen(array: object) -> bool:
+    """Whether nobody can write to an array, through what it is a view of neither."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
 
 
 class _Table:

@@ -30,7 +30,7 @@ def at_least_the_largest(vector: torch.Tensor, count: int) -> tuple[NDArray[np.i
 
     flat = vector.detach().reshape(-1)
     magnitudes = flat.abs()
-    if flat.numel() == 0:
+    if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.float32)
     least = torch.topk(magnitudes, min(count, flat.numel()), sorted=False).values.min()
     if not torch.isfinite(magnitudes.max()):

@@ -92,12 +92,13 @@ class MomentumCorrection:
         Raises:
             ValueError: the state is of another size than the delta.
         """
-        norm = float(np.linalg.norm(delta)) if self.clip is not None else 0.0
+        norm = float(np.sqrt(np.square(delta, dtype=np.float64).sum())) if self.clip is not None else 0.0
         clipped = delta * np.float32(self.clip / norm) if self.clip is not None and norm > self.clip else delta
         if "residual" not in state:
             return clipped
         _check_size(state, delta)
-        wanted: Vector = state["residual"] + (np.float32(self.momentum) * state["velocity"] + clipped)
+        velocity = np.float32(self.momentum) * state["velocity"] + clipped if "velocity" in state else clipped
+        wanted: Vector = state["residual"] + velocity
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:

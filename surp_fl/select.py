@@ -130,6 +130,7 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
     Raises:
         ValueError: the vector holds NaN or infinity.
     """
+    count = min(count, math.prod(vector.shape))
     if isinstance(vector, np.ndarray):
         found = _at_least_the_largest(vector, count)
         values = vector[found]
@@ -145,7 +146,7 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     A sample tells a threshold, one pass gathers what reaches it; a lower threshold where the sample misled.
     """
     bits = vector.view(np.int32)
-    if bits.size == 0:
+    if count == 0:
         return np.empty(0, np.int64)
     stride = bits.size // _SAMPLE + 1
     sample = np.sort(bits[::stride] & _MAGNITUDE)[::-1]

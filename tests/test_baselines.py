@@ -123,6 +123,26 @@ def test_qsgd_takes_a_byte_a_coordinate() -> None:
     assert len(message) == 4 + 1 + 2 + 20 * 4 + 10_000
 
 
+def test_at_least_one_coordinate_is_sent_even_among_many_equals() -> None:
+    equal = np.ones(2000, np.float32)
+    for scheme in (TopK(sparsity=0.9999), RTopK(sparsity=0.9999), DGC(sparsity=0.9999, sample=0.5)):
+        assert np.count_nonzero(through(scheme, equal)) >= 1
+
+
+def test_qsgd_takes_no_memory_for_buckets_beyond_the_model() -> None:
+    np.testing.assert_array_equal(through(QSGD(bucket=1 << 30), np.array([0, 2.0], np.float32)), [0, 2])
+
+
+def test_a_debt_of_error_feedback_is_taken_over_by_momentum_correction() -> None:
+    state = ErrorFeedback().settle(np.ones(3, np.float32), np.zeros(3, np.float32), {})
+    np.testing.assert_array_equal(MomentumCorrection().recall(np.ones(3, np.float32), state), [2, 2, 2])
+
+
+def test_huge_deltas_are_clipped_and_not_lost() -> None:
+    clipped = MomentumCorrection(clip=5.0).recall(np.array([3e30, 4e30], np.float32), {})
+    np.testing.assert_allclose(clipped, [3, 4], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
@@ -132,9 +152,10 @@ def test_qsgd_takes_a_byte_a_coordinate() -> None:
         (lambda: TopK(sparsity=99.9), "such as 0.999"),
         (lambda: TopK(budget=100, value_bits=8), "expected 16 or 32"),
         (lambda: RTopK(budget=100, ratio=0.5), "at least 1"),
+        (lambda: RTopK(budget=100, ratio=float("inf")), "finite"),
         (lambda: DGC(budget=100, sample=2), "such as 0.01"),
         (lambda: QSGD(bits=1), "expected 2 to 8"),
-        (lambda: QSGD(bucket=0), "expected 1 or more"),
+        (lambda: QSGD(bucket=0), "expected 1 to"),
         (lambda: MomentumCorrection(momentum=1), "less than 1"),
         (lambda: MomentumCorrection(clip=0), "positive norm"),
     ],

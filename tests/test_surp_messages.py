@@ -15,6 +15,7 @@ import torch
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.client import Scheme
 from surp_fl.codecs.surp import _Message, read
+from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Context, Reference
 from surp_fl.select import Stretch, largest, stretches
 from tests.vectors import AWKWARD, Vector
@@ -206,6 +207,85 @@ def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
     indices, values = read(body, layout, (model, before))
     np.testing.assert_array_equal(indices, coordinates)
     np.testing.assert_array_equal(values, vector[::20])
+
+
+def hostile(stretches: int, k: int, n: int) -> bytes:
+    """A body of stretches that each name k of n coordinates again, with as few bits as there are."""
+    layout = Layout.of({"w": np.zeros(n, np.float32)})
+    everything = Stretch(np.arange(k), np.zeros(k, np.bool_), 1.0, np.ones(k), np.ones(k))
+    message = _Message(0, Context.of(layout, None).shared, 100_000)
+    for number in range(stretches):
+        message = message.with_more([everything], fresh=number == 0)
+    return message.finished()
+
+
+def test_a_small_message_cannot_name_everything_again_and_again() -> None:
+    layout = Layout.of({"w": np.zeros(100_000, np.float32)})
+    twice = read(hostile(2, 100_000, 100_000), layout, None)
+    np.testing.assert_array_equal(twice[1], np.full(100_000, 2, np.float32))
+    with pytest.raises(MalformedBits):
+        read(hostile(3, 100_000, 100_000), layout, None)
+
+
+def test_a_message_has_no_more_than_so_many_stretches() -> None:
+    layout = Layout.of({"w": np.zeros(1, np.float32)})
+    assert read(hostile(4000, 1, 1), layout, None)[1].tolist() == [4000]
+    with pytest.raises(MalformedBits):
+        read(hostile(4097, 1, 1), layout, None)
+
+
+def test_a_flat_vector_is_refined_as_far_as_a_decoder_follows() -> None:
+    vector = np.full(5000, np.pi, np.float32)
+    layout = Layout.of({"w": vector})
+    message = SuRP(budget=3000).codec.encode(vector, layout, rng=RNG)
+    decoded = SuRP(budget=3000).codec.decode(message, layout)
+    assert np.abs(decoded - vector).max() < 0.01
+
+
+@pytest.mark.parametrize("budget", [16, 18, 20, 24])
+def test_the_smallest_messages_say_something(budget: int) -> None:
+    """Equal neighbours share their path down the tree to the last, and are all cut off where the first is."""
+    vector = np.zeros(4_000_000, np.float32)
+    vector[2_000_000:2_000_009] = 1
+    layout = Layout.of({"w": vector})
+    for context in (None, vector):
+        message = SuRP(budget).codec.encode(vector, layout, rng=RNG, reference=context)
+        assert SuRP(budget).codec.decode(message, layout, reference=context).any()
+
+
+def test_more_budget_than_there_is_to_say_takes_no_memory() -> None:
+    vector = np.arange(100, dtype=np.float32)
+    layout = Layout.of({"w": vector})
+    assert len(SuRP(budget=10**11).codec.encode(vector, layout, rng=RNG)) < 4000
+
+
+def test_a_model_with_its_rows_exchanged_is_another_model() -> None:
+    rng = np.random.default_rng(0)
+    model = rng.lognormal(size=(60, 1)).astype(np.float32) * np.ones(40, np.float32)
+    layout = Layout.of({"w": model})
+    vector = rng.laplace(size=2400).astype(np.float32)
+    message = SuRP(218).codec.encode(vector, layout, rng=RNG, reference=model.reshape(-1))
+    with pytest.raises(MalformedMessage):
+        SuRP(218).codec.decode(message, layout, reference=model[::-1].reshape(-1).copy())
+
+
+def test_a_reference_of_another_size_is_refused_before_it_is_read() -> None:
+    vector = AWKWARD["heavy tail"]
+    layout = Layout.of({"w": vector})
+    message = SuRP(218).codec.encode(vector, layout, rng=RNG, reference=(vector, vector))
+    with pytest.raises(ValueError, match="reference"):
+        SuRP(218).codec.decode(message, layout, reference=(vector, vector[:4]))
+
+
+def test_what_can_be_written_to_through_a_view_is_read_anew() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.lognormal(size=2400).astype(np.float32)
+    view = base[:]
+    view.flags.writeable = False
+    layout = Layout.of({"w": base.reshape(60, 40)})
+    before = Context.of(layout, view).digest
+    base[:40] = 1000
+    assert Context.of(layout, view).digest != before
 
 
 def test_messages_are_near_the_ideal_length_of_their_symbols() -> None:

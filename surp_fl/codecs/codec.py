@@ -76,6 +76,7 @@ class Reader:
 
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
+            ValueError: the reference has another shape or dtype than the layout's vector.
         """
         decoded = self._open(message, layout, reference)
         if not isinstance(decoded, tuple):
@@ -100,6 +101,7 @@ class Reader:
                 f"the decoder reads '{self.name}', this message is '{SCHEME_NAMES.get(found, f'scheme {found}')}': "
                 "give client and server the same scheme"
             )
+        reference = _checked(reference, layout)
         try:
             body = unpack(message, self.shared(message[HEADER_BYTES:], layout, reference))
             decoded = self.read(body, layout, reference)
@@ -147,9 +149,7 @@ class Codec:
             ValueError: the vector has another shape or dtype, or holds NaN or infinity.
         """
         _check_vector("vector", vector, layout)
-        for held in reference if isinstance(reference, tuple) else (reference,):
-            if held is not None:
-                _check_vector("reference", held, layout)
+        reference = _checked(reference, layout)
         if isinstance(vector, np.ndarray) or not self.reader.takes_tensors:
             vector = np.ascontiguousarray(on_host(vector))
         body = self.write(vector, layout, rng, reference)
@@ -162,6 +162,18 @@ class Codec:
     def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
         """As `Reader.decode_sparse`."""
         return self.reader.decode_sparse(message, layout, reference=reference)
+
+
+def _checked(reference: Reference, layout: Layout) -> Reference:
+    """The reference, if it fits the layout, in one piece of memory."""
+    if reference is None:
+        return None
+    if not isinstance(reference, tuple):
+        _check_vector("reference", reference, layout)
+        return np.ascontiguousarray(reference)
+    for held in reference:
+        _check_vector("reference", held, layout)
+    return np.ascontiguousarray(reference[0]), np.ascontiguousarray(reference[1])
 
 
 def _check_vector(role: str, vector: Vector | torch.Tensor, layout: Layout) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec, Vector
-from surp_fl.codecs.top_k import TopK
+from surp_fl.codecs.top_k import TopK, most_of
 from surp_fl.memory import Memory, MomentumCorrection
 
 WARM_UP = (0.75, 0.9375, 0.984375, 0.996)  # sparsity in the first rounds
@@ -50,9 +50,9 @@ class DGC:
 
         For `CompressUpdates(DGC(...).in_round)`.
         """
-        if server_round > len(self.warm_up):
+        if max(server_round, 1) > len(self.warm_up):
             return self
-        return replace(self, budget=None, sparsity=self.warm_up[server_round - 1])
+        return replace(self, budget=None, sparsity=self.warm_up[max(server_round, 1) - 1])
 
     @property
     def codec(self) -> Codec:
@@ -68,7 +68,7 @@ class DGC:
         magnitudes = np.abs(vector)
         if not np.isfinite(magnitudes.max(initial=0)):
             raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
-        k = round((1 - self.sparsity) * vector.size)
+        k = most_of(vector.size, None, self.sparsity, self.value_bits)
         size = min(vector.size, max(1, round(self.sample * vector.size)))
         sampled = magnitudes[rng.integers(0, vector.size, size)] if vector.size else magnitudes
         rank = min(size, max(1, round(size * (1 - self.sparsity)))) if vector.size else 0

@@ -22,6 +22,7 @@ from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 
 _FEWEST_BITS, _MOST_BITS = 2, 8
+_MOST_BUCKET = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class QSGD:
     def __post_init__(self) -> None:
         if not _FEWEST_BITS <= self.bits <= _MOST_BITS:
             raise ValueError(f"bits = {self.bits}; expected {_FEWEST_BITS} to {_MOST_BITS}")
-        if self.bucket < 1:
-            raise ValueError(f"bucket = {self.bucket}; expected 1 or more coordinates")
+        if not 1 <= self.bucket <= _MOST_BUCKET:
+            raise ValueError(f"bucket = {self.bucket}; expected 1 to {_MOST_BUCKET:,} coordinates")
 
     @property
     def codec(self) -> Codec:
@@ -56,7 +57,7 @@ class QSGD:
         starts = np.arange(0, vector.size, self.bucket)
         squares = np.add.reduceat(np.square(vector, dtype=np.float64), starts) if vector.size else np.empty(0)
         norms = np.minimum(np.sqrt(squares), np.finfo(np.float32).max).astype("<f4")
-        of_each = np.repeat(norms, self.bucket)[: vector.size].astype(np.float64)
+        of_each = np.repeat(norms, min(self.bucket, vector.size))[: vector.size].astype(np.float64)
         scaled = most * np.divide(np.abs(vector), of_each, out=np.zeros(vector.size), where=of_each > 0)
         levels = np.minimum(np.floor(scaled + rng.random(vector.size)), most).astype(np.int64)
         bits = BitWriter()
@@ -86,7 +87,9 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     bits.finish()
     if levels.max(initial=0) > most or not (np.isfinite(norms) & (norms >= 0)).all():
         raise MalformedBits("a level or a norm that no encoder writes")
-    vector: Vector = (levels * (np.repeat(norms, bucket)[: layout.size].astype(np.float64) / most)).astype(np.float32)
+    vector: Vector = (
+        levels * (np.repeat(norms, min(bucket, layout.size))[: layout.size].astype(np.float64) / most)
+    ).astype(np.float32)
     return vector
 
 

@@ -38,8 +38,8 @@ class RTopK:
 
     def __post_init__(self) -> None:
         sparse.check_options(self.budget, self.sparsity, self.value_bits)
-        if not self.ratio >= 1:
-            raise ValueError(f"ratio = {self.ratio}; r/k is at least 1")
+        if not 1 <= self.ratio < float("inf"):
+            raise ValueError(f"ratio = {self.ratio}; r/k is at least 1, and finite")
 
     @property
     def codec(self) -> Codec:

@@ -39,7 +39,7 @@ def check_options(budget: int | None, sparsity: float | None, value_bits: int) -
 
 
 def most_that_fit(budget: int, most: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
-    """The indices of the largest k, by bisection, whose message fits the budget.
+    """The indices of a k, by bisection, whose message fits the budget, and hardly any larger k's does.
 
     Args:
         budget: bytes, whole message.

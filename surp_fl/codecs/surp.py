@@ -13,6 +13,7 @@ Knows how stretches become bytes. Writer and reader mirror each other; every sym
 
 from __future__ import annotations
 
+import math
 import zlib
 from copy import copy
 from dataclasses import dataclass, field
@@ -60,10 +61,12 @@ _NEEDS = {
 _CODE_BITS = 13
 _DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
 _HEAD_BITS = 26  # context, count and magnitude of the first stretch
-_MOST_PASSES, _LEAST_PASS = 24, 16  # bits
+_MOST_PASSES, _LEAST_PASS, _LEAST_PART = 24, 16, 0.003  # bits; of the budget
 _MOST_PICKS = (1 << 17) - 1  # in a stretch
-_MOST_STRETCHES = 4096  # so that reading a message takes time in proportion to its length
+_MOST_STRETCHES = 4096  # in a message; with `most_picks`, what bounds a decoder's time
 _FRESH = 15  # in 16
+_MOST_TRIALS, _SPARE = 8, 8  # bits
+_LEAST_ROOM, _ROOM = 1024, 80  # bytes, and bytes a coordinate: more than there is to say
 _SMALLEST_BUDGET = 16
 
 
@@ -99,17 +102,21 @@ class SuRP:
     ) -> bytes:
         shared = Context.of(layout, reference).shared
         context = _NO_CONTEXT if reference is None else _HISTORY if isinstance(reference, tuple) else _MODEL
-        message = _Message(context, shared, self.budget - HEADER_BYTES)
+        message = _Message(context, shared, min(self.budget - HEADER_BYTES, _LEAST_ROOM + _ROOM * layout.size))
         left = vector
-        for _ in range(_MOST_PASSES):  # one, unless the budget has room for what the magnitudes of a pass left open
+        for number in range(_MOST_PASSES):  # one, unless there is room for what the magnitudes of a pass left open
             bits = message.bits_left
             chosen = stretches(left, shared, bits, self.progressive)
-            trial = message.with_more(chosen, fresh=left is vector)
-            if trial.bits_over > 0:
-                chosen = lighter(chosen, trial.bits_over / (bits + trial.bits_over))
-                trial = message.with_more(chosen, fresh=left is vector)
+            if number > 0 and not message.may_have(chosen, layout.size):
+                break
+            trial = message.with_more(chosen, fresh=number == 0)
+            for _ in range(_MOST_TRIALS):  # one, as a rule
+                if trial.bits_over <= 0 or not chosen:
+                    break
+                chosen = lighter(chosen, (trial.bits_over + _SPARE) / (bits + trial.bits_over))
+                trial = message.with_more(chosen, fresh=number == 0)
             message = trial
-            if not chosen or message.bits_left < _LEAST_PASS or message.stretches >= _MOST_STRETCHES // 2:
+            if not chosen or message.bits_left < max(_LEAST_PASS, _LEAST_PART * 8 * self.budget):
                 break
             left = _less(left, chosen)
         return message.finished()
@@ -133,7 +140,7 @@ class _Message:
         self._state = new_encoder()
         self._told = nothing_told(shared)
         self._code = 0
-        self.stretches = 0
+        self._stretches = self._picks = 0
         encode_bits(self._state, self._out, context, 2)
 
     @property
@@ -143,8 +150,14 @@ class _Message:
 
     @property
     def bits_over(self) -> float:
-        """Bits beyond the room."""
-        return 8.0 * (int(written(self._state)) - self._out.size)
+        """Bits beyond the room, until the last symbol is certain; in whole bytes."""
+        return 8.0 * (int(finish(self._state.copy(), self._out[:0])) - self._out.size)
+
+    def may_have(self, chosen: list[Stretch], n: int) -> bool:
+        """Whether a decoder takes these stretches too, all of which may come again."""
+        picks = self._picks + sum(stretch.coordinates.size for stretch in chosen)
+        stretches = self._stretches + sum(1 + stretch.coordinates.size // _MOST_PICKS for stretch in chosen)
+        return picks <= most_picks(n, max(0, 8 * int(written(self._state)) - 64)) and stretches <= _MOST_STRETCHES
 
     def with_more(self, chosen: list[Stretch], fresh: bool) -> _Message:
         """The message with these stretches behind it, fresh if they name nothing again; this one stays as it is."""
@@ -164,7 +177,8 @@ class _Message:
                     self._shared, self._told, fresh,
                 )  # fmt: skip
                 self._code = code
-                self.stretches += 1
+                self._stretches += 1
+            self._picks += stretch.coordinates.size
 
     def finished(self) -> bytes:
         encode_count(self._state, self._out, 0)
@@ -195,16 +209,18 @@ def _append(
 
 
 @njit(cache=True)
-def _decode(
-    data: Bytes, n: int, shared: Shared
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], bool]:
-    """Coordinates, their codes and signs; and whether all of it is what an encoder writes."""
+def most_picks(n: int, bits: int) -> int:
+    """How many picks a message may have, of coordinates that come again too: it bounds a decoder's time and memory."""
+    return 2 * n + 16 * bits
+
+
+@njit(cache=True)
+def _decode(data: Bytes, n: int, shared: Shared) -> tuple[NDArray[np.int64], NDArray[np.int16], bool]:
+    """Coordinates and their codes, negative where they fall; and whether all of it is what an encoder writes."""
     state = new_decoder(data)
     told = nothing_told(shared)
-    coordinates, codes = np.empty(0, np.int64), np.empty(0, np.int64)
-    negative = np.empty(0, np.bool_)
-    code = 0
-    stretches_read = 0
+    coordinates, codes = np.empty(256, np.int64), np.empty(256, np.int16)
+    size = stretches_read = code = 0
     decode_bits(state, data, 2)
     while not ended(state):
         k = decode_count(state, data)
@@ -212,31 +228,38 @@ def _decode(
             break
         stretches_read += 1
         if k < 0 or k > _MOST_PICKS or k > n or stretches_read > _MOST_STRETCHES:
-            return coordinates[:0], codes[:0], negative[:0], False
+            return coordinates[:0], codes[:0], False
         if code == 0:
             code = decode_bits(state, data, _CODE_BITS)
         else:
             change = decode_count(state, data)
+            if change < 0 and not ended(state):
+                return coordinates[:0], codes[:0], False
             code += change // 2 if change % 2 == 0 else -(change + 1) // 2
         if ended(state):
             break
         if code <= 0 or code >> _CODE_BITS > 0:
-            return coordinates[:0], codes[:0], negative[:0], False
+            return coordinates[:0], codes[:0], False
         fresh = told.named.size == 0
         if not fresh:
             fresh = peek(state, _FRESH + 1) < _FRESH
             take(state, data, 0 if fresh else _FRESH, _FRESH if fresh else 1, _FRESH + 1)
             if ended(state):
                 break
-        if k > room(shared, told, fresh):
-            return coordinates[:0], codes[:0], negative[:0], False
-        read, signs, told = decode_set(state, data, k, shared, told, fresh)
-        coordinates = np.concatenate((coordinates, read))
-        codes = np.concatenate((codes, np.full(read.size, code)))
-        negative = np.concatenate((negative, signs))
+        if k > room(shared, told, fresh) or size + k > most_picks(n, 8 * data.size):
+            return coordinates[:0], codes[:0], False
+        read, negative, told = decode_set(state, data, k, shared, told, fresh)
+        if size + read.size > coordinates.size:
+            longer = 2 * (size + read.size)
+            coordinates = np.concatenate((coordinates[:size], np.empty(longer - size, np.int64)))
+            codes = np.concatenate((codes[:size], np.empty(longer - size, np.int16)))
+        coordinates[size : size + read.size] = read
+        for i in range(read.size):
+            codes[size + i] = -code if negative[i] else code
+        size += read.size
         if read.size < k:
             break
-    return coordinates, codes, negative, True
+    return coordinates[:size], codes[:size], True
 
 
 def context_of(body: bytes) -> int:
@@ -248,12 +271,12 @@ def context_of(body: bytes) -> int:
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
     shared = _context(body, layout, reference).shared
-    coordinates, codes, negative, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared)
+    coordinates, codes, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared)
     if not valid:
         raise MalformedBits("a stretch of no possible size or magnitude")
     levels, place = np.unique(codes, return_inverse=True)
-    magnitudes = np.array([magnitude_of(int(code) << _DROPPED) for code in levels])
-    values = magnitudes[place] * np.where(negative, -1.0, 1.0)
+    signed = np.array([math.copysign(magnitude_of(abs(int(code)) << _DROPPED), code) for code in levels])
+    values = signed[place] if levels.size else np.empty(0)
     indices, order = np.unique(coordinates, return_inverse=True)
     with np.errstate(over="ignore"):
         return indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)

@@ -59,4 +59,4 @@ def most_of(n: int, budget: int | None, sparsity: float | None, value_bits: int)
     if budget is not None:
         return min(n, 8 * budget // (1 + value_bits))
     assert sparsity is not None
-    return round((1 - sparsity) * n)
+    return min(n, max(1, round((1 - sparsity) * n)))

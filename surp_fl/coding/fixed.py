@@ -70,6 +70,10 @@ class BitReader:
             raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {len(self._bits)}")
         flags = np.frombuffer(self._bits[self._at : end].unpack(), np.uint8).reshape(count, width)
         self._at = end
+        if width <= 32:
+            padded = np.zeros((count, 32), np.uint8)
+            padded[:, 32 - width :] = flags
+            return np.packbits(padded, axis=1).view(">u4").reshape(-1).astype(np.int64)
         weights = np.int64(1) << np.arange(width - 1, -1, -1, dtype=np.int64)
         return flags.astype(np.int64) @ weights
 

@@ -189,12 +189,19 @@ def room(shared: Shared, told: Told, fresh: bool) -> int:
 
 @njit(cache=True)
 def _merged(named: Integers, keys: Integers) -> Integers:
-    """Ascending keys, each once."""
-    merged = np.sort(np.concatenate((named, keys)))
-    size = 0
-    for i in range(merged.size):
-        if i == 0 or merged[i] != merged[i - 1]:
-            merged[size] = merged[i]
+    """Ascending keys, each once, of ascending ones and new ones."""
+    keys = np.sort(keys)
+    merged = np.empty(named.size + keys.size, np.int64)
+    size = i = j = 0
+    while i < named.size or j < keys.size:
+        if j == keys.size or (i < named.size and named[i] <= keys[j]):
+            key = named[i]
+            i += 1
+        else:
+            key = keys[j]
+            j += 1
+        if size == 0 or merged[size - 1] != key:
+            merged[size] = key
             size += 1
     return merged[:size].copy()
 

@@ -27,7 +27,7 @@ TRUST_LAYERS, TRUST_ROWS, TRUST_COLUMNS = 2, 24, 200  # a + b
 _CHANGED, _NAMED = 4, 16  # what a cell that changed lately, or was named before, counts for; in sixteenths of a pick
 _UNIT = 64  # fixed point of a and b
 _MOST_WEIGHT = 1 << 28
-_MOST_SHARED = 1 << 40  # of two weights, before what was told is added
+_MOST_SHARED = 1 << 40  # of two weights that are multiplied
 _FINE = 16
 
 
@@ -53,6 +53,14 @@ class Cells(NamedTuple):
 
 
 @njit(cache=True)
+def _fit(left: int, right: int, most: int) -> tuple[int, int]:
+    """Scale two weights down until their sum is small enough; none becomes zero."""
+    while left + right > most:
+        left, right = (left + 1) >> 1, (right + 1) >> 1
+    return max(left, 1), max(right, 1)
+
+
+@njit(cache=True)
 def _frequencies(
     k: int, room_left: int, room_right: int, left: int, right: int, trust: int, table: Integers
 ) -> tuple[int, int, int]:
@@ -61,7 +69,8 @@ def _frequencies(
     f(j + 1) / f(j) = (k − j)(a + j) / ((j + 1)(b + k − j − 1)), out from the expected j in integers.
     """
     least, most = max(0, k - room_right), min(k, room_left)
-    whole = left + right  # below 2^46
+    left, right = _fit(left, right, _MOST_SHARED)
+    whole = left + right
     share = min(max((left * 65536) // whole, 1), 65535)
     a = max(1, share * trust * _UNIT >> 16)
     b = max(1, trust * _UNIT - a)
@@ -82,14 +91,6 @@ def _frequencies(
         table[j - 1 - least] = max(value, 1)
         total += max(value, 1)
     return least, most - least + 1, total
-
-
-@njit(cache=True)
-def _fit(left: int, right: int, most: int) -> tuple[int, int]:
-    """Scale two weights down until their sum is small enough; none becomes zero."""
-    while left + right > most:
-        left, right = (left + 1) >> 1, (right + 1) >> 1
-    return max(left, 1), max(right, 1)
 
 
 @njit(cache=True)
