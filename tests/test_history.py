@@ -7,7 +7,8 @@ from flwr.clientapp import ClientApp
 from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import as_server
-from surp_fl import CompressUpdates, SuRP
+from surp_fl import CompressUpdates, SuRP, TopK
+from surp_fl.client import Scheme
 from surp_fl.codecs.surp import context_of
 from surp_fl.message import HEADER_BYTES
 from surp_fl.record import MODEL, NAME, record_of
@@ -103,3 +104,13 @@ def test_a_new_server_object_is_not_taken_for_the_old_one() -> None:
     with as_server():
         second.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=2)
     assert failures(second) == [0, 0]
+
+
+def test_schemes_that_change_from_round_to_round_keep_both_ends_at_one_history() -> None:
+    def scheme(server_round: int) -> Scheme:
+        return SuRP(budget=100) if server_round in (1, 2, 5, 6) else TopK(budget=100)
+
+    strategy = DecodeUpdates(fedavg())
+    run(app_with([CompressUpdates(scheme)]), strategy, rounds=6)
+    assert failures(strategy) == [0] * 6
+    assert all(size <= 100 for traffic in strategy.traffic for size in traffic.payload_bytes_up)
