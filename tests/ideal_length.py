@@ -15,7 +15,7 @@ import numpy as np
 
 from surp_fl import Layout
 from surp_fl.codecs import surp
-from surp_fl.coding import index_sets, index_tree, range_coder
+from surp_fl.coding import index_sets, index_tree, range_coder, split
 from surp_fl.context import Context
 from surp_fl.select import stretches
 
@@ -50,6 +50,6 @@ def length_over_ideal(budget: int) -> float:
 
 if __name__ == "__main__":
     np.seterr(over="ignore")
-    for module in (range_coder, index_tree, index_sets, surp):
+    for module in (range_coder, split, index_tree, index_sets, surp):
         module.encode = counted  # type: ignore[attr-defined]
     json.dump({budget: length_over_ideal(int(budget)) for budget in sys.argv[1:]}, sys.stdout)

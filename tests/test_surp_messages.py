@@ -17,7 +17,8 @@ from surp_fl.client import Scheme
 from surp_fl.codecs.surp import _Message, read
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Context, Reference
-from surp_fl.select import Stretch, largest, stretches
+from surp_fl.largest import largest
+from surp_fl.select import Stretch, stretches
 from tests.vectors import AWKWARD, Vector
 
 RNG = np.random.default_rng(0)

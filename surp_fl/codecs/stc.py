@@ -19,10 +19,10 @@ from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gaps
 from surp_fl.context import Reference
+from surp_fl.largest import largest
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.select import largest
 from surp_fl.surp import code_of, magnitude_of
 
 _LEAST_BITS = 2  # an index costs at least one bit, and its sign one

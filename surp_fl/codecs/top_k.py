@@ -13,9 +13,9 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec, Vector
 from surp_fl.context import Reference
+from surp_fl.largest import largest
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
-from surp_fl.select import largest
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.index_tree import (
-    TRUST_LAYERS,
-    Cells,
-    decode_layer,
-    decode_split,
-    encode_layer,
-    encode_split,
-)  # fmt: skip
+from surp_fl.coding.index_tree import TRUST_LAYERS, Cells, decode_layer, encode_layer
 from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
+from surp_fl.coding.split import decode_split, encode_split
 
 Integers = NDArray[np.int64]
 Signs = NDArray[np.bool_]
