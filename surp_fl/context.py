@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.index_sets import STEPS, Shared, keys_of
+from surp_fl.coding.shared import STEPS, Shared, keys_of
 from surp_fl.layout import Layout
 
 Integers = NDArray[np.int64]

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.index_sets import STEPS, Shared, best_powers, layers_of
+from surp_fl.coding.index_sets import best_powers
+from surp_fl.coding.shared import STEPS, Shared, layers_of
 from surp_fl.largest import largest
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Layout
-from surp_fl.coding.index_sets import Integers, Shared, Signs, decode_set, encode_set, nothing_told
+from surp_fl.coding.index_sets import decode_set, encode_set, nothing_told
 from surp_fl.coding.range_coder import finish, new_decoder, new_encoder
+from surp_fl.coding.shared import Integers, Shared, Signs
 from surp_fl.context import Context, Reference
 
 SHAPES = {"a": (4, 30), "bias": (7,), "b": (60, 40), "conv": (5, 3, 3, 3), "scalar": (), "none": (0, 4)}

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
-from surp_fl.coding.index_sets import Shared, Told, decode_set, encode_set, nothing_told, room
+from surp_fl.coding.index_sets import Told, decode_set, encode_set, nothing_told, room
 from surp_fl.coding.range_coder import (
     Bytes,
     State,
@@ -42,6 +42,7 @@ from surp_fl.coding.range_coder import (
     take,
     written,
 )  # fmt: skip
+from surp_fl.coding.shared import Shared
 from surp_fl.context import Context, Reference
 from surp_fl.device import on_host
 from surp_fl.layout import Layout

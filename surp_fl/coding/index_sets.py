@@ -1,8 +1,7 @@
 """Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each a tree of its own.
 
-The writer and the reader mirror each other. What they share, and what they learn on the way, is a `Shared`: the layers'
-shapes, the levels of their rows and columns, how many picks each layer had so far, and the powers to which the levels
-are raised. Knows levels; not where they come from.
+The writer and the reader mirror each other. What they share from the start is a `Shared`; what they learn on the way, a
+`Told`: how many picks each layer had so far, which, and the powers to which levels are raised.
 """
 
 from __future__ import annotations
@@ -12,49 +11,29 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from surp_fl.coding.index_tree import TRUST_LAYERS, Cells, decode_layer, encode_layer
 from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
+from surp_fl.coding.shared import (
+    STEPS,
+    Integers,
+    Shared,
+    Signs,
+    cell_of,
+    coordinate_of,
+    is_hot,
+    layers_of,
+    rooms_of,
+    tables_of,
+)
 from surp_fl.coding.split import decode_split, encode_split
 
-Integers = NDArray[np.int64]
-Signs = NDArray[np.bool_]
-
-STEPS = 256  # of a level, per octave
 _POWERS = 4  # 0 to 3
 _USUAL_POWER = 2
 _ENOUGH = 8  # picks in a layer before its powers are worth their bits
 _POWER_START = np.array([0, 2, 5, 11, 16], np.int64)  # in sixteenths: 2, 3, 6, 5
 _FULL = 14  # bits of the largest weight
 _EXP2 = np.array([round(2 ** (_FULL - f / STEPS)) for f in range(STEPS)], np.int64)
-
-
-class Shared(NamedTuple):
-    """What both ends hold; all int64, one entry a layer in the order of coding unless said otherwise.
-
-    `hot`: ascending coordinates that changed lately, and so will again; where there are any, they are the first layer,
-    and `hot_negative` (bool) says which of them fell. `hot_keys`: the same coordinates, ascending, as keys: the
-    cell within its layer, plus the cells of all later layers.
-    `start`, `rows`, `columns`: where the layer lies in the vector, and its shape. `first_row`, `first_column`: where
-    its entries begin in the level and order tables, or −1. `row_level`, `column_level`: at most 0, in 1/256 octaves, by
-    rank. `row_order`, `column_order`: which row or column has a rank. `row_rank`, `column_rank`: the inverse.
-    """
-
-    hot: Integers
-    hot_negative: Signs
-    hot_keys: Integers
-    start: Integers
-    rows: Integers
-    columns: Integers
-    first_row: Integers
-    first_column: Integers
-    row_level: Integers
-    column_level: Integers
-    row_order: Integers
-    column_order: Integers
-    row_rank: Integers
-    column_rank: Integers
 
 
 class Told(NamedTuple):
@@ -113,47 +92,6 @@ def best_powers(row_levels: Integers, column_levels: Integers, rows: Integers, c
 
 
 @njit(cache=True)
-def _is_hot(layer: int, shared: Shared) -> bool:
-    return bool(layer == 0 and shared.hot.size > 0)
-
-
-@njit(cache=True)
-def _cell(coordinate: int, layer: int, shared: Shared) -> int:
-    """The place of a coordinate among its layer's cells: rows and columns by rank."""
-    if _is_hot(layer, shared):
-        return int(np.searchsorted(shared.hot, coordinate))
-    offset = coordinate - shared.start[layer]
-    if shared.first_row[layer] < 0:
-        return int(offset)
-    columns = shared.columns[layer]
-    row = shared.row_rank[shared.first_row[layer] + offset // columns]
-    return int(row * columns + shared.column_rank[shared.first_column[layer] + offset % columns])
-
-
-@njit(cache=True)
-def keys_of(coordinates: Integers, shared: Shared) -> Integers:
-    """Cells of coordinates within their layers, plus the cells of all later layers; ascending."""
-    rooms, layer_of = _rooms(shared), layers_of(coordinates, shared)
-    keys = np.empty(coordinates.size, np.int64)
-    for i in range(coordinates.size):
-        keys[i] = rooms[layer_of[i] + 1] + _cell(coordinates[i], layer_of[i], shared)
-    return np.sort(keys)
-
-
-@njit(cache=True)
-def _coordinate(cell: int, layer: int, shared: Shared) -> int:
-    """The inverse of `_cell`."""
-    if _is_hot(layer, shared):
-        return int(shared.hot[cell])
-    if shared.first_row[layer] < 0:
-        return int(shared.start[layer] + cell)
-    columns = shared.columns[layer]
-    row = shared.row_order[shared.first_row[layer] + cell // columns]
-    column = shared.column_order[shared.first_column[layer] + cell % columns]
-    return int(shared.start[layer] + row * columns + column)
-
-
-@njit(cache=True)
 def _prior(shared: Shared) -> Integers:
     """Expected share of each layer before anything is known: the square root of its size."""
     prior = np.empty(shared.start.size, np.int64)
@@ -178,7 +116,7 @@ def _free(rooms: Integers, named: Integers, shared: Shared, fresh: bool) -> Inte
 @njit(cache=True)
 def room(shared: Shared, told: Told, fresh: bool) -> int:
     """How many coordinates a set can have."""
-    return int(_free(_rooms(shared), told.named, shared, fresh)[0])
+    return int(_free(rooms_of(shared), told.named, shared, fresh)[0])
 
 
 @njit(cache=True)
@@ -201,15 +139,6 @@ def _merged(named: Integers, keys: Integers) -> Integers:
 
 
 @njit(cache=True)
-def _rooms(shared: Shared) -> Integers:
-    """Cells from each layer on."""
-    rooms = np.zeros(shared.start.size + 1, np.int64)
-    for layer in range(shared.start.size - 1, -1, -1):
-        rooms[layer] = rooms[layer + 1] + shared.rows[layer] * shared.columns[layer]
-    return rooms
-
-
-@njit(cache=True)
 def _weights(prior: Integers, seen: Integers) -> tuple[Integers, int]:
     """Weight of the layers from each one on, given what they had so far, and how far to trust it."""
     picks = seen.sum()
@@ -229,41 +158,20 @@ def _usual_or_told(layer: int, k: int, powers: Integers, shared: Shared) -> tupl
 
 
 @njit(cache=True)
-def _tables(layer: int, shared: Shared) -> tuple[Integers, Integers]:
-    """Levels of a layer's rows and columns, by rank; nothing for a layer without."""
-    r, c = shared.first_row[layer], shared.first_column[layer]
-    if r < 0:
-        return shared.row_level[:0], shared.column_level[:0]
-    return shared.row_level[r : r + shared.rows[layer]], shared.column_level[c : c + shared.columns[layer]]
-
-
-@njit(cache=True)
 def _running(levels: Integers, power: int) -> Integers:
     return _sums(levels, power) if levels.size > 0 else levels
 
 
 @njit(cache=True)
-def layers_of(coordinates: Integers, shared: Shared) -> Integers:
-    """The layer that each coordinate is coded in."""
-    cold = 1 if shared.hot.size > 0 else 0
-    by_start = np.argsort(shared.start[cold:])
-    layers = cold + by_start[np.searchsorted(shared.start[cold:][by_start], coordinates, side="right") - 1]
-    if cold > 0:
-        place = np.minimum(np.searchsorted(shared.hot, coordinates), shared.hot.size - 1)
-        layers[shared.hot[place] == coordinates] = 0
-    return layers
-
-
-@njit(cache=True)
 def _odds(layer: int, shared: Shared) -> Integers:
     """False and true flags so far: what changed lately goes on the same way; the others' signs go by rows."""
-    return np.array([6, 1, -1]) if _is_hot(layer, shared) else np.array([1, 1, 0])
+    return np.array([6, 1, -1]) if is_hot(layer, shared) else np.array([1, 1, 0])
 
 
 @njit(cache=True)
 def _flags(negative: Signs, cells: Integers, layer: int, shared: Shared) -> Signs:
     """Signs as they are coded, and back: for what changed lately, whether it turns."""
-    return negative != shared.hot_negative[cells] if _is_hot(layer, shared) else negative
+    return negative != shared.hot_negative[cells] if is_hot(layer, shared) else negative
 
 
 @njit(cache=True)
@@ -278,7 +186,7 @@ def encode_set(
     keys = np.empty(coordinates.size, np.int64)
     table = np.empty(coordinates.size + 2, np.int64)
     layer_of = layers_of(coordinates, shared)
-    prior, rooms = _prior(shared), _rooms(shared)
+    prior, rooms = _prior(shared), rooms_of(shared)
     free = _free(rooms, named, shared, fresh)
     weights, trust = _weights(prior, seen)
     remaining = coordinates.size
@@ -292,10 +200,10 @@ def encode_set(
         if k > 0:
             cells = np.empty(k, np.int64)
             for i in range(k):
-                cells[i] = _cell(coordinates[mine[i]], layer, shared)
+                cells[i] = cell_of(coordinates[mine[i]], layer, shared)
             order = np.argsort(cells)
             cells = cells[order]
-            row_levels, column_levels = _tables(layer, shared)
+            row_levels, column_levels = tables_of(layer, shared)
             by_row, by_column, tell = _usual_or_told(layer, k, powers, shared)
             if tell:
                 columns = shared.columns[layer]
@@ -327,7 +235,7 @@ def decode_set(
     coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
     keys = np.empty(count, np.int64)
     table = np.empty(count + 2, np.int64)
-    prior, rooms = _prior(shared), _rooms(shared)
+    prior, rooms = _prior(shared), rooms_of(shared)
     free = _free(rooms, named, shared, fresh)
     weights, trust = _weights(prior, seen)
     done = 0
@@ -339,7 +247,7 @@ def decode_set(
             break
         seen[layer] += k
         if k > 0:
-            row_levels, column_levels = _tables(layer, shared)
+            row_levels, column_levels = tables_of(layer, shared)
             by_row, by_column, tell = _usual_or_told(layer, k, powers, shared)
             if tell:
                 by_row = _decode_power(state, data)
@@ -356,7 +264,7 @@ def decode_set(
             keys[done : done + read] = here[:read] + rooms[layer + 1]
             negative[done : done + read] = _flags(negative[done : done + read], here[:read], layer, shared)
             for i in range(read):
-                here[i] = _coordinate(here[i], layer, shared)
+                here[i] = coordinate_of(here[i], layer, shared)
             done += read
             if read < k:
                 break
