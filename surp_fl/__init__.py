@@ -4,6 +4,8 @@ The data path of one update, one line per file:
 
     layout.py    a model's arrays ↔ one float32 vector
     memory.py    wanted = delta + residual; residual ← wanted − sent
+    context.py   what both ends know before a message: the model, and what it was
+    select.py    what to say within a budget (largest.py finds the candidates)
     surp.py      magnitudes → the walk of Algorithm 2 (its compiled loops: _surp_loops.py)
     coding/      integers ↔ bits
     codecs/      one scheme per file: vector ↔ body
