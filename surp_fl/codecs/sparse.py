@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
-from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gaps
+from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.message import HEADER_BYTES
@@ -78,12 +78,9 @@ def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
     bits = BitReader(body)
-    count = bits.read_varint()
+    count = read_size(bits, layout.size)
     if count == 0:
-        bits.finish()
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    if count > layout.size:
-        raise MalformedBits(f"{count} indices in a model of {layout.size} coordinates")
     width = bits.read_one(8)
     if width not in WIDTHS:
         raise MalformedBits(f"values of {width} bits; this version knows {WIDTHS}")

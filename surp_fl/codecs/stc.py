@@ -17,7 +17,7 @@ import numpy as np
 
 from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
-from surp_fl.coding.golomb import gap_bits, read_gaps, rice_parameter, write_gaps
+from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.context import Reference
 from surp_fl.largest import largest
 from surp_fl.layout import Layout
@@ -76,12 +76,9 @@ def _bits(indices: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> int:
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
     bits = BitReader(body)
-    count = bits.read_varint()
+    count = read_size(bits, layout.size)
     if count == 0:
-        bits.finish()
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    if count > layout.size:
-        raise MalformedBits(f"{count} indices in a model of {layout.size} coordinates")
     code = bits.read_one(16)
     if code == 0:
         raise MalformedBits("a magnitude of zero")

@@ -43,6 +43,20 @@ def write_gaps(bits: BitWriter, indices: NDArray[np.int64], parameter: int) -> N
     bits.append(flags)
 
 
+def read_size(bits: BitReader, n: int) -> int:
+    """Take how many of n indices there are; where there are none, nothing may follow.
+
+    Raises:
+        MalformedBits: more than n, or something follows none.
+    """
+    count = bits.read_varint()
+    if count == 0:
+        bits.finish()
+    if count > n:
+        raise MalformedBits(f"{count} indices in a model of {n} coordinates")
+    return count
+
+
 def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np.int64]:
     """Take `count` ascending indices below n.
 
