@@ -9,6 +9,7 @@ import numpy as np
 from surp_fl.codecs.codec import Codec, Reader, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Reference
+from surp_fl.device import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 
@@ -31,7 +32,7 @@ class Dense:
 
 def _write(vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
     if not np.isfinite(vector).all():
-        raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        raise ValueError(DIVERGED)
     return vector.astype("<f4", copy=False).tobytes()
 
 

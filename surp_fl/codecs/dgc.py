@@ -14,6 +14,7 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec, Vector
 from surp_fl.codecs.top_k import TopK, most_of
+from surp_fl.device import DIVERGED
 from surp_fl.memory import Memory, MomentumCorrection
 
 WARM_UP = (0.75, 0.9375, 0.984375, 0.996)  # sparsity in the first rounds
@@ -67,7 +68,7 @@ class DGC:
         assert self.sparsity is not None
         magnitudes = np.abs(vector)
         if not np.isfinite(magnitudes.max(initial=0)):
-            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+            raise ValueError(DIVERGED)
         k = most_of(vector.size, None, self.sparsity, self.value_bits)
         size = min(vector.size, max(1, round(self.sample * vector.size)))
         sampled = magnitudes[rng.integers(0, vector.size, size)] if vector.size else magnitudes

@@ -18,6 +18,7 @@ import numpy as np
 from surp_fl.codecs.codec import Codec, Reader, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 from surp_fl.context import Reference
+from surp_fl.device import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 
@@ -52,7 +53,7 @@ class QSGD:
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
         if not np.isfinite(vector).all():
-            raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+            raise ValueError(DIVERGED)
         most = 2 ** (self.bits - 1) - 1
         starts = np.arange(0, vector.size, self.bucket)
         squares = np.add.reduceat(np.square(vector, dtype=np.float64), starts) if vector.size else np.empty(0)
