@@ -29,6 +29,7 @@ from simulations.data import LOADERS, DataMissing, data_root, load
 from simulations.results import Row
 from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse
 from simulations.settings import Settings
+from simulations.training import PRECISIONS
 from surp_fl import Layout
 
 _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
@@ -154,6 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=common.batch_size, help="default: %(default)s")
     parser.add_argument("--learning-rate", type=float, default=common.learning_rate, help="default: %(default)s")
     parser.add_argument("--momentum", type=float, default=common.momentum, help="default: %(default)s")
+    parser.add_argument(
+        "--precision", choices=sorted(PRECISIONS), default=common.precision,
+        help="of the local products; bfloat16 takes half the time where the processor has it (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--warm-up", type=int, default=0, help="rounds in which the learning rate rises (%(default)s)")
     parser.add_argument(
         "--final-rate", type=float, default=1.0, help="share of the learning rate left in the last round (%(default)s)"

@@ -38,6 +38,7 @@ class Row(TypedDict):
     batch_size: int
     learning_rate: float
     momentum: float
+    precision: str
     warm_up: int
     final_rate: float
     server_learning_rate: float
@@ -57,9 +58,10 @@ class Row(TypedDict):
     model_sha256: str
 
 
+_BEFORE = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
-    "momentum", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
+    "momentum", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
 )  # fmt: skip
 
 
@@ -88,6 +90,7 @@ def row_of(
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         momentum=settings.momentum,
+        precision=settings.precision,
         warm_up=settings.warm_up,
         final_rate=settings.final_rate,
         server_learning_rate=settings.server_learning_rate,
@@ -111,7 +114,7 @@ def row_of(
 def is_of(row: Row, settings: Settings) -> bool:
     """Say whether a row is what a run with these settings gave, or will give."""
     scheme, budget, options = parse(settings.scheme)
-    same = all(row.get(name) == getattr(settings, name) for name in (*_SAME, "dataset"))
+    same = all(row.get(name, getattr(_BEFORE, name)) == getattr(settings, name) for name in (*_SAME, "dataset"))
     return same and (row["scheme"], row["budget"], row.get("options", {})) == (scheme, budget, options)
 
 

@@ -72,7 +72,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
 
     def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
         model = model_with(arrays_in(record), training.device())
-        accuracies.append((server_round, training.accuracy(model, dataset)))
+        accuracies.append((server_round, training.accuracy(model, dataset, settings.precision)))
         on_round(*accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
         return MetricRecord({"accuracy": accuracies[-1][1]})
 

@@ -12,6 +12,8 @@ from torch.nn.functional import cross_entropy
 from simulations.data import Dataset, Images
 from simulations.lenet import LeNet5Caffe
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def device() -> torch.device:
     """The GPU where there is one."""
@@ -34,12 +36,16 @@ def train(
     batch_size: int,
     learning_rate: float,
     momentum: float,
+    precision: str,
     rng: np.random.Generator,
 ) -> float:
     """Train in place with SGD for a number of steps.
 
     Returns:
         The mean loss of the steps.
+
+    Raises:
+        ValueError: for a precision that is not known.
     """
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
@@ -47,7 +53,9 @@ def train(
     for batch in batches(members, batch_size, steps, rng):
         images, labels = _tensors(dataset, dataset.train, batch)
         optimizer.zero_grad()
-        loss = cross_entropy(model(images), labels)
+        with _products_in(precision):
+            logits = model(images)
+        loss = cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
@@ -55,14 +63,22 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: LeNet5Caffe, dataset: Dataset) -> float:
+def accuracy(model: LeNet5Caffe, dataset: Dataset, precision: str = "float32") -> float:
     """Share of the test images that the model labels correctly."""
     model.eval()
     right = 0
-    for batch in np.array_split(np.arange(len(dataset.test.labels)), max(1, len(dataset.test.labels) // 1000)):
+    for batch in np.array_split(np.arange(len(dataset.test.labels)), max(1, len(dataset.test.labels) // 250)):
         images, labels = _tensors(dataset, dataset.test, batch)
-        right += int((model(images).argmax(1) == labels).sum())
+        with _products_in(precision):
+            logits = model(images)
+        right += int((logits.argmax(1) == labels).sum())
     return right / len(dataset.test.labels)
+
+
+def _products_in(precision: str) -> torch.autocast:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    return torch.autocast(device().type, PRECISIONS[precision], enabled=precision != "float32")
 
 
 def _tensors(dataset: Dataset, part: Images, batch: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
