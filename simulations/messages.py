@@ -4,7 +4,8 @@
 
 Updates are recorded early and late, with error feedback (SuRP at 218 and 1,000 bytes, STC at 218) and without (dense).
 Each is coded by STC and by SuRP against what both ends hold: nothing, the model, the model and the one before it. Shown
-are the relative error ‖v − decoded‖ / ‖v‖, how many bytes STC needs for SuRP's error, and what a cut message loses.
+are the relative error ‖v − decoded‖ / ‖v‖, how many bytes STC needs for SuRP's error, what a cut message loses, and
+what the bits of messages say.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ BUDGETS = (50, 100, 218, 436, 1000, 2000)  # bytes
 CUTS = (100, 218, 500, 1000, 2000)  # bytes, of a message of 2,000
 ROUNDS = (1, 2, 5, 10, 15, 20)
 CLIENTS = (0, 5)
+ANATOMY = ("surp:218", "surp:1000", "stc:218", "stc:1000", "surp-paper:218", "top-k:2050", "rtop-k:2050:ratio=2")
 SOURCES = ("dense", "surp:218", "surp:1000", "stc:218")
 
 
@@ -130,6 +132,14 @@ def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
         scheme = SuRP(budget)
         return error_of(update, coded(scheme, contexts["history"]), scheme.codec, layout, contexts["history"])
 
+    def contents(name: str) -> dict[str, object]:
+        codec = last_scheme_of(name).codec
+        reference = contexts["history"] if codec.reader.contextual else None
+        message = codec.encode(update.vector, layout, rng=rng, reference=reference)
+        parts = codec.reader.anatomy(message, layout, reference=reference)
+        sent = codec.decode_sparse(message, layout, reference=reference)[0].size
+        return {"contents_of": name, "coordinates": sent, "bytes": len(message), **parts._asdict()}
+
     rows: list[dict[str, object]] = []
     base = {"source": update.source, "round": update.server_round}
     for budget in BUDGETS:
@@ -148,7 +158,7 @@ def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
             rows.append(
                 base | {"scheme": "cut", "progressive": progressive, "bytes": cut, "error": error, "made": made}
             )
-    return rows
+    return rows + [base | contents(name) for name in ANATOMY]
 
 
 def table(rows: list[dict[str, object]], dataset: str) -> str:
@@ -185,7 +195,7 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Record, measure, and write messages.json and messages.md."""
+    """Record, measure, and write messages.json, messages.md and contents.png."""
     parser = argparse.ArgumentParser(prog="python -m simulations.messages", description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
@@ -209,6 +219,9 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "messages.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     (options.out / "messages.md").write_text(table(rows, dataset))
+    from simulations.plots import contents_of_messages
+
+    contents_of_messages(rows, options.out / "contents.png")
     print("\n" + table(rows, dataset))
     return 0
 

@@ -13,7 +13,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from simulations.results import MARKS, Row, bytes_to, groups, protocol
+from simulations.results import MARKS, Row, bytes_to, final_accuracy, groups, protocol, text_of
+from simulations.schemes import parse
 
 _LEAST = 1000  # bytes, where the axis begins
 
@@ -22,14 +23,15 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     """Draw accuracy by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all."""
     figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
     for place, (label, seeds) in enumerate(groups(rows).items()):
-        accuracies = 100 * np.array([[accuracy for _, accuracy in row["accuracy"][1:]] for row in seeds])
-        rounds = [server_round for server_round, _ in seeds[0]["accuracy"][1:]]
-        spent = [[fmean(sizes) for sizes in row["payload_bytes_up_by_round"]] for row in seeds]
+        last = min(len(row["accuracy"]) for row in seeds)  # not all alike, where one diverged
+        accuracies = 100 * np.array([[accuracy for _, accuracy in row["accuracy"][1:last]] for row in seeds])
+        rounds = [server_round for server_round, _ in seeds[0]["accuracy"][1:last]]
+        spent = [[fmean(sizes) for sizes in row["payload_bytes_up_by_round"][: last - 1]] for row in seeds]
         uploaded = np.cumsum(np.mean(spent, axis=0)) * (seeds[0].get("sampled") or seeds[0]["clients"])
         uploaded /= seeds[0]["clients"]
         style: dict[str, Any] = {"color": f"C{place % 10}", "linewidth": 1.8, "linestyle": "-" if place < 10 else "--"}
         for axes, x in ((by_round, rounds), (by_bytes, uploaded)):
-            axes.plot(x, accuracies.mean(axis=0), label=f"{label}: {accuracies[:, -1].mean():.2f}%", **style)
+            axes.plot(x, accuracies.mean(axis=0), label=f"{label}: {_end(seeds)}", **style)
             axes.fill_between(x, accuracies.min(axis=0), accuracies.max(axis=0), color=style["color"], alpha=0.18)
     settled = [accuracy for row in rows for _, accuracy in row["accuracy"][-max(1, len(row["accuracy"]) * 3 // 4) :]]
     by_round.set(xlabel="round", ylabel="test accuracy [%]", ylim=(max(0.0, 100 * min(settled) - 5), 100.5))
@@ -43,6 +45,11 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     figure.tight_layout()
     figure.savefig(file, dpi=140)
     plt.close(figure)
+
+
+def _end(seeds: list[Row]) -> str:
+    ends = [final_accuracy(row) for row in seeds]
+    return "diverged" if np.isnan(ends).any() else f"{fmean(ends):.2%}"
 
 
 def bytes_to_accuracy(rows: list[Row], file: Path) -> None:
@@ -70,6 +77,36 @@ def bytes_to_accuracy(rows: list[Row], file: Path) -> None:
     axes.invert_yaxis()
     axes.grid(alpha=0.3, axis="x")
     axes.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(file, dpi=140)
+    plt.close(figure)
+
+
+def contents_of_messages(rows: list[dict[str, Any]], file: Path) -> None:
+    """Draw what the bits of each scheme's messages say, in bits for each coordinate that is sent."""
+    counted = [row for row in rows if "contents_of" in row]
+    schemes = list(dict.fromkeys(row["contents_of"] for row in counted))
+    figure, axes = plt.subplots(figsize=(11, 0.9 + 0.5 * len(schemes)))
+    for position, scheme in enumerate(schemes):
+        mine = [row for row in counted if row["contents_of"] == scheme]
+        whole = fmean(8 * row["bytes"] for row in mine)
+        sent = fmean(row["coordinates"] for row in mine)
+        bits = {part: fmean(row[part] for row in mine) for part in ("indices", "signs", "magnitudes")}
+        bits = {"header": whole - sum(bits.values())} | bits
+        left = 0.0
+        for place, (part, spent) in enumerate(bits.items()):
+            width = spent / sent
+            axes.barh(position, width, left=left, color=f"C{place}", label=part if position == 0 else None)
+            if width > 1:
+                axes.annotate(f"{width:.1f}", (left + width / 2, position), va="center", ha="center", fontsize=8)
+            left += width
+        axes.annotate(f"  {sent:,.0f} coordinates in {whole / 8:,.0f} B", (left, position), va="center", fontsize=8)
+    axes.set_xlim(0, 1.25 * axes.get_xlim()[1])
+    axes.set_yticks(range(len(schemes)), [text_of(*parse(scheme)) for scheme in schemes])
+    axes.invert_yaxis()
+    axes.set_xlabel("bits for each coordinate that is sent, mean over recorded updates")
+    axes.grid(alpha=0.3, axis="x")
+    axes.legend(loc="upper right", title="what they say")
     figure.tight_layout()
     figure.savefig(file, dpi=140)
     plt.close(figure)

@@ -12,10 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypedDict
 
+import numpy as np
 from surp_fl.strategies import Traffic
 
 from simulations.lenet import PARAMETERS
-from simulations.schemes import parse
+from simulations.schemes import Options, parse
 from simulations.settings import Settings
 
 DENSE_BYTES = 4 * PARAMETERS
@@ -56,6 +57,7 @@ class Row(TypedDict):
     failures: int
     payload_bytes_up_by_round: list[list[int]]
     model_sha256: str
+    failed: str  # why it ended before its last round; empty where it did not
 
 
 _BEFORE = Settings()  # what a row that is older than a setting was run with
@@ -71,6 +73,7 @@ def row_of(
     accuracy: list[tuple[int, float]],
     traffic: list[Traffic],
     model_sha256: str,
+    failed: str = "",
 ) -> Row:
     """Put what was measured into a row."""
     scheme, budget, options = parse(settings.scheme)
@@ -108,7 +111,17 @@ def row_of(
         failures=sum(spent.failures for spent in traffic),
         payload_bytes_up_by_round=[sorted(spent.payload_bytes_up) for spent in traffic],
         model_sha256=model_sha256,
+        failed=failed,
     )
+
+
+def final_accuracy(row: Row) -> float:
+    """The test accuracy after the last round; NaN for a row that did not get there."""
+    return math.nan if row.get("failed") else row["accuracy"][-1][1]
+
+
+def _shown(accuracy: float) -> str:
+    return "diverged" if math.isnan(accuracy) else f"{accuracy:.2%}"
 
 
 def is_of(row: Row, settings: Settings) -> bool:
@@ -120,9 +133,13 @@ def is_of(row: Row, settings: Settings) -> bool:
 
 def label_of(row: Row) -> str:
     """Name a row's scheme, budget and options."""
-    budget = "" if row["budget"] is None else f" {row['budget']:,} B"
-    options = "".join(f", {name} {value:g}" for name, value in row.get("options", {}).items())
-    return f"{row['scheme']}{budget}{options}"
+    return text_of(row["scheme"], row["budget"], row.get("options", {}))
+
+
+def text_of(scheme: str, budget: int | None, options: Options) -> str:
+    """Name a scheme, its budget and its options, for people."""
+    room = "" if budget is None else f" {budget:,} B"
+    return f"{scheme}{room}" + "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in options.items())
 
 
 def paper_formula_bytes(row: Row) -> float | None:
@@ -137,7 +154,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "scheme": lambda row: row["scheme"] + "".join(f", {k} {v:g}" for k, v in row.get("options", {}).items()),
     "budget [B]": lambda row: "—" if row["budget"] is None else f"{row['budget']:,}",
     "seed": lambda row: str(row["seed"]),
-    "test accuracy": lambda row: f"{row['accuracy'][-1][1]:.2%}",
+    "test accuracy": lambda row: _shown(final_accuracy(row)),
     "payload up, mean [B]": lambda row: f"{row['payload_bytes_up_mean']:,.1f}",
     "payload up, max [B]": lambda row: f"{row['payload_bytes_up_max']:,}",
     "ratio to float32": lambda row: f"{DENSE_BYTES / row['payload_bytes_up_mean']:,.0f}×",
@@ -210,10 +227,10 @@ def summary(rows: list[Row]) -> str:
         ["---"] + ["---:"] * (5 + len(MARKS)),
     ]
     for label, seeds in groups(rows).items():
-        ends = [row["accuracy"][-1][1] for row in seeds]
+        ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
         formulas = [formula for row in seeds if (formula := paper_formula_bytes(row)) is not None]
         line = [
-            label, str(len(seeds)), f"{fmean(ends):.2%}", f"{min(ends):.2%} to {max(ends):.2%}",
+            label, str(len(seeds)), _shown(fmean(ends)), f"{_shown(ends[0])} to {_shown(ends[-1])}",
             f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.1f}",
             f"{fmean(formulas):,.0f}" if formulas else "—",
         ]  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvgM
-from surp_fl.strategies import DecodeUpdates, Traffic
+from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
 from simulations import data, training
 from simulations.lenet import PARAMETERS, initial_arrays, model_with
@@ -49,7 +49,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         on_round: told of round 0 and of every round after it.
 
     Returns:
-        The row of this run.
+        The row of this run; up to the round in which it diverged, if it did.
     """
     torch.set_num_threads(1)
     random.seed(settings.seed)  # Flower samples clients with it
@@ -76,8 +76,14 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         on_round(*accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
         return MetricRecord({"accuracy": accuracies[-1][1]})
 
-    result = strategy.start(
-        grid=grid, initial_arrays=record_of(arrays), num_rounds=settings.rounds, evaluate_fn=evaluate
-    )
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays_in(result.arrays).values())).hexdigest()
-    return row_of(settings, dataset.name, accuracies, strategy.traffic, digest)
+    digest, failed = "", ""
+    try:
+        result = strategy.start(
+            grid=grid, initial_arrays=record_of(arrays), num_rounds=settings.rounds, evaluate_fn=evaluate
+        )
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays_in(result.arrays).values())).hexdigest()
+    except NoUsableReply as fault:
+        if len(accuracies) <= 1:
+            raise
+        failed = str(fault).split("Traceback")[0].strip()
+    return row_of(settings, dataset.name, accuracies, strategy.traffic[: len(accuracies) - 1], digest, failed)

@@ -57,7 +57,7 @@ def _accuracy(rows: list[Row], base: Settings, levers: dict[str, float]) -> floa
     found = []
     for row in rows:
         if results.is_of(row, point(replace(base, seed=row["seed"]), levers)):
-            found.append(row["accuracy"][-1][1])
+            found.append(0.0 if row.get("failed") else results.final_accuracy(row))
     return fmean(found) if found else None
 
 
@@ -74,7 +74,7 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
         cells = []
         for levers in GRID:
             accuracy = _accuracy(rows, replace(base, scheme=scheme), levers)
-            shown = "—" if accuracy is None else f"{accuracy:.2%}"
+            shown = "—" if accuracy is None else f"{accuracy:.2%}" if accuracy > 0 else "diverged"
             cells.append(f"**{shown}**" if levers is best else shown)
         lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

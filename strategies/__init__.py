@@ -1,6 +1,6 @@
 """The server's side: a strategy around any other Flower strategy. Installed as `surp_fl.strategies`."""
 
-from surp_fl.strategies.decode import DecodeUpdates
+from surp_fl.strategies.decode import DecodeUpdates, NoUsableReply
 from surp_fl.strategies.traffic import Traffic
 
-__all__ = ["DecodeUpdates", "Traffic"]
+__all__ = ["DecodeUpdates", "NoUsableReply", "Traffic"]

@@ -57,6 +57,10 @@ class _Broadcast:
         return cls(layout, vector, name, sum(array.nbytes for array in arrays.values()))
 
 
+class NoUsableReply(RuntimeError):  # noqa: N818  (the name says what is the matter)
+    """A round had replies, and none of them could be used: the training diverged, or nothing fits together."""
+
+
 class DecodeUpdates(Strategy):
     """Decodes the messages of `CompressUpdates` for any Flower strategy that averages arrays.
 
@@ -73,7 +77,7 @@ class DecodeUpdates(Strategy):
         traffic: bytes and times of every round so far.
 
     Raises, in `aggregate_train`:
-        RuntimeError: there were replies, and none of them could be used.
+        NoUsableReply: there were replies, and none of them could be used.
     """
 
     def __init__(self, strategy: Strategy, scheme: Scheme | None = None) -> None:
@@ -121,7 +125,7 @@ class DecodeUpdates(Strategy):
         traffic.failures = sum(reply.has_error() for reply in decoded)
         if decoded and traffic.failures == len(decoded):
             reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in decoded}))
-            raise RuntimeError(f"round {server_round}: none of the {len(decoded)} replies could be used: {reasons}")
+            raise NoUsableReply(f"round {server_round}: none of the {len(decoded)} replies could be used: {reasons}")
         arrays, metrics = self.strategy.aggregate_train(server_round, decoded)
         if arrays is not None:
             arrays = self._with_first_dtypes(arrays)

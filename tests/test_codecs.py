@@ -7,8 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from surp_fl import Dense, Layout, MalformedMessage, PaperSuRP, SuRP
+from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
+from surp_fl.client import Scheme
 from surp_fl.codecs import READERS, reader_of
+from surp_fl.codecs.codec import Parts
 from surp_fl.codecs.paper import l1
 from surp_fl.message import SCHEME_NAMES, pack
 from tests.schemes import SCHEMES, Row
@@ -62,6 +64,40 @@ def test_dense_and_sparse_decoding_agree(row: Row) -> None:
     scattered = np.zeros(len(vector), np.float32)
     scattered[indices] = values
     np.testing.assert_array_equal(scattered, row.scheme.codec.decode(encode(row, vector), layout))
+
+
+@every_scheme
+@given(vector=vectors())
+def test_the_parts_of_a_message_are_no_more_than_it(row: Row, vector: Vector) -> None:
+    if not fits(row, vector):
+        return
+    layout, message = layout_for(vector), encode(row, vector)
+    parts = row.scheme.codec.reader.anatomy(message, layout)
+    assert min(parts) >= 0
+    header = 8 * len(message) - sum(parts)
+    assert header >= 32
+    sent = int(np.count_nonzero(row.scheme.codec.decode(message, layout)))
+    assert parts.magnitudes > 0 or sent == 0
+    assert parts.signs > 0 or sent == 0
+
+
+def test_the_parts_of_known_messages() -> None:
+    layout = Layout.of({"w": np.zeros(1 << 12, np.float32)})
+    vector = np.zeros(1 << 12, np.float32)
+    vector[[5, 700, 3000]] = 1, -2, 3
+    alone = np.zeros(1 << 12, np.float32)
+    alone[700] = -1
+
+    def parts(scheme: Scheme, sent: Vector) -> Parts:
+        return scheme.codec.reader.anatomy(scheme.codec.encode(sent, layout, rng=np.random.default_rng(0)), layout)
+
+    assert parts(Dense(), vector) == (0, 4096, 31 * 4096)
+    assert parts(QSGD(bits=8, bucket=512), vector) == (0, 4096, 7 * 4096 + 8 * 32)
+    gaps = 3 * (1 + 10) + (5 >> 10) + (694 >> 10) + (2299 >> 10)  # Rice, with 10 low bits
+    assert parts(TopK(budget=218), vector) == (gaps, 3, 3 * 31)
+    assert parts(STC(budget=218), vector) == (gaps, 3, 16)
+    assert parts(PaperSuRP(steps=1), vector) == (12, 1, 16)
+    assert parts(SuRP(budget=218), alone) == pytest.approx((12, 1, 13), abs=0.01)
 
 
 @every_scheme

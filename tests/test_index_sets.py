@@ -44,7 +44,7 @@ def through_bytes(
     data = out[: finish(state, out)][:cut].copy()
     decoder, told, read = new_decoder(data), nothing_told(shared), []
     for (coordinates, _), new in zip(sets, fresh, strict=True):
-        found, signs, told = decode_set(decoder, data, len(coordinates), shared, told, new)
+        found, signs, told, _ = decode_set(decoder, data, len(coordinates), shared, told, new)
         read.append((found, signs))
     return read
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Message
+from surp_fl.strategies import NoUsableReply
 
-from simulations import compare, data, results, tune
+from simulations import compare, data, plots, results, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -165,6 +166,32 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path, capsys: p
     (tmp_path / "results.json").write_text("not ours")
     with pytest.raises(SystemExit):
         compare.main(["--schemes", "surp:100", *arguments])
+
+
+def test_a_run_that_diverges_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 0.015 if server_round < 3 else 1e30)
+    whole = replace(SMALL, local_steps=2)
+    rows = [run_in_process(settings) for settings in (whole, replace(whole, rounds=5))]
+    assert [len(row["accuracy"]) for row in rows] == [3, 3]  # rounds 0, 1, 2
+    assert "round 3: none of the 3 replies" in rows[1]["failed"]
+    assert "diverged" in rows[1]["failed"]
+    assert [np.isnan(results.final_accuracy(row)) for row in rows] == [False, True]
+    results.write(rows, tmp_path)
+    assert (tmp_path / "table.md").read_text().count("diverged") == 1
+    assert "| 2 | diverged |" in (tmp_path / "summary.md").read_text()
+    plots.accuracy_vs_bytes(rows, tmp_path / "curves.png")
+    plots.bytes_to_accuracy(rows, tmp_path / "bars.png")
+    monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 1e30)
+    with pytest.raises(NoUsableReply):  # nothing was learnt: no row
+        run_in_process(whole)
+
+
+def test_products_in_bfloat16_are_near_those_in_float32() -> None:
+    rows = [run_in_process(replace(SMALL, scheme="dense", precision=name)) for name in ("float32", "bfloat16")]
+    assert rows[0]["model_sha256"] != rows[1]["model_sha256"]
+    assert rows[1]["accuracy"][-1][1] == pytest.approx(rows[0]["accuracy"][-1][1], abs=0.1)
+    with pytest.raises(ValueError, match="expected one of float32, bfloat16"):
+        run_in_process(replace(SMALL, precision="float16"))
 
 
 def test_every_scheme_runs_with_clients_that_take_turns() -> None:

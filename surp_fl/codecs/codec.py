@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,14 @@ class Write(Protocol):
         ...
 
 
+class Parts(NamedTuple):
+    """What the bits of a message say. All that is none of these is its header: options, counts, what fills the end."""
+
+    indices: float
+    signs: float
+    magnitudes: float
+
+
 Read = Callable[[bytes, Layout, Reference], Sparse | Vector]
 Shared = Callable[[bytes, Layout, Reference], int]
 
@@ -50,6 +58,7 @@ class Reader:
     Attributes:
         scheme_id: the five bits that name the scheme in every message.
         read: turns a body into (indices, values), or into the whole vector where that is no larger.
+        parts: counts what the bits of a valid body say.
         shared: 32 bits of what both ends must hold to read a body; part of the integrity check.
         contextual: whether a reference makes messages smaller.
         takes_tensors: whether the encoder finds what it needs in a tensor where it lies.
@@ -58,6 +67,7 @@ class Reader:
 
     scheme_id: int
     read: Read
+    parts: Callable[[bytes, Layout, Reference], Parts]
     shared: Shared = layout_alone
     contextual: bool = False
     progressive: bool = False
@@ -93,6 +103,15 @@ class Reader:
         """
         decoded = self._open(message, layout, reference)
         return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
+
+    def anatomy(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Parts:
+        """Count what the bits of a message say: of its indices, of signs, and of magnitudes; the rest is its header.
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+        """
+        self._open(message, layout, reference)
+        return self.parts(message[HEADER_BYTES:], layout, _checked(reference, layout))
 
     def _open(self, message: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
         found = scheme_id_of(message)

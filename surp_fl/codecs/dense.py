@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Reader, Vector
+from surp_fl.codecs.codec import Codec, Parts, Reader, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Reference
 from surp_fl.device import DIVERGED
@@ -43,4 +43,9 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     return np.frombuffer(body, "<f4").astype(np.float32)
 
 
-READER = Reader(0, read)
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say."""
+    return Parts(0, layout.size, 31 * layout.size)
+
+
+READER = Reader(0, read, parts)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
+from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits, width_of
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
@@ -188,7 +188,22 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     return indices, values
 
 
-READER = Reader(1, read)
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say; scales and estimates are magnitudes."""
+    bits = BitReader(body)
+    options = bits.read_one(8)
+    if options & _BETA:
+        bits.read_one(32)
+    steps = bits.read_varint()
+    if steps == 0:
+        return Parts(0, 0, 0)
+    refreshes = bits.read_varint()
+    scales = layout.ends.size if options & _SCALES else 0
+    magnitudes = 16 * (scales + 1) + refreshes * (16 + width_of(steps))
+    return Parts(steps * _index_bits(layout.size), read(body, layout, reference)[0].size, magnitudes)
+
+
+READER = Reader(1, read, parts)
 
 
 def _index_bits(n: int) -> int:

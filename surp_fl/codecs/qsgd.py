@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Reader, Vector
+from surp_fl.codecs.codec import Codec, Parts, Reader, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 from surp_fl.context import Reference
 from surp_fl.device import DIVERGED
@@ -94,4 +94,11 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     return vector
 
 
-READER = Reader(5, read)
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say; the norms are magnitudes too."""
+    bits = BitReader(body)
+    width, bucket = bits.read_one(8), bits.read_varint()
+    return Parts(0, layout.size, layout.size * (width - 1) + 32 * -(-layout.size // bucket))
+
+
+READER = Reader(5, read, parts)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.codecs.codec import Reader, Sparse, Vector
+from surp_fl.codecs.codec import Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.context import Reference
@@ -98,4 +98,15 @@ def _upper_half(values: Vector) -> NDArray[np.uint16]:
     return np.where(overflow, rounded - 1, rounded).astype(np.uint16)
 
 
-READER = Reader(4, read)
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say; a value's first bit is its sign."""
+    bits = BitReader(body)
+    count = read_size(bits, layout.size)
+    if count == 0:
+        return Parts(0, 0, 0)
+    width = bits.read_one(8)
+    indices, _ = read(body, layout, reference)
+    return Parts(gap_bits(indices, rice_parameter(count, layout.size)), count, count * (width - 1))
+
+
+READER = Reader(4, read, parts)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
+from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.context import Reference
@@ -90,4 +90,11 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     return indices, values
 
 
-READER = Reader(2, read)
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say."""
+    indices, _ = read(body, layout, reference)
+    k = indices.size
+    return Parts(gap_bits(indices, rice_parameter(k, layout.size)) if k else 0, k, 16 if k else 0)
+
+
+READER = Reader(2, read, parts)

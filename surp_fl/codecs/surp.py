@@ -23,12 +23,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.codecs.codec import Codec, Reader, Sparse, Vector
+from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.coding.index_sets import Told, decode_set, encode_set, nothing_told, room
 from surp_fl.coding.range_coder import (
     Bytes,
     State,
+    bits_read,
     decode_bits,
     decode_count,
     encode,
@@ -53,6 +54,8 @@ from surp_fl.surp import code_of, magnitude_of
 
 if TYPE_CHECKING:
     import torch
+
+Spent = NDArray[np.float64]
 
 _NO_CONTEXT, _MODEL, _HISTORY = 0, 1, 2
 _NEEDS = {
@@ -216,8 +219,11 @@ def most_picks(n: int, bits: int) -> int:
 
 
 @njit(cache=True)
-def _decode(data: Bytes, n: int, shared: Shared) -> tuple[NDArray[np.int64], NDArray[np.int16], bool]:
-    """Coordinates and their codes, negative where they fall; and whether all of it is what an encoder writes."""
+def _decode(data: Bytes, n: int, shared: Shared, spent: Spent) -> tuple[NDArray[np.int64], NDArray[np.int16], bool]:
+    """Coordinates and their codes, negative where they fall; and whether all of it is what an encoder writes.
+
+    Bits of indices, signs and magnitudes are added to `spent`, which starts as three zeros.
+    """
     state = new_decoder(data)
     told = nothing_told(shared)
     coordinates, codes = np.empty(256, np.int64), np.empty(256, np.int16)
@@ -230,6 +236,7 @@ def _decode(data: Bytes, n: int, shared: Shared) -> tuple[NDArray[np.int64], NDA
         stretches_read += 1
         if k < 0 or k > _MOST_PICKS or k > n or stretches_read > _MOST_STRETCHES:
             return coordinates[:0], codes[:0], False
+        before = bits_read(state)
         if code == 0:
             code = decode_bits(state, data, _CODE_BITS)
         else:
@@ -239,6 +246,7 @@ def _decode(data: Bytes, n: int, shared: Shared) -> tuple[NDArray[np.int64], NDA
             code += change // 2 if change % 2 == 0 else -(change + 1) // 2
         if ended(state):
             break
+        spent[2] += bits_read(state) - before
         if code <= 0 or code >> _CODE_BITS > 0:
             return coordinates[:0], codes[:0], False
         fresh = told.named.size == 0
@@ -249,7 +257,10 @@ def _decode(data: Bytes, n: int, shared: Shared) -> tuple[NDArray[np.int64], NDA
                 break
         if k > room(shared, told, fresh) or size + k > most_picks(n, 8 * data.size):
             return coordinates[:0], codes[:0], False
-        read, negative, told = decode_set(state, data, k, shared, told, fresh)
+        before = bits_read(state)
+        read, negative, told, of_signs = decode_set(state, data, k, shared, told, fresh)
+        spent[0] += bits_read(state) - before - of_signs
+        spent[1] += of_signs
         if size + read.size > coordinates.size:
             longer = 2 * (size + read.size)
             coordinates = np.concatenate((coordinates[:size], np.empty(longer - size, np.int64)))
@@ -271,8 +282,18 @@ def context_of(body: bytes) -> int:
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     """Turn a body into indices and values."""
+    return _read(body, layout, reference)[0]
+
+
+def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+    """What a body's bits say."""
+    return _read(body, layout, reference)[1]
+
+
+def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Sparse, Parts]:
     shared = _context(body, layout, reference).shared
-    coordinates, codes, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared)
+    spent = np.zeros(3)
+    coordinates, codes, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
     if not valid:
         raise MalformedBits("a stretch of no possible size or magnitude")
     levels, place = np.unique(codes, return_inverse=True)
@@ -280,7 +301,8 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     values = signed[place] if levels.size else np.empty(0)
     indices, order = np.unique(coordinates, return_inverse=True)
     with np.errstate(over="ignore"):
-        return indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)
+        sums = np.bincount(order, values, minlength=indices.size).astype(np.float32)
+    return (indices, sums), Parts(*map(float, spent))
 
 
 def shared_by_both(body: bytes, layout: Layout, reference: Reference) -> int:
@@ -305,4 +327,4 @@ def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
     return Context.of(layout, reference if context == _HISTORY else model)
 
 
-READER = Reader(3, read, shared_by_both, contextual=True, progressive=True, takes_tensors=True)
+READER = Reader(3, read, parts, shared_by_both, contextual=True, progressive=True, takes_tensors=True)

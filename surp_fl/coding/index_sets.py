@@ -226,11 +226,12 @@ def encode_set(
 @njit(cache=True)
 def decode_set(
     state: State, data: Bytes, count: int, shared: Shared, told: Told, fresh: bool
-) -> tuple[Integers, Signs, Told]:
+) -> tuple[Integers, Signs, Told, float]:
     """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended.
 
-    Gives what is told after it, as `encode_set` does.
+    Gives what is told after it, as `encode_set` does, and the bits of the signs.
     """
+    of_signs = 0.0
     seen, powers, named = told
     coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
     keys = np.empty(count, np.int64)
@@ -260,7 +261,9 @@ def decode_set(
                 shared.rows[layer], shared.columns[layer], rooms[layer + 1],
                 _running(row_levels, by_row), _running(column_levels, by_column), shared.hot_keys, named, fresh,
             )  # fmt: skip
-            read = decode_layer(state, data, here, negative[done : done + k], _odds(layer, shared), known, table)
+            flags = negative[done : done + k]
+            read, of_flags = decode_layer(state, data, here, flags, _odds(layer, shared), known, table)
+            of_signs += of_flags
             keys[done : done + read] = here[:read] + rooms[layer + 1]
             negative[done : done + read] = _flags(negative[done : done + read], here[:read], layer, shared)
             for i in range(read):
@@ -270,7 +273,7 @@ def decode_set(
                 break
         if done == count:
             break
-    return coordinates[:done], negative[:done], Told(seen, powers, _merged(named, keys[:done]))
+    return coordinates[:done], negative[:done], Told(seen, powers, _merged(named, keys[:done])), of_signs
 
 
 @njit(cache=True)

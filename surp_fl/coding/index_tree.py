@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
+from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, take
 from surp_fl.coding.split import MOST_SHARED, MOST_WEIGHT, decode_split, encode_split, fit
 
 Integers = NDArray[np.int64]
@@ -230,8 +230,12 @@ def encode_layer(
 @njit(cache=True)
 def decode_layer(
     state: State, data: Bytes, picks: Integers, flags: Flags, odds: Integers, cells: Cells, table: Integers
-) -> int:
-    """Read up to `picks.size` ascending picks and their flags; give how many there were before the message ended."""
+) -> tuple[int, float]:
+    """Read up to `picks.size` ascending picks and their flags.
+
+    Gives how many there were before the message ended, and the bits of the flags.
+    """
+    of_flags = 0.0
     stack = [(_root(cells), 0, picks.size)]
     while len(stack) > 0:
         node, start, end = stack.pop()
@@ -243,7 +247,7 @@ def decode_layer(
                 place = _place_of(peek(state, whole), low, high, sums)
                 take(state, data, _weight(sums, low, place), _weight(sums, place, place + 1), whole)
                 if ended(state):
-                    return start
+                    return start, of_flags
                 node = _narrowed(node, place)
                 room = _room(node, cells)
                 continue
@@ -251,19 +255,21 @@ def decode_layer(
             rooms = _room(before, cells), _room(after, cells)
             j = decode_split(state, data, k, rooms[0], rooms[1], left, right, trust, table)
             if ended(state):
-                return start
+                return start, of_flags
             if 0 < j < k:
                 stack.append((after, start + j, start + k))
             node, room, k = (before, rooms[0], j) if j > 0 else (after, rooms[1], k)
         cell = _begins(node, cells)
+        told = bits_read(state)
         for i in range(start, start + k):
             cell = _next_free(cell, cells)
             _new_row(odds, cell, cells)
             one = 1 if peek(state, odds[0] + odds[1]) >= odds[0] else 0
             take(state, data, odds[0] if one else 0, odds[one], odds[0] + odds[1])
             if ended(state):
-                return i
+                return i, of_flags
             odds[one] += 1
             picks[i], flags[i] = cell, one == 1
             cell += 1
-    return picks.size
+        of_flags += bits_read(state) - told
+    return picks.size, of_flags

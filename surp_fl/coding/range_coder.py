@@ -9,6 +9,8 @@ Source: Martin 1979, "Range encoding"; the carry handling as in Pavlov's LZMA.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -145,6 +147,12 @@ def take(state: State, data: Bytes, start: int, size: int, total: int) -> None:
     while state[RANGE] < _NEXT:
         _read(state, data)
         state[RANGE] <<= _8
+
+
+@njit(cache=True)
+def bits_read(state: State) -> float:
+    """How much a decoder was told so far."""
+    return 8.0 * float(np.int64(state[AT])) - math.log2(float(np.int64(state[RANGE])))
 
 
 @njit(cache=True)
