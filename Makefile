@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test lint types tests flower bench setup clean
+.PHONY: run test lint types tests reproduce flower bench setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
 
 test: lint types tests  ## style, types and the whole suite
+
+reproduce: $(READY)  ## the full comparison: tuning, then every scheme with three seeds; hours; goes on where it stopped
+	$(BIN)/python -m simulations.reproduce --out $(OUT)
 
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
 	$(BIN)/python -m simulations.flower --scheme surp:218 --rounds 3 --out $(OUT)

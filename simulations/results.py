@@ -208,11 +208,16 @@ def bytes_to(row: Row, accuracy: float) -> float | None:
     return None
 
 
+LEVERS = ("learning_rate", "momentum", "warm_up", "final_rate", "server_learning_rate", "server_momentum")
 MARKS = (0.98, 0.985, 0.99)
 
 
 def summary(rows: list[Row]) -> str:
-    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some."""
+    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some.
+
+    Levers in which the rows differ, since each scheme was tuned, are shown too.
+    """
+    levers = [name for name in LEVERS if len({row[name] for row in rows}) > 1]  # type: ignore[literal-required]
     marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
     lines = [
         [
@@ -223,8 +228,9 @@ def summary(rows: list[Row]) -> str:
             "payload up, mean [B]",
             "paper's formula [B]",
             *marks,
+            *(name.replace("_", " ") for name in levers),
         ],
-        ["---"] + ["---:"] * (5 + len(MARKS)),
+        ["---"] + ["---:"] * (5 + len(MARKS) + len(levers)),
     ]
     for label, seeds in groups(rows).items():
         ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
@@ -238,6 +244,7 @@ def summary(rows: list[Row]) -> str:
             reached = [bytes_to(row, mark) for row in seeds]
             known = [spent for spent in reached if spent is not None]
             line.append(f"{fmean(known):,.0f}" if len(known) == len(reached) else "—")
+        line += [", ".join(f"{value:g}" for value in sorted({row[name] for row in seeds})) for name in levers]  # type: ignore[literal-required]
         lines.append(line)
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

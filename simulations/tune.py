@@ -23,6 +23,7 @@ from simulations.data import LOADERS, data_root, load
 from simulations.results import Row
 from simulations.schemes import parse
 from simulations.settings import Settings
+from simulations.training import PRECISIONS
 
 HELD_OUT = 5000  # images
 GRID: tuple[dict[str, float], ...] = (
@@ -35,6 +36,7 @@ GRID: tuple[dict[str, float], ...] = (
 )
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9
+_SETTLED = 5  # last rounds that are averaged: single ones differ by chance more than neighbouring points do
 
 
 def point(settings: Settings, levers: dict[str, float]) -> Settings:
@@ -57,7 +59,8 @@ def _accuracy(rows: list[Row], base: Settings, levers: dict[str, float]) -> floa
     found = []
     for row in rows:
         if results.is_of(row, point(replace(base, seed=row["seed"]), levers)):
-            found.append(0.0 if row.get("failed") else results.final_accuracy(row))
+            last = [accuracy for _, accuracy in row["accuracy"][-_SETTLED:]]
+            found.append(0.0 if row.get("failed") else fmean(last))
     return fmean(found) if found else None
 
 
@@ -65,8 +68,8 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
     """Schemes down, points across, the best of each in bold."""
     heads = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
     lines = [
-        f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** after {base.rounds} rounds; "
-        "warm-up as a share of them. DGC without local momentum, at ten times the rate.", "",
+        f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
+        f"{base.rounds} rounds; warm-up as a share of them. DGC without local momentum, at ten times the rate.", "",
         "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(GRID),
     ]  # fmt: skip
     for scheme in schemes:
@@ -80,6 +83,22 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tuned(schemes: list[str], base: Settings, seeds: list[int], folder: Path, jobs: int) -> dict[str, dict[str, float]]:
+    """Run the grid for every scheme where the folder does not hold it; write tables; give the best point of each."""
+    runs = [
+        point(replace(base, scheme=scheme, seed=seed), levers)
+        for scheme in schemes
+        for levers in GRID
+        for seed in seeds
+    ]
+    rows = complete(runs, folder, jobs)
+    best = {scheme: chosen(rows, scheme, base) for scheme in schemes}
+    (folder / "tuning.md").write_text(table(rows, schemes, base))
+    (folder / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
+    print("\n" + table(rows, schemes, base), flush=True)
+    return best
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the grid; write results.json, tuning.md and chosen.json."""
     parser = argparse.ArgumentParser(prog="python -m simulations.tune", description=__doc__.split("\n")[0])
@@ -88,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--clients", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32", help="of local products")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="training images (%(default)s)")
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
@@ -97,19 +117,9 @@ def main(arguments: list[str] | None = None) -> int:
     dataset = load(options.dataset, data_root(options.data_root), options.held_out)
     base = Settings(
         rounds=options.rounds, clients=options.clients, dataset=dataset.name, data_root=options.data_root,
-        held_out=options.held_out, local_steps=options.local_steps,
+        held_out=options.held_out, local_steps=options.local_steps, precision=options.precision,
     )  # fmt: skip
-    runs = [
-        point(replace(base, scheme=scheme, seed=seed), levers)
-        for scheme in options.schemes
-        for levers in GRID
-        for seed in options.seeds
-    ]
-    rows = complete(runs, options.out, options.jobs)
-    (options.out / "tuning.md").write_text(table(rows, options.schemes, base))
-    best = {scheme: chosen(rows, scheme, base) for scheme in options.schemes}
-    (options.out / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
-    print("\n" + table(rows, options.schemes, base))
+    tuned(options.schemes, base, options.seeds, options.out, options.jobs)
     return 0
 
 

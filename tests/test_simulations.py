@@ -14,7 +14,7 @@ import pytest
 from flwr.app import Message
 from surp_fl.strategies import NoUsableReply
 
-from simulations import compare, data, plots, results, tune
+from simulations import compare, data, plots, reproduce, results, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -281,3 +281,30 @@ def test_dgc_is_not_given_momentum_twice() -> None:
     settings = tune.point(Settings(scheme="dgc:2050"), {"learning_rate": 0.015, "final_rate": 1.0})
     assert settings.momentum == 0
     assert settings.learning_rate == pytest.approx(0.15)
+
+
+def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "GRID", (tune.GRID[0], {"learning_rate": 0.02, "final_rate": 0.5}))
+    monkeypatch.setattr(tune, "HELD_OUT", 300)
+    monkeypatch.setattr(reproduce, "TUNED", ("surp:100",))
+    monkeypatch.setattr(reproduce, "AS_TUNED", {"surp:60": "surp:100"})
+    arguments = f"--rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
+    assert reproduce.main(["--parts", "iid", "sampled", *arguments.split()]) == 0
+    (levers,) = json.loads((tmp_path / "tuning" / "chosen.json").read_text()).values()
+    assert {row["held_out"] for row in results.load(tmp_path / "tuning")} == {300}
+    for part, sampled in (("iid", 0), ("sampled", 3)):
+        rows = results.load(tmp_path / part)
+        assert [row["budget"] for row in rows] == [100, 60]
+        for row in rows:
+            assert (row["held_out"], row["sampled"], row["learning_rate"]) == (0, sampled, levers["learning_rate"])
+        assert (tmp_path / part / "bytes_to_accuracy.png").exists()
+
+
+def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
+    assert set(reproduce.AS_TUNED.values()) <= set(reproduce.TUNED)
+    for part in reproduce.PARTS:
+        base = Settings(rounds=100, precision="bfloat16")
+        runs = list(reproduce.rows_of(part, [0, 1], base, {scheme: dict(tune.GRID[3]) for scheme in reproduce.TUNED}))
+        assert len(runs) == 2 * (len(reproduce.TUNED) + len(reproduce.AS_TUNED))
+        assert {run.seed for run in runs} == {0, 1}
+        assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
