@@ -45,6 +45,7 @@ def train(message: Message, context: Context) -> Message:
         batch_size=settings.batch_size,
         learning_rate=settings.rate_in(server_round),
         momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
         precision=settings.precision,
         rng=np.random.default_rng([settings.seed, server_round, node]),
     )

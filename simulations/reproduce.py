@@ -21,12 +21,14 @@ from simulations.data import LOADERS, data_root, load
 from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
 from simulations.settings import Settings
 
-TUNED = ("dense", "qsgd", "surp:218", "surp:1000", "stc:218", "stc:1000", "top-k:2050", "rtop-k:2050:ratio=2",
-         "dgc:2050")  # fmt: skip
+TUNED = ("dense", "surp:218", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
 AS_TUNED = {  # the others, and whose tuning they get
-    "surp:150": "surp:218",
+    "qsgd": "dense",
     "surp:109": "surp:218",
-    "surp:700": "surp:1000",
+    "surp:150": "surp:218",
+    "surp:700": "surp:218",
+    "surp:1000": "surp:218",
+    "stc:1000": "stc:218",
     "rtop-k:2050:ratio=1": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=10": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
@@ -52,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=100, help="default: %(default)s")
+    parser.add_argument("--tuning-rounds", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--precision", default="bfloat16", help="of local products (%(default)s)")
@@ -65,7 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         rounds=options.rounds, clients=options.clients, local_steps=options.local_steps, dataset=dataset,
         data_root=options.data_root, precision=options.precision,
     )  # fmt: skip
-    chosen = tune.tuned(list(TUNED), replace(base, held_out=tune.HELD_OUT), [0], options.out / "tuning", options.jobs)
+    chosen = tune.tuned(
+        list(TUNED),
+        replace(base, rounds=options.tuning_rounds, held_out=tune.HELD_OUT),
+        [0],
+        options.out / "tuning",
+        options.jobs,
+    )
     for part in options.parts:
         folder = options.out / part
         rows = complete(list(rows_of(part, options.seeds, base, chosen)), folder, options.jobs)

@@ -39,6 +39,7 @@ class Row(TypedDict):
     batch_size: int
     learning_rate: float
     momentum: float
+    weight_decay: float
     precision: str
     warm_up: int
     final_rate: float
@@ -63,7 +64,7 @@ class Row(TypedDict):
 _BEFORE = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
-    "momentum", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
+    "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
 )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def row_of(
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
         precision=settings.precision,
         warm_up=settings.warm_up,
         final_rate=settings.final_rate,
@@ -113,6 +115,11 @@ def row_of(
         model_sha256=model_sha256,
         failed=failed,
     )
+
+
+def _lever(row: Row, name: str) -> float:
+    value: float = row.get(name, getattr(_BEFORE, name))  # type: ignore[assignment]
+    return value
 
 
 def final_accuracy(row: Row) -> float:
@@ -208,7 +215,15 @@ def bytes_to(row: Row, accuracy: float) -> float | None:
     return None
 
 
-LEVERS = ("learning_rate", "momentum", "warm_up", "final_rate", "server_learning_rate", "server_momentum")
+LEVERS = (
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "warm_up",
+    "final_rate",
+    "server_learning_rate",
+    "server_momentum",
+)
 MARKS = (0.98, 0.985, 0.99)
 
 
@@ -217,7 +232,7 @@ def summary(rows: list[Row]) -> str:
 
     Levers in which the rows differ, since each scheme was tuned, are shown too.
     """
-    levers = [name for name in LEVERS if len({row[name] for row in rows}) > 1]  # type: ignore[literal-required]
+    levers = [name for name in LEVERS if len({_lever(row, name) for row in rows}) > 1]
     marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
     lines = [
         [
@@ -244,7 +259,7 @@ def summary(rows: list[Row]) -> str:
             reached = [bytes_to(row, mark) for row in seeds]
             known = [spent for spent in reached if spent is not None]
             line.append(f"{fmean(known):,.0f}" if len(known) == len(reached) else "—")
-        line += [", ".join(f"{value:g}" for value in sorted({row[name] for row in seeds})) for name in levers]  # type: ignore[literal-required]
+        line += [", ".join(f"{value:g}" for value in sorted({_lever(row, name) for row in seeds})) for name in levers]
         lines.append(line)
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

@@ -28,6 +28,7 @@ class Settings:
         batch_size: images a step.
         learning_rate: of the local SGD.
         momentum: of the local SGD; starts from zero in each round.
+        weight_decay: of the local SGD.
         precision: of the local SGD's products, "float32" or "bfloat16"; weights are float32 in both.
         warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
         final_rate: share of the learning rate that is left in the last round, on a cosine.
@@ -49,6 +50,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 0.015
     momentum: float = 0.9
+    weight_decay: float = 0.0
     precision: str = "float32"
     warm_up: int = 0
     final_rate: float = 1.0

@@ -36,6 +36,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     momentum: float,
+    weight_decay: float,
     precision: str,
     rng: np.random.Generator,
 ) -> float:
@@ -48,7 +49,7 @@ def train(
         ValueError: for a precision that is not known.
     """
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
     losses = []
     for batch in batches(members, batch_size, steps, rng):
         images, labels = _tensors(dataset, dataset.train, batch)

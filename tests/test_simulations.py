@@ -288,7 +288,9 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
     monkeypatch.setattr(tune, "HELD_OUT", 300)
     monkeypatch.setattr(reproduce, "TUNED", ("surp:100",))
     monkeypatch.setattr(reproduce, "AS_TUNED", {"surp:60": "surp:100"})
-    arguments = f"--rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
+    arguments = (
+        f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
+    )
     assert reproduce.main(["--parts", "iid", "sampled", *arguments.split()]) == 0
     (levers,) = json.loads((tmp_path / "tuning" / "chosen.json").read_text()).values()
     assert {row["held_out"] for row in results.load(tmp_path / "tuning")} == {300}
