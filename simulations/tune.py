@@ -26,13 +26,14 @@ from simulations.settings import Settings
 from simulations.training import PRECISIONS
 
 HELD_OUT = 5000  # images
+_RAMP = {"final_rate": 0.1, "warm_up": 0.3}
 GRID: tuple[dict[str, float], ...] = (
-    {"learning_rate": 0.015, "final_rate": 1.0},
-    {"learning_rate": 0.015, "final_rate": 0.1},
-    {"learning_rate": 0.03, "final_rate": 0.1},
-    {"learning_rate": 0.05, "final_rate": 0.1, "warm_up": 0.3},
-    {"learning_rate": 0.1, "final_rate": 0.1, "warm_up": 0.3},
-    {"learning_rate": 0.03, "final_rate": 0.1, "server_momentum": 0.5},
+    {"learning_rate": 0.015},
+    {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
+    {"learning_rate": 0.05} | _RAMP,
+    {"learning_rate": 0.05, "weight_decay": 0.002} | _RAMP,
+    {"learning_rate": 0.05, "weight_decay": 0.002, "server_learning_rate": 2} | _RAMP,
+    {"learning_rate": 0.1, "weight_decay": 0.002} | _RAMP,
 )
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9
