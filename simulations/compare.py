@@ -24,7 +24,7 @@ import numpy as np
 from surp_fl.strategies import Traffic
 from tqdm import tqdm
 
-from simulations import results
+from simulations import results, tables
 from simulations.data import LOADERS, DataMissing, data_root, load
 from simulations.results import Row
 from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse
@@ -97,7 +97,7 @@ def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:
 
     def finished(row: Row) -> None:
         rows[next(run for run in missing if results.is_of(row, run))] = row
-        results.write([*others, *(row for row in rows.values() if row is not None)], folder)
+        tables.write([*others, *(row for row in rows.values() if row is not None)], folder)
 
     if missing:
         run_all(missing, jobs, finished)
@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     accuracy_vs_bytes(rows, options.out / "accuracy_vs_bytes.png")
     bytes_to_accuracy(rows, options.out / "bytes_to_accuracy.png")
-    print(f"\n{results.table(rows)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
+    print(f"\n{tables.table(rows)}\n{time.perf_counter() - began:.0f} s; written to {options.out.resolve()}")
     return 0
 
 

@@ -27,8 +27,9 @@ from typing import Any, cast
 
 from simulations.compare import in_process
 from simulations.data import LOADERS, data_root, load
-from simulations.results import Row, table
+from simulations.results import Row
 from simulations.settings import Settings
+from simulations.tables import table
 
 APP = Path(__file__).resolve().parent.parent
 _START_TIMEOUT = 60.0  # seconds

@@ -13,8 +13,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from simulations.results import MARKS, Row, bytes_to, final_accuracy, groups, protocol, text_of
+from simulations.results import Row, bytes_to, final_accuracy, groups, text_of
 from simulations.schemes import parse
+from simulations.tables import MARKS, protocol
 
 _LEAST = 1000  # bytes, where the axis begins
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, gate, messages, results
+from simulations import bench, gate, messages, tables
 from simulations.readme import FILES, RESULTS, filled
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ def rows_of(name: str, folder: str) -> Any:
 
 
 def test_the_tables_are_made_of_the_committed_rows() -> None:
-    assert FILES["table.md"].read_text() == results.table(rows_of("results.json", "quickstart"))
+    assert FILES["table.md"].read_text() == tables.table(rows_of("results.json", "quickstart"))
     assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
     gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
     assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)

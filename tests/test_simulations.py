@@ -14,7 +14,7 @@ import pytest
 from flwr.app import Message
 from surp_fl.strategies import NoUsableReply
 
-from simulations import compare, data, plots, reproduce, results, tune
+from simulations import compare, data, plots, reproduce, results, tables, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -176,7 +176,7 @@ def test_a_run_that_diverges_is_a_row_that_says_so(tmp_path: Path, monkeypatch: 
     assert "round 3: none of the 3 replies" in rows[1]["failed"]
     assert "diverged" in rows[1]["failed"]
     assert [np.isnan(results.final_accuracy(row)) for row in rows] == [False, True]
-    results.write(rows, tmp_path)
+    tables.write(rows, tmp_path)
     assert (tmp_path / "table.md").read_text().count("diverged") == 1
     assert "| 2 | diverged |" in (tmp_path / "summary.md").read_text()
     plots.accuracy_vs_bytes(rows, tmp_path / "curves.png")

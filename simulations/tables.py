@@ -1,0 +1,135 @@
+"""Rows of results as Markdown: one line a row, or one line for all seeds of a scheme; and the files they go into.
+
+The paper's own account, k·(log2 n + 32) bits, is the one formula here; it has a column and a label of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from simulations.lenet import PARAMETERS
+from simulations.results import DENSE_BYTES, Row, bytes_to, final_accuracy, groups
+from simulations.settings import Settings
+
+_BEFORE = Settings()  # what a row that is older than a setting was run with
+LEVERS = (
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "warm_up",
+    "final_rate",
+    "server_learning_rate",
+    "server_momentum",
+)
+MARKS = (0.98, 0.985, 0.99)
+
+
+def paper_formula_bytes(row: Row) -> float | None:
+    """k·(log2 n + 32) bits for schemes that send values, k·log2 n for those that send indices alone; in bytes."""
+    if row["scheme"] in ("dense", "qsgd") or "coordinates_up_mean" not in row:
+        return None
+    value = 32 if row["scheme"] in ("top-k", "rtop-k", "dgc") else 0
+    return row["coordinates_up_mean"] * (math.log2(PARAMETERS) + value) / 8
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "scheme": lambda row: row["scheme"] + "".join(f", {k} {v:g}" for k, v in row.get("options", {}).items()),
+    "budget [B]": lambda row: "—" if row["budget"] is None else f"{row['budget']:,}",
+    "seed": lambda row: str(row["seed"]),
+    "test accuracy": lambda row: _shown(final_accuracy(row)),
+    "payload up, mean [B]": lambda row: f"{row['payload_bytes_up_mean']:,.1f}",
+    "payload up, max [B]": lambda row: f"{row['payload_bytes_up_max']:,}",
+    "ratio to float32": lambda row: f"{DENSE_BYTES / row['payload_bytes_up_mean']:,.0f}×",
+    "paper's formula [B]": lambda row: "—" if (formula := paper_formula_bytes(row)) is None else f"{formula:,.0f}",
+    "reply record [B]": lambda row: f"{row['record_bytes_up_mean']:,.0f}",
+    "encode [ms]": lambda row: f"{1000 * row['encode_seconds_mean']:.2f}",
+    "decode [ms]": lambda row: f"{1000 * row['decode_seconds_mean']:.2f}",
+}
+
+
+def table(rows: list[Row]) -> str:
+    """Show rows as a Markdown table, with the dataset and protocol above it."""
+    lines = [list(_COLUMNS), ["---"] + ["---:"] * (len(_COLUMNS) - 1)]
+    lines += [[cell(row) for cell in _COLUMNS.values()] for row in rows]
+    return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def protocol(rows: list[Row]) -> str:
+    """Say what the rows have in common."""
+    row = rows[0]
+
+    def of_all(name: str) -> str:
+        return ", ".join(f"{value:g}" for value in sorted({each.get(name, 0) for each in rows}))  # type: ignore[type-var]
+
+    sampled = f" ({row['sampled']} a round)" if row.get("sampled") else ""
+    held_out = f" Tested on {row['held_out']:,} held-out training images." if row.get("held_out") else ""
+    return (
+        f"LeNet-5-Caffe on **{row['dataset']}**, {row['partition']}, {row['clients']} clients{sampled}, "
+        f"{row['rounds']} rounds of {row['local_steps']} steps of {row['batch_size']} images, "
+        f"learning rate {of_all('learning_rate')}, momentum {of_all('momentum')}. Bytes are per client and round."
+        + held_out
+    )
+
+
+def summary(rows: list[Row]) -> str:
+    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some.
+
+    Levers in which the rows differ, since each scheme was tuned, are shown too.
+    """
+    levers = [name for name in LEVERS if len({_lever(row, name) for row in rows}) > 1]
+    marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
+    lines = [
+        [
+            "scheme",
+            "seeds",
+            "test accuracy, mean",
+            "worst to best",
+            "payload up, mean [B]",
+            "paper's formula [B]",
+            *marks,
+            *(name.replace("_", " ") for name in levers),
+        ],
+        ["---"] + ["---:"] * (5 + len(MARKS) + len(levers)),
+    ]
+    for label, seeds in groups(rows).items():
+        ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
+        formulas = [formula for row in seeds if (formula := paper_formula_bytes(row)) is not None]
+        line = [
+            label, str(len(seeds)), _shown(fmean(ends)), f"{_shown(ends[0])} to {_shown(ends[-1])}",
+            f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.1f}",
+            f"{fmean(formulas):,.0f}" if formulas else "—",
+        ]  # fmt: skip
+        for mark in MARKS:
+            reached = [bytes_to(row, mark) for row in seeds]
+            known = [spent for spent in reached if spent is not None]
+            line.append(f"{fmean(known):,.0f}" if len(known) == len(reached) else "—")
+        line += [", ".join(f"{value:g}" for value in sorted({_lever(row, name) for row in seeds})) for name in levers]
+        lines.append(line)
+    return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def write(rows: list[Row], folder: Path) -> None:
+    """Write results.json, table.md and summary.md; a reader finds the old ones or the new ones, never half of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        ("results.json", "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"),
+        ("table.md", table(rows)),
+        ("summary.md", summary(rows)),
+    ):
+        (folder / f"{name}.new").write_text(text)
+        (folder / f"{name}.new").replace(folder / name)
+
+
+def _lever(row: Row, name: str) -> float:
+    value: float = row.get(name, getattr(_BEFORE, name))  # type: ignore[assignment]
+    return value
+
+
+def _shown(accuracy: float) -> str:
+    return "diverged" if math.isnan(accuracy) else f"{accuracy:.2%}"
