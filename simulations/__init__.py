@@ -10,10 +10,14 @@ server_app.py  the ServerApp, with the wrapped strategy
 engine.py      a Flower Grid inside this process
 flower.py      the same app through `flwr run` and Ray
 compare.py     the command: runs the table, shows progress
-results.py     rows, results.json, table.md
-plots.py       accuracy_vs_bytes.png
+tune.py        one grid of levers for every scheme, on held-out images
+reproduce.py   the whole protocol: tunes, then runs every scheme as it was tuned
+results.py     rows, and results.json
+tables.py      rows as table.md and summary.md
+plots.py       rows as pictures
 bench.py       speed of the codec beside its peers
-messages.py    error at equal bytes, on recorded updates
+messages.py    error at equal bytes, and what the bits say, on recorded updates
+gate.py        SuRP beside STC at six budgets
 fuzz.py        broken messages against the decoders
 readme.py      results into the README
 """
