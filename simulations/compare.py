@@ -166,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--server-learning-rate", type=float, default=1.0, help="FedAvgM's (%(default)s)")
     parser.add_argument("--server-momentum", type=float, default=0.0, help="FedAvgM's (%(default)s)")
+    parser.add_argument(
+        "--averaging",
+        type=float,
+        default=0.0,
+        help="test the running average of the models, of which a round leaves so much",
+    )
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
     parser.add_argument(

@@ -41,6 +41,7 @@ class Row(TypedDict):
     final_rate: float
     server_learning_rate: float
     server_momentum: float
+    averaging: float
     accuracy: list[tuple[int, float]]
     payload_bytes_up_mean: float
     payload_bytes_up_max: int
@@ -61,6 +62,7 @@ _BEFORE = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
     "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
+    "averaging",
 )  # fmt: skip
 
 
@@ -96,6 +98,7 @@ def row_of(
         final_rate=settings.final_rate,
         server_learning_rate=settings.server_learning_rate,
         server_momentum=settings.server_momentum,
+        averaging=settings.averaging,
         accuracy=accuracy,
         payload_bytes_up_mean=fmean(payloads),
         payload_bytes_up_max=max(payloads),

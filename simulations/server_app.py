@@ -8,10 +8,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvgM
+from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
 from simulations import data, training
@@ -21,6 +23,7 @@ from simulations.settings import Settings
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
 
+Arrays = dict[str, NDArray[np.float32]]
 OnRound = Callable[[int, float, Traffic | None], None]  # round, test accuracy, what the round cost
 
 app = ServerApp()
@@ -69,9 +72,10 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:
         raise RuntimeError(f"the model has {found} parameters; LeNet-5-Caffe has {PARAMETERS}")
     accuracies: list[tuple[int, float]] = []
+    average = _Average(settings.averaging)
 
     def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
-        model = model_with(arrays_in(record), training.device())
+        model = model_with(average.of(arrays_in(record)), training.device())
         accuracies.append((server_round, training.accuracy(model, dataset, settings.precision)))
         on_round(*accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
         return MetricRecord({"accuracy": accuracies[-1][1]})
@@ -87,3 +91,22 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
             raise
         failed = str(fault).split("Traceback")[0].strip()
     return row_of(settings, dataset.name, accuracies, strategy.traffic[: len(accuracies) - 1], digest, failed)
+
+
+class _Average:
+    """The running average of the models of all rounds; it begins with the first that is trained."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._seen = 0
+        self._mean: dict[str, NDArray[np.float64]] = {}
+
+    def of(self, arrays: Arrays) -> Arrays:
+        """Take in the next model and give the average."""
+        self._seen += 1
+        share = 0.0 if self._seen <= 2 else self._share  # the untrained one is left out
+        self._mean = {
+            name: share * self._mean[name] + (1 - share) * array if share else np.asarray(array, np.float64)
+            for name, array in arrays.items()
+        }
+        return {name: array.astype(np.float32) for name, array in self._mean.items()}

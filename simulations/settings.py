@@ -34,6 +34,8 @@ class Settings:
         final_rate: share of the learning rate that is left in the last round, on a cosine.
         server_learning_rate: times the mean update; FedAvgM.
         server_momentum: of the mean updates; FedAvgM.
+        averaging: share of the running average of the models that each round leaves; it is what is tested. Clients
+            go on from the last model. 0 tests that.
         out: file for the run's row, empty for none; only the server writes it.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     final_rate: float = 1.0
     server_learning_rate: float = 1.0
     server_momentum: float = 0.0
+    averaging: float = 0.0
     out: str = ""
 
     def rate_in(self, server_round: int) -> float:

@@ -26,6 +26,7 @@ LEVERS = (
     "final_rate",
     "server_learning_rate",
     "server_momentum",
+    "averaging",
 )
 MARKS = (0.98, 0.985, 0.99)
 

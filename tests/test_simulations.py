@@ -14,7 +14,7 @@ import pytest
 from flwr.app import Message
 from surp_fl.strategies import NoUsableReply
 
-from simulations import compare, data, plots, reproduce, results, tables, tune
+from simulations import compare, data, plots, reproduce, results, server_app, tables, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -184,6 +184,16 @@ def test_a_run_that_diverges_is_a_row_that_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 1e30)
     with pytest.raises(NoUsableReply):  # nothing was learnt: no row
         run_in_process(whole)
+
+
+def test_the_average_of_models_is_tested_and_not_trained_from() -> None:
+    average = server_app._Average(0.75)
+    models = [{"w": np.full(2, value, np.float32)} for value in (8, 1, 2, 0)]
+    assert [float(average.of(model)["w"][1]) for model in models] == [8, 1, 1.25, 0.9375]
+    rows = [run_in_process(replace(SMALL, rounds=3, averaging=share)) for share in (0.0, 0.9)]
+    assert rows[0]["model_sha256"] == rows[1]["model_sha256"]
+    assert rows[0]["accuracy"][:2] == rows[1]["accuracy"][:2]
+    assert rows[0]["accuracy"][3] != rows[1]["accuracy"][3]
 
 
 def test_products_in_bfloat16_are_near_those_in_float32() -> None:
