@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 
 from simulations import data, training
 from simulations.lenet import arrays_of, model_with
-from simulations.schemes import scheme_of
+from simulations.schemes import fading, scheme_of
 from simulations.settings import Settings
 from surp_fl import CompressUpdates
 from surp_fl.record import arrays_of as arrays_in
@@ -21,7 +21,8 @@ from surp_fl.record import record_of
 def compress(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
     """Be CompressUpdates, with the scheme that this run's config names."""
     settings = Settings.from_run_config(context.run_config)
-    return CompressUpdates(scheme_of(settings.scheme), seed=settings.seed)(message, context, call_next)
+    scheme = fading(settings.scheme, settings.keep_in) if settings.fading else scheme_of(settings.scheme)
+    return CompressUpdates(scheme, seed=settings.seed)(message, context, call_next)
 
 
 app = ClientApp(mods=[compress])

@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=common.batch_size, help="default: %(default)s")
     parser.add_argument("--learning-rate", type=float, default=common.learning_rate, help="default: %(default)s")
     parser.add_argument("--momentum", type=float, default=common.momentum, help="default: %(default)s")
+    parser.add_argument("--fading", action="store_true", help="what clients owe fades as the learning rate falls")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="of the local SGD (%(default)s)")
     parser.add_argument(
         "--precision", choices=sorted(PRECISIONS), default=common.precision,

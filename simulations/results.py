@@ -35,6 +35,7 @@ class Row(TypedDict):
     batch_size: int
     learning_rate: float
     momentum: float
+    fading: bool
     weight_decay: float
     precision: str
     warm_up: int
@@ -62,7 +63,7 @@ _BEFORE = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
     "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
-    "averaging",
+    "averaging", "fading",
 )  # fmt: skip
 
 
@@ -92,6 +93,7 @@ def row_of(
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         momentum=settings.momentum,
+        fading=settings.fading,
         weight_decay=settings.weight_decay,
         precision=settings.precision,
         warm_up=settings.warm_up,

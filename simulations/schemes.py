@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from surp_fl import DGC, QSGD, STC, Dense, ErrorFeedback, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
@@ -82,6 +83,19 @@ def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
         return SCHEMES[name](**given)
     except TypeError as fault:
         raise ValueError(f"'{text}': {fault}") from None
+
+
+def fading(text: str, keep: Callable[[int], float]) -> Callable[[int], Scheme]:
+    """The scheme of each round, with a memory that carries this share of its debts into it."""
+    found = scheme_of(text)
+
+    def scheme(server_round: int) -> Scheme:
+        made: Any = found(server_round) if callable(found) else found
+        if isinstance(made.memory, ErrorFeedback | MomentumCorrection):
+            return replace(made, memory=replace(made.memory, keep=keep(server_round)))  # type: ignore[no-any-return]
+        return made  # type: ignore[no-any-return]
+
+    return scheme
 
 
 def last_scheme_of(text: str) -> Scheme:

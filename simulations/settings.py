@@ -28,6 +28,8 @@ class Settings:
         batch_size: images a step.
         learning_rate: of the local SGD.
         momentum: of the local SGD; starts from zero in each round.
+        fading: whether what clients owe fades as the learning rate falls, as if it were owed in gradients; less so
+            for a client that sits rounds out.
         weight_decay: of the local SGD.
         precision: of the local SGD's products, "float32" or "bfloat16"; weights are float32 in both.
         warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
@@ -52,6 +54,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 0.015
     momentum: float = 0.9
+    fading: bool = False
     weight_decay: float = 0.0
     precision: str = "float32"
     warm_up: int = 0
@@ -68,6 +71,12 @@ class Settings:
         done = (server_round - self.warm_up - 1) / max(1, self.rounds - self.warm_up - 1)
         left = (1 + math.cos(math.pi * min(done, 1.0))) / 2
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
+
+    def keep_in(self, server_round: int) -> float:
+        """Share of the debts that is carried into a round."""
+        if not self.fading or server_round <= 1:
+            return 1.0
+        return min(1.0, self.rate_in(server_round) / self.rate_in(server_round - 1))
 
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Settings:

@@ -27,6 +27,7 @@ LEVERS = (
     "server_learning_rate",
     "server_momentum",
     "averaging",
+    "fading",
 )
 MARKS = (0.98, 0.985, 0.99)
 

@@ -32,7 +32,7 @@ GRID: tuple[dict[str, float], ...] = (
     {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
     {"learning_rate": 0.05} | _RAMP,
     {"learning_rate": 0.05, "weight_decay": 0.002} | _RAMP,
-    {"learning_rate": 0.05, "weight_decay": 0.002, "server_learning_rate": 2} | _RAMP,
+    {"learning_rate": 0.05, "weight_decay": 0.002, "server_learning_rate": 2, "fading": True} | _RAMP,
     {"learning_rate": 0.1, "weight_decay": 0.002} | _RAMP,
 )
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one

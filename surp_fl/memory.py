@@ -43,8 +43,7 @@ class ErrorFeedback:
     keep: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.keep <= 1:
-            raise ValueError(f"keep = {self.keep}; expected a share from 0 to 1")
+        _check_keep(self.keep)
 
     def recall(self, delta: Vector, state: State) -> Vector:
         """Add the residual to the delta.
@@ -55,8 +54,7 @@ class ErrorFeedback:
         if "residual" not in state:
             return delta
         _check_size(state, delta)
-        owed = state["residual"] if self.keep == 1 else np.float32(self.keep) * state["residual"]
-        wanted: Vector = delta + owed
+        wanted: Vector = delta + _owed(state, self.keep)
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
@@ -75,14 +73,17 @@ class MomentumCorrection:
     Attributes:
         momentum: m.
         clip: largest L2 norm of a delta; None for no clipping.
+        keep: share of the debt that is carried into the next round.
     """
 
     momentum: float = 0.9
     clip: float | None = None
+    keep: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum = {self.momentum}; expected 0 or more, and less than 1")
+        _check_keep(self.keep)
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip = {self.clip}; expected a positive norm, or None")
 
@@ -98,13 +99,23 @@ class MomentumCorrection:
             return clipped
         _check_size(state, delta)
         velocity = np.float32(self.momentum) * state["velocity"] + clipped if "velocity" in state else clipped
-        wanted: Vector = state["residual"] + velocity
+        wanted: Vector = _owed(state, self.keep) + velocity
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
         """Keep what is still owed, and the momentum where nothing was sent."""
-        velocity = wanted - state["residual"] if "residual" in state else wanted
+        velocity = wanted - _owed(state, self.keep) if "residual" in state else wanted
         return {"residual": wanted - sent, "velocity": velocity * (sent == 0)}
+
+
+def _check_keep(keep: float) -> None:
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep = {keep}; expected a share from 0 to 1")
+
+
+def _owed(state: State, keep: float) -> Vector:
+    residual: Vector = state["residual"]
+    return residual if keep == 1 else np.float32(keep) * residual
 
 
 def _check_size(state: State, delta: Vector) -> None:

@@ -18,7 +18,7 @@ from simulations import compare, data, plots, reproduce, results, server_app, ta
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
-from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse, scheme_of
+from simulations.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
 from simulations.settings import Settings
 from surp_fl import DGC, STC, ErrorFeedback, MomentumCorrection, RTopK, SuRP
 
@@ -238,6 +238,20 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert rates[4:] == sorted(rates[4:], reverse=True)
     assert rates[-1] == pytest.approx(0.1)
     assert {Settings().rate_in(server_round) for server_round in range(1, 21)} == {0.015}
+
+
+def test_debts_fade_as_the_learning_rate_falls() -> None:
+    settings = Settings(rounds=10, learning_rate=1.0, warm_up=4, final_rate=0.1, fading=True)
+    kept = [settings.keep_in(server_round) for server_round in range(1, 11)]
+    assert kept[:5] == [1.0] * 5
+    assert np.prod(kept) == pytest.approx(0.1)
+    assert {replace(settings, fading=False).keep_in(server_round) for server_round in range(1, 11)} == {1.0}
+    keep = settings.keep_in
+    assert fading("stc:218", keep)(8) == STC(218, memory=ErrorFeedback(keep(8)))
+    assert fading("dgc:2050", keep)(8) == DGC(2050, memory=MomentumCorrection(keep=keep(8)))
+    assert fading("dense", keep)(8) == scheme_of("dense")
+    faded, whole = (run_in_process(replace(SMALL, rounds=4, final_rate=0.01, fading=on)) for on in (True, False))
+    assert faded["residual_norm_by_round"][-1] < 0.7 * whole["residual_norm_by_round"][-1]
 
 
 def test_flowers_run_config_knows_every_setting() -> None:
