@@ -77,6 +77,16 @@ def test_a_delta_is_clipped_before_it_joins_the_momentum() -> None:
     np.testing.assert_array_equal(memory.recall(np.array([1.0, 2.0], np.float32), {}), [1, 2])
 
 
+def test_debts_under_momentum_fade() -> None:
+    memory = MomentumCorrection(momentum=0.5, keep=0.25)
+    state = {"residual": np.array([8, 4], np.float32), "velocity": np.array([2, 0], np.float32)}
+    wanted = memory.recall(np.array([1, 1], np.float32), state)
+    np.testing.assert_array_equal(wanted, [0.25 * 8 + 0.5 * 2 + 1, 0.25 * 4 + 1])
+    after = memory.settle(wanted, np.array([4, 0], np.float32), state)
+    np.testing.assert_array_equal(after["residual"], [0, 2])
+    np.testing.assert_array_equal(after["velocity"], [0, 1])
+
+
 def test_without_momentum_it_is_error_feedback() -> None:
     rng = np.random.default_rng(0)
     states: list[State] = [{}, {}]
