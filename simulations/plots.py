@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -42,7 +43,7 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
         axes.grid(alpha=0.3)
     by_round.legend(loc="lower right", fontsize=8)
     title = protocol(rows).replace("**", "").replace(" Bytes are per client and round.", "")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(fill(title, 140), fontsize=9)
     figure.tight_layout()
     figure.savefig(file, dpi=140)
     plt.close(figure)

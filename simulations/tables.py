@@ -74,8 +74,8 @@ def protocol(rows: list[Row]) -> str:
     return (
         f"LeNet-5-Caffe on **{row['dataset']}**, {row['partition']}, {row['clients']} clients{sampled}, "
         f"{row['rounds']} rounds of {row['local_steps']} steps of {row['batch_size']} images, "
-        f"learning rate {of_all('learning_rate')}, momentum {of_all('momentum')}. Bytes are per client and round."
-        + held_out
+        f"learning rate {of_all('learning_rate')}, momentum {of_all('momentum')}{_others(rows)}. "
+        f"Bytes are per client and round.{held_out}"
     )
 
 
@@ -126,6 +126,16 @@ def write(rows: list[Row], folder: Path) -> None:
     ):
         (folder / f"{name}.new").write_text(text)
         (folder / f"{name}.new").replace(folder / name)
+
+
+def _others(rows: list[Row]) -> str:
+    """The other levers, where all rows have them at one value that is not the usual one."""
+    found = {name: {_lever(row, name) for row in rows} for name in LEVERS if name not in ("learning_rate", "momentum")}
+    return "".join(
+        f", {name.replace('_', ' ')} {values.pop():g}"
+        for name, values in found.items()
+        if len(values) == 1 and values != {getattr(_BEFORE, name)}
+    )
 
 
 def _lever(row: Row, name: str) -> float:

@@ -26,6 +26,7 @@ def rows_of(name: str, folder: str) -> Any:
 
 def test_the_tables_are_made_of_the_committed_rows() -> None:
     assert FILES["table.md"].read_text() == tables.table(rows_of("results.json", "quickstart"))
+    assert FILES["summary.md"].read_text() == tables.summary(rows_of("results.json", "iid"))
     assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
     gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
     assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)
