@@ -20,6 +20,7 @@ from simulations.compare import complete
 from simulations.data import LOADERS, data_root, load
 from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
 from simulations.settings import Settings
+from simulations.training import PRECISIONS
 
 TUNED = ("dense", "surp:218", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
 AS_TUNED = {  # the others, and whose tuning they get
@@ -57,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tuning-rounds", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
-    parser.add_argument("--precision", default="bfloat16", help="of local products (%(default)s)")
+    parser.add_argument(
+        "--precision", choices=sorted(PRECISIONS), default="bfloat16", help="of local products (%(default)s)"
+    )
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time (%(default)s)")

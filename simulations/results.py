@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from surp_fl.strategies import Traffic
 
@@ -59,7 +59,7 @@ class Row(TypedDict):
     failed: str  # why it ended before its last round; empty where it did not
 
 
-_BEFORE = Settings()  # what a row that is older than a setting was run with
+USUAL = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
     "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
@@ -123,10 +123,15 @@ def final_accuracy(row: Row) -> float:
     return math.nan if row.get("failed") else row["accuracy"][-1][1]
 
 
+def setting_of(row: Row, name: str) -> Any:
+    """What a row was run with."""
+    return row.get(name, getattr(USUAL, name))
+
+
 def is_of(row: Row, settings: Settings) -> bool:
     """Say whether a row is what a run with these settings gave, or will give."""
     scheme, budget, options = parse(settings.scheme)
-    same = all(row.get(name, getattr(_BEFORE, name)) == getattr(settings, name) for name in (*_SAME, "dataset"))
+    same = all(setting_of(row, name) == getattr(settings, name) for name in (*_SAME, "dataset"))
     return same and (row["scheme"], row["budget"], row.get("options", {})) == (scheme, budget, options)
 
 

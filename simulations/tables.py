@@ -14,10 +14,8 @@ from statistics import fmean
 import numpy as np
 
 from simulations.lenet import PARAMETERS
-from simulations.results import DENSE_BYTES, Row, bytes_to, final_accuracy, groups
-from simulations.settings import Settings
+from simulations.results import DENSE_BYTES, USUAL, Row, bytes_to, final_accuracy, groups, setting_of
 
-_BEFORE = Settings()  # what a row that is older than a setting was run with
 LEVERS = (
     "learning_rate",
     "momentum",
@@ -84,7 +82,7 @@ def summary(rows: list[Row]) -> str:
 
     Levers in which the rows differ, since each scheme was tuned, are shown too.
     """
-    levers = [name for name in LEVERS if len({_lever(row, name) for row in rows}) > 1]
+    levers = [name for name in LEVERS if len({setting_of(row, name) for row in rows}) > 1]
     marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
     lines = [
         [
@@ -111,7 +109,9 @@ def summary(rows: list[Row]) -> str:
             reached = [bytes_to(row, mark) for row in seeds]
             known = [spent for spent in reached if spent is not None]
             line.append(f"{fmean(known):,.0f}" if len(known) == len(reached) else "—")
-        line += [", ".join(f"{value:g}" for value in sorted({_lever(row, name) for row in seeds})) for name in levers]
+        line += [
+            ", ".join(f"{value:g}" for value in sorted({setting_of(row, name) for row in seeds})) for name in levers
+        ]
         lines.append(line)
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -130,17 +130,14 @@ def write(rows: list[Row], folder: Path) -> None:
 
 def _others(rows: list[Row]) -> str:
     """The other levers, where all rows have them at one value that is not the usual one."""
-    found = {name: {_lever(row, name) for row in rows} for name in LEVERS if name not in ("learning_rate", "momentum")}
+    found = {
+        name: {setting_of(row, name) for row in rows} for name in LEVERS if name not in ("learning_rate", "momentum")
+    }
     return "".join(
         f", {name.replace('_', ' ')} {values.pop():g}"
         for name, values in found.items()
-        if len(values) == 1 and values != {getattr(_BEFORE, name)}
+        if len(values) == 1 and values != {getattr(USUAL, name)}
     )
-
-
-def _lever(row: Row, name: str) -> float:
-    value: float = row.get(name, getattr(_BEFORE, name))  # type: ignore[assignment]
-    return value
 
 
 def _shown(accuracy: float) -> str:
