@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from simulations import data, training
@@ -17,12 +17,20 @@ from surp_fl import CompressUpdates
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
 
+_LAST = "last-round"
+
 
 def compress(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
     """Be CompressUpdates, with the scheme that this run's config names."""
     settings = Settings.from_run_config(context.run_config)
-    scheme = fading(settings.scheme, settings.keep_in) if settings.fading else scheme_of(settings.scheme)
-    return CompressUpdates(scheme, seed=settings.seed)(message, context, call_next)
+    if not settings.fading or message.metadata.message_type != MessageType.TRAIN:
+        return CompressUpdates(scheme_of(settings.scheme), seed=settings.seed)(message, context, call_next)
+    last = context.state.config_records.get(_LAST, {"round": 0})["round"]  # in which this client took part
+    scheme = fading(settings.scheme, lambda now: settings.keep_in(now, int(last)))  # type: ignore[arg-type]
+    reply = CompressUpdates(scheme, seed=settings.seed)(message, context, call_next)
+    if not reply.has_error():
+        context.state[_LAST] = ConfigRecord({"round": _round_of(message)})
+    return reply
 
 
 app = ClientApp(mods=[compress])
@@ -37,7 +45,7 @@ def train(message: Message, context: Context) -> Message:
     dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
     members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node]
     model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
-    server_round = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
+    server_round = _round_of(message)
     loss = training.train(
         model,
         dataset,
@@ -52,3 +60,7 @@ def train(message: Message, context: Context) -> Message:
     )
     metrics = MetricRecord({"num-examples": len(members), "loss": loss})
     return Message(RecordDict({"arrays": record_of(arrays_of(model)), "metrics": metrics}), reply_to=message)
+
+
+def _round_of(message: Message) -> int:
+    return int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]

@@ -28,8 +28,7 @@ class Settings:
         batch_size: images a step.
         learning_rate: of the local SGD.
         momentum: of the local SGD; starts from zero in each round.
-        fading: whether what clients owe fades as the learning rate falls, as if it were owed in gradients; less so
-            for a client that sits rounds out.
+        fading: whether what clients owe fades as the learning rate falls, as if it were owed in gradients.
         weight_decay: of the local SGD.
         precision: of the local SGD's products, "float32" or "bfloat16"; weights are float32 in both.
         warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
@@ -72,11 +71,12 @@ class Settings:
         left = (1 + math.cos(math.pi * min(done, 1.0))) / 2
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
 
-    def keep_in(self, server_round: int) -> float:
-        """Share of the debts that is carried into a round."""
-        if not self.fading or server_round <= 1:
+    def keep_in(self, server_round: int, last: int) -> float:
+        """Share of its debts that a client carries into a round, which took part in round `last` before it."""
+        if not self.fading:
             return 1.0
-        return min(1.0, self.rate_in(server_round) / self.rate_in(server_round - 1))
+        passed = range(max(1, last), server_round)
+        return math.prod(min(1.0, self.rate_in(each + 1) / self.rate_in(each)) for each in passed)
 
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Settings:

@@ -8,19 +8,20 @@ import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Message
+from flwr.app import Context, Message
 from surp_fl.strategies import NoUsableReply
 
-from simulations import compare, data, plots, reproduce, results, server_app, tables, tune
+from simulations import client_app, compare, data, plots, reproduce, results, server_app, tables, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
 from simulations.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
 from simulations.settings import Settings
-from surp_fl import DGC, STC, ErrorFeedback, MomentumCorrection, RTopK, SuRP
+from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection, RTopK, SuRP
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
@@ -242,16 +243,42 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 
 def test_debts_fade_as_the_learning_rate_falls() -> None:
     settings = Settings(rounds=10, learning_rate=1.0, warm_up=4, final_rate=0.1, fading=True)
-    kept = [settings.keep_in(server_round) for server_round in range(1, 11)]
+    kept = [settings.keep_in(server_round, server_round - 1) for server_round in range(1, 11)]
     assert kept[:5] == [1.0] * 5
     assert np.prod(kept) == pytest.approx(0.1)
-    assert {replace(settings, fading=False).keep_in(server_round) for server_round in range(1, 11)} == {1.0}
-    keep = settings.keep_in
+    assert settings.keep_in(9, last=6) == pytest.approx(np.prod(kept[6:9]))
+    assert {replace(settings, fading=False).keep_in(now, now - 1) for now in range(1, 11)} == {1.0}
+
+    def keep(now: int) -> float:
+        return settings.keep_in(now, now - 1)
+
     assert fading("stc:218", keep)(8) == STC(218, memory=ErrorFeedback(keep(8)))
     assert fading("dgc:2050", keep)(8) == DGC(2050, memory=MomentumCorrection(keep=keep(8)))
     assert fading("dense", keep)(8) == scheme_of("dense")
     faded, whole = (run_in_process(replace(SMALL, rounds=4, final_rate=0.01, fading=on)) for on in (True, False))
     assert faded["residual_norm_by_round"][-1] < 0.7 * whole["residual_norm_by_round"][-1]
+
+
+def test_debts_fade_over_the_rounds_that_a_client_sits_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, float]] = []  # node, round, keep
+
+    class Watched(CompressUpdates):
+        def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
+            now = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
+            scheme: Any = self.scheme(now)  # type: ignore[operator]
+            seen.append((int(context.node_config["partition-id"]), now, scheme.memory.keep))
+            return super().__call__(message, context, call_next)
+
+    monkeypatch.setattr(client_app, "CompressUpdates", Watched)
+    settings = replace(SMALL, clients=4, sampled=2, rounds=6, local_steps=1, final_rate=0.1, fading=True)
+    run_in_process(settings)
+    last: dict[int, int] = {}
+    sat_out = 0
+    for node, now, keep in seen:
+        assert keep == pytest.approx(settings.keep_in(now, last.get(node, 0)))
+        sat_out += now > last.get(node, now) + 1
+        last[node] = now
+    assert sat_out > 0
 
 
 def test_flowers_run_config_knows_every_setting() -> None:
