@@ -27,13 +27,15 @@ from simulations.training import PRECISIONS
 
 HELD_OUT = 5000  # images
 _RAMP = {"final_rate": 0.1, "warm_up": 0.3}
+_AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "averaging": 0.9}
 GRID: tuple[dict[str, float], ...] = (
     {"learning_rate": 0.015},
     {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
     {"learning_rate": 0.05} | _RAMP,
     {"learning_rate": 0.05, "weight_decay": 0.002} | _RAMP,
-    {"learning_rate": 0.05, "weight_decay": 0.002, "server_learning_rate": 2, "fading": True} | _RAMP,
     {"learning_rate": 0.1, "weight_decay": 0.002} | _RAMP,
+    _AVERAGED,
+    _AVERAGED | {"server_learning_rate": 2, "fading": True},
 )
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9

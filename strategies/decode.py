@@ -8,53 +8,28 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
-from numpy.typing import NDArray
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from surp_fl.strategies.books import Books, Broadcast
+from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
+from surp_fl.strategies.mean import Mean, needs_only_the_mean
+from surp_fl.strategies.replies import Opened, by_content, decode, left_out, open_all
 from surp_fl.strategies.traffic import Traffic
 
 from surp_fl.client import Scheme
-from surp_fl.codecs import Reader, reader_of
 from surp_fl.codecs.codec import Sparse
-from surp_fl.context import Reference
-from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
-from surp_fl.record import (
-    NAME,
-    SESSION,
-    arrays_of,
-    count_bytes,
-    error_reply,
-    from_record,
-    ordinary_reply,
-    record_of,
-)  # fmt: skip
+from surp_fl.record import APPLIED, BUDGET, NAME, OLDEST, SESSION, arrays_of, count_bytes, ordinary_reply, record_of
 
 log = logging.getLogger("flwr")
 
-
-@dataclass(frozen=True)
-class _Broadcast:
-    """What a node was sent, and so what its message is to be added to."""
-
-    layout: Layout
-    vector: NDArray[np.float32]  # shape (n,)
-    arrays_name: str
-    bytes: int  # of array data
-
-    @classmethod
-    def of(cls, name: str, record: ArrayRecord) -> _Broadcast:
-        arrays = arrays_of(record)
-        layout = Layout.of(arrays)
-        vector = layout.flatten(arrays)
-        vector.flags.writeable = False
-        return cls(layout, vector, name, sum(array.nbytes for array in arrays.values()))
+BudgetFor = Callable[[int, int], int]  # node id, round -> bytes
+_Aggregated = tuple[list[int], ArrayRecord | None, MetricRecord | None]  # nodes whose updates went in; the result
 
 
 class NoUsableReply(RuntimeError):  # noqa: N818  (the name says what is the matter)
@@ -69,68 +44,97 @@ class DecodeUpdates(Strategy):
     compressed) is logged and becomes an error reply, so that it costs itself and not the round. Replies are
     handed on in an order that depends on their contents alone, so that sums do not depend on who answered first.
 
+    FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam and FedYogi (and strategies that inherit how they aggregate) need the
+    weighted mean of the replies alone: it is summed up in pairs of index and value, and handed on as one reply, so that
+    memory does not grow with the clients. Any other strategy is handed each client's model.
+
     Args:
         strategy: the strategy to run inside.
         scheme: refuse messages of any other scheme; None decodes every scheme that this version knows.
+        budget_for: gives the bytes that a node's message may have in a round, (node id, round) -> bytes; None leaves
+            it to the train config ("surp-fl:budget") and to the clients.
+        mean_alone: whether the inner strategy needs the weighted mean alone; None finds out by its type.
+        history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
+            one is kept in any case.
 
     Attributes:
         traffic: bytes and times of every round so far.
 
-    Raises, in `aggregate_train`:
-        NoUsableReply: there were replies, and none of them could be used.
+    Raises:
+        TypeError, ValueError: the strategy is not one that can be inside; when made.
+        RuntimeError: another strategy is around this one; in `configure_train`.
+        NoUsableReply: there were replies, and none of them could be used; in `aggregate_train`.
     """
 
-    def __init__(self, strategy: Strategy, scheme: Scheme | None = None) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        scheme: Scheme | None = None,
+        *,
+        budget_for: BudgetFor | None = None,
+        mean_alone: bool | None = None,
+        history_bytes: int = 1 << 28,
+    ) -> None:
+        check_inner(strategy, mean_alone)
         self.strategy = strategy
         self.scheme = scheme
+        self.budget_for = budget_for
+        self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
         self.traffic: list[Traffic] = []
-        self._sent: dict[int, _Broadcast] = {}
+        self._books = Books(history_bytes)
         self._session = secrets.randbits(62)
-        self._before: dict[int, list[_Broadcast]] = {}  # what each node may hold of earlier rounds, newest first
         self._dtypes: dict[str, np.dtype[Any]] = {}
+        self._running = False
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
         log.info("\t├──> Updates are decoded by surp-fl (%s)", self.scheme or "any known scheme")
         self.strategy.summary()
 
+    def start(self, *args: Any, **options: Any) -> Result:
+        """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
+        self._running = True
+        try:
+            return super().start(*args, **options)
+        finally:
+            self._running = False
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, and remember what each node is sent."""
+        check_outermost(self._running)
         self._dtypes = self._dtypes or {name: array.numpy().dtype for name, array in arrays.items()}
         config[SESSION] = self._session
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
         self.traffic.append(Traffic(server_round))
-        broadcasts: dict[int, _Broadcast] = {}  # the messages of a round share their ArrayRecord
-        for node, sent in self._sent.items():  # at most two: what was lost in between, the node may or may not hold
-            self._before[node] = [sent, *self._before.get(node, [])[-1:]]
-        self._sent = {}
+        broadcasts: dict[int, Broadcast] = {}  # the messages of a round share their ArrayRecord
+        sent: dict[int, Broadcast] = {}
         for message in messages:
             name, record = _model_in(message)
             if id(record) not in broadcasts:
-                broadcasts[id(record)] = _Broadcast.of(name, record)
-            broadcast = broadcasts[id(record)]
-            self._sent[message.metadata.dst_node_id] = broadcast
-            self.traffic[-1].payload_bytes_down.append(broadcast.bytes)
+                broadcasts[id(record)] = Broadcast.of(server_round, name, record)
+            sent[message.metadata.dst_node_id] = broadcasts[id(record)]
+            self.traffic[-1].payload_bytes_down.append(broadcasts[id(record)].bytes)
+        self._books.begin(server_round, sent)
+        for message in messages:
+            self._tell(message, server_round)
         return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode, aggregate as the inner strategy does, and keep the model's dtypes."""
-        received = sorted(replies, key=_by_content)
-        decoded = [self._ordinary(reply) for reply in received]
-        traffic = self.traffic[-1]
-        traffic.failures = sum(reply.has_error() for reply in decoded)
-        if decoded and traffic.failures == len(decoded):
-            reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in decoded}))
-            raise NoUsableReply(f"round {server_round}: none of the {len(decoded)} replies could be used: {reasons}")
-        arrays, metrics = self.strategy.aggregate_train(server_round, decoded)
+        weighted_by = getattr(nested(self.strategy)[-1], "weighted_by_key", None)
+        opened, errors = open_all(sorted(replies, key=by_content), self._books, weighted_by)
+        one_model = len({id(each.broadcast) for each in opened}) == 1
+        aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
+        applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
             arrays = self._with_first_dtypes(arrays)
+            self._books.applied.update(dict.fromkeys(applied, server_round))
         if metrics is not None:
-            traffic.add_to(metrics)
+            self.traffic[-1].add_to(metrics)
         return arrays, metrics
 
     def configure_evaluate(
@@ -150,68 +154,72 @@ class DecodeUpdates(Strategy):
         """Aggregate as the inner strategy does."""
         return self.strategy.aggregate_evaluate(server_round, replies)
 
-    def _ordinary(self, reply: Message) -> Message:
-        if reply.has_error():
-            return reply
-        node = reply.metadata.src_node_id
-        try:
-            self._decode(reply)
-        except MalformedMessage as fault:
-            log.warning("surp-fl: the reply of node %d is left out of this round: %s", node, fault)
-            return error_reply(reply, f"surp-fl: {fault}")
-        return reply
+    def _tell(self, message: Message, server_round: int) -> None:
+        """Put into a message what its node alone has to know; the arrays stay shared."""
+        node = message.metadata.dst_node_id
+        told: dict[str, Any] = {OLDEST: self._books.oldest, APPLIED: self._books.applied.get(node, 0)}
+        if self.budget_for is not None:
+            told[BUDGET] = self.budget_for(node, server_round)
+        configs = message.content.config_records
+        name = next((name for name, config in configs.items() if SESSION in config), NAME)
+        config = ConfigRecord({**configs.get(name, {SESSION: self._session}), **told})
+        message.content = RecordDict({**message.content, name: config})
 
-    def _decode(self, reply: Message) -> None:
-        node = reply.metadata.src_node_id
-        if node not in self._sent:
-            raise MalformedMessage("this node was sent nothing in this round, so there is nothing to add its update to")
-        broadcast = self._sent[node]
-        record = reply.content.config_records.get(NAME)
-        if record is None:
-            raise MalformedMessage(
-                f"the reply holds {sorted(reply.content)} and no '{NAME}' record: the client does not compress; "
-                "give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
-            )
-        update = from_record(record, broadcast.layout)
-        reader = self.scheme.codec.reader if self.scheme is not None else reader_of(update.message)
-        began = time.perf_counter()
-        indices, values = self._decode_sparse(reader, update.message, node)
-        vector = broadcast.vector.copy()
-        vector[indices] += values
-        arrays = broadcast.layout.unflatten(vector, update.exact)
-        seconds = time.perf_counter() - began
+    def _aggregate_each(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
+        """Hand the inner strategy each client's model."""
+        applied = []
+        replies = []
+        for each, (indices, values) in self._decoded(opened, errors):
+            vector = each.broadcast.vector.copy()
+            vector[indices] += values
+            arrays = each.broadcast.layout.unflatten(vector, each.update.exact)
+            each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
+            replies.append(each.reply)
+            applied.append(each.node)
+        self._check_some(server_round, len(replies), errors)
+        return applied, *self.strategy.aggregate_train(server_round, [*replies, *errors])
 
+    def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
+        """Hand the inner strategy one reply, which holds the weighted mean of all models."""
+        assert isinstance(self.strategy, FedAvg)
+        mean = Mean(opened[0].broadcast, self.strategy.weighted_by_key)
+        applied = []
+        for each, sparse in self._decoded(opened, errors):
+            mean.add(each.update, sparse)
+            applied.append(each.node)
+        self._check_some(server_round, len(applied), errors)
+        log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(applied))
+        one = next(each.reply for each in opened if each.node == applied[0])
+        one.content = mean.content()
+        with mean.metrics_of_all(self.strategy):
+            return applied, *self.strategy.aggregate_train(server_round, [one, *errors])
+
+    def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Sparse]]:
+        """Decode one after the other, so that one is held at a time; what cannot be decoded joins the errors."""
         traffic = self.traffic[-1]
-        traffic.payload_bytes_up.append(len(update.message))
-        traffic.coordinates_up.append(len(indices))
-        traffic.record_bytes_up.append(count_bytes(reply.content))
-        traffic.encode_seconds.append(update.stats.encode_seconds)
-        traffic.decode_seconds.append(seconds)
-        traffic.relative_error.append(update.stats.relative_error)
-        traffic.residual_norm.append(update.stats.residual_norm)
-        reply.content = ordinary_reply(update, arrays, broadcast.arrays_name, reply.content)
-
-    def _decode_sparse(self, reader: Reader, message: bytes, node: int) -> Sparse:
-        """Decode against what the node may have held: it keeps the model of the last round in which it made a message.
-
-        Usually that is the last round whose message came; where a message was lost, it is the last round sent.
-        """
-        broadcast = self._sent[node]
-        held: list[Reference] = [
-            (broadcast.vector, before.vector)
-            for before in self._before.get(node, [])
-            if before.layout.fingerprint == broadcast.layout.fingerprint
-        ]
-        faults = []
-        for reference in held or [broadcast.vector]:
+        for each in opened:
+            began = time.perf_counter()
             try:
-                decoded = reader.decode_sparse(message, broadcast.layout, reference=reference)
+                sparse = decode(each, self._books, self.scheme)
             except MalformedMessage as fault:
-                faults.append(fault)
-            else:
-                self._before[node] = []  # what is sent in this round comes in front when the next is configured
-                return decoded
-        raise faults[0]
+                errors.append(left_out(each.reply, fault))
+                continue
+            traffic.decode_seconds.append(time.perf_counter() - began)
+            traffic.payload_bytes_up.append(len(each.update.message))
+            traffic.coordinates_up.append(len(sparse[0]))
+            traffic.record_bytes_up.append(count_bytes(each.reply.content))
+            traffic.encode_seconds.append(each.update.stats.encode_seconds)
+            traffic.relative_error.append(each.update.stats.relative_error)
+            traffic.residual_norm.append(each.update.stats.residual_norm)
+            yield each, sparse
+
+    def _check_some(self, server_round: int, usable: int, errors: list[Message]) -> None:
+        self.traffic[-1].failures = len(errors)
+        if errors and not usable:
+            reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
+            raise NoUsableReply(
+                f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint_for(errors)}"
+            )
 
     def _with_first_dtypes(self, arrays: ArrayRecord) -> ArrayRecord:
         """Undo the drift of dtypes: averaging makes counters floats, adaptive strategies make float32 float64."""
@@ -232,10 +240,3 @@ def _model_in(message: Message) -> tuple[str, ArrayRecord]:
             "model: send other arrays outside of train messages"
         )
     return next(iter(records.items()))
-
-
-def _by_content(reply: Message) -> tuple[bytes, int]:
-    """Sort key: the message where there is one; else the node."""
-    record = reply.content.config_records.get(NAME) if reply.has_content() else None
-    message = record.get(NAME) if record is not None else None
-    return (message if isinstance(message, bytes) else b"", reply.metadata.src_node_id)

@@ -6,22 +6,23 @@ Knows Flower. Does not know how a message is made.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
-from surp_fl.memory import Memory, NoMemory, State
-from surp_fl.record import MODEL, NAME, SESSION, Stats, Update, arrays_of, record_of, to_record
+from surp_fl.memory import Memory, NoMemory
+from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
+from surp_fl.state import Kept, Told, load, save
 
-log = logging.getLogger("flwr")
+NODE_BUDGET = "surp-fl-budget"  # in a node's config
 
 
 class Scheme(Protocol):
@@ -42,16 +43,19 @@ class CompressUpdates:
     """A mod that replaces the trained model in a train reply by a message.
 
     The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`, and so
-    does the model that it was sent last, for schemes whose messages are smaller for it.
+    does the model that it was sent last, for schemes whose messages are smaller for it. What a message said that never
+    reached the server's model, because it or its client was lost on the way, is owed again.
 
     Args:
-        scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1.
+        scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1. Where the
+            train config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them takes the
+            place of the scheme's budget; both are in bytes.
         history: code against the model before as well; False keeps one vector less, for larger messages.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
 
     Raises, when called (Flower turns it into an error reply, which costs this reply and not the round):
         ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
-            the update holds NaN or infinity.
+            the update holds NaN or infinity; the scheme cannot keep within the budget that it is given.
         RuntimeError: the server runs a protocol that compressed replies would break.
     """
 
@@ -64,14 +68,14 @@ class CompressUpdates:
         """Let the app train and compress what it learned; other messages pass."""
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
-        server_round = _from_config(message.content, "server-round") or 0
-        scheme = self._scheme_of(server_round)
+        told = Told.of(message.content)
+        scheme = _within(self._scheme_of(told.server_round), told, context)
         _refuse_what_would_break(message.content, scheme)
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
         start = layout.flatten(received)
-        rng = np.random.default_rng([self.seed, server_round, _node_of(context)])
+        rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
 
         reply = call_next(message, context)
         if reply.has_error():
@@ -83,50 +87,59 @@ class CompressUpdates:
         except ValueError as fault:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
 
-        state = _load(context, NAME, layout)
-        session = _from_config(message.content, SESSION)
-        reference = self._reference(scheme, start, context, layout, session)
-        wanted = scheme.memory.recall(delta, state)
+        kept = load(context, layout, told)
+        reference = self._reference(scheme, start, kept)
+        wanted = scheme.memory.recall(delta, kept.memory)
         began = time.perf_counter()
         compressed = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
         seconds = time.perf_counter() - began
-        sent = scheme.codec.decode(compressed, layout, reference=reference)
-        state = scheme.memory.settle(wanted, sent, state)
+        indices, values = scheme.codec.decode_sparse(compressed, layout, reference=reference)
+        sent = np.zeros(layout.size, np.float32)
+        sent[indices] = values
+        memory = scheme.memory.settle(wanted, sent, kept.memory) or kept.memory
 
         update = Update(
             message=compressed,
             exact={spec.name: trained[spec.name] for spec in layout.exact},
             metrics=_metrics(reply.content),
-            stats=_stats(seconds, wanted, sent, state.get("residual")),
+            stats=_stats(seconds, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
         )
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
-        if state:
-            context.state[NAME] = record_of(state)  # last: whatever failed before this has changed nothing
-        if reference is not None and self.history and session is not None:
-            context.state[MODEL] = record_of({"model": start})
-            context.state[SESSION] = ConfigRecord({SESSION: session})
-        elif MODEL in context.state:  # of an earlier round than the server thinks: it knows the last message's
-            del context.state[MODEL]
+        model = start if self.history and reference is not None else None
+        save(context, memory, (indices, values), model, layout, told)  # last: a failure before this changes nothing
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:
         return self.scheme(server_round) if callable(self.scheme) else self.scheme
 
-    def _reference(
-        self, scheme: Scheme, start: NDArray[np.float32], context: Context, layout: Layout, session: int | None
-    ) -> Reference:
+    def _reference(self, scheme: Scheme, start: NDArray[np.float32], kept: Kept) -> Reference:
         """What the server holds too, as far as it is of use to this scheme."""
         if not scheme.codec.reader.contextual:
             return None
-        kept = context.state.config_records[SESSION][SESSION] if SESSION in context.state else None
-        same_server = session is not None and kept == session
-        before = _load(context, MODEL, layout).get("model") if self.history and same_server else None
+        before = kept.model if self.history else None
         for held in (start, before):
             if held is not None:
                 held.flags.writeable = False  # so that what is read off it can be kept
         return start if before is None else (start, before)
+
+
+def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
+    """The scheme with the budget that server and node allow: the lesser one; its own where neither says."""
+    node: Any = context.node_config.get(NODE_BUDGET)
+    if node is not None and (isinstance(node, bool) or not isinstance(node, int)):
+        raise ValueError(f"the node's config has {NODE_BUDGET} = {node!r}; expected a whole number of bytes")
+    allowed = [budget for budget in (told.budget, node) if budget is not None]
+    if not allowed:
+        return scheme
+    if "budget" not in getattr(scheme, "__dataclass_fields__", {}):
+        raise ValueError(
+            f"this client is given a budget of {min(allowed)} B, and {type(scheme).__name__} has none that could be "
+            "set: use a scheme with a budget, as SuRP(budget=...), or leave the budget out"
+        )
+    made: Any = scheme
+    return replace(made, budget=min(allowed))  # type: ignore[no-any-return]
 
 
 def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
@@ -160,30 +173,9 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
     return dict(next(iter(found.values()), {}))
 
 
-def _from_config(content: RecordDict, key: str) -> int | None:
-    """A number that the server put into the config, if it did."""
-    found = [config[key] for config in content.config_records.values() if key in config]
-    return found[0] if found and isinstance(found[0], int) else None
-
-
 def _node_of(context: Context) -> int:
     """The partition where there is one: unlike a node's id it is the same in every run."""
     return int(context.node_config.get("partition-id", context.node_id))
-
-
-def _load(context: Context, name: str, layout: Layout) -> State:
-    if name not in context.state:
-        return {}
-    state = arrays_of(context.state.array_records[name])
-    if any(array.shape != (layout.size,) for array in state.values()):
-        log.warning(
-            "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
-            "it starts from nothing",
-            {name: array.shape for name, array in state.items()},
-            layout.size,
-        )
-        return {}
-    return state
 
 
 def _stats(

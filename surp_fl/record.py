@@ -36,7 +36,12 @@ from surp_fl.message import MalformedMessage
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
 MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
-SESSION = f"{NAME}:session"  # which server object keeps track of those models; a number in the train config
+SENT = f"{NAME}:sent"  # what its last message said, in Context.state
+# numbers in the train config:
+SESSION = f"{NAME}:session"  # which server object keeps track of what clients hold
+OLDEST = f"{NAME}:oldest"  # the first round whose model it still holds
+APPLIED = f"{NAME}:applied"  # the round of the client's last message that was handed to the strategy; 0 for none
+BUDGET = f"{NAME}:budget"  # bytes that a message may have
 _EXACT = f"{NAME}:exact:"
 _STATS = f"{NAME}:stats"
 _ARRAYS = f"{NAME}:arrays"

@@ -1,0 +1,95 @@
+"""What the server knows of each node: what it was sent, what it may hold of earlier rounds, what of its was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+
+from surp_fl.context import Reference
+from surp_fl.layout import Layout
+from surp_fl.record import arrays_of
+
+
+@dataclass(frozen=True, eq=False)
+class Broadcast:
+    """A model that nodes were sent, and so what their updates are to be added to.
+
+    Attributes:
+        server_round: in which it was sent.
+        layout: of the model.
+        vector: float32, shape (n,), not to be written to.
+        arrays_name: of the ArrayRecord it came in.
+        bytes: of array data.
+    """
+
+    server_round: int
+    layout: Layout
+    vector: NDArray[np.float32]
+    arrays_name: str
+    bytes: int
+
+    @classmethod
+    def of(cls, server_round: int, name: str, record: ArrayRecord) -> Broadcast:
+        """Read the model that a message carries."""
+        arrays = arrays_of(record)
+        layout = Layout.of(arrays)
+        vector = layout.flatten(arrays)
+        vector.flags.writeable = False
+        return cls(server_round, layout, vector, name, sum(array.nbytes for array in arrays.values()))
+
+
+class Books:
+    """One entry a node.
+
+    A client keeps the model of the last round in which it made a message. Usually that is the last round whose message
+    came; where a message was lost, it is the last round sent. Models of earlier rounds are kept for as long as all of
+    them together take no more than `history_bytes`, however many nodes there are; clients are told from which round on.
+
+    Args:
+        history_bytes: for the models of earlier rounds; what was sent last is kept in any case.
+    """
+
+    def __init__(self, history_bytes: int) -> None:
+        self.sent: dict[int, Broadcast] = {}
+        self.applied: dict[int, int] = {}  # the last round whose update was handed to the strategy
+        self._limit = history_bytes
+        self._before: dict[int, list[Broadcast]] = {}  # at most two a node, newest first
+        self.oldest = 0  # round from which on models are kept
+
+    def begin(self, server_round: int, sent: dict[int, Broadcast]) -> None:
+        """Note what nodes are sent in a round; what is too much is forgotten."""
+        for node, broadcast in self.sent.items():
+            self._before[node] = [broadcast, *self._before.get(node, [])[-1:]]
+        self.sent = sent
+        kept = sorted(set(self._earlier()), key=lambda broadcast: -broadcast.server_round)
+        sizes = np.cumsum([broadcast.vector.nbytes for broadcast in kept])
+        for broadcast, size in zip(kept, sizes, strict=True):
+            if size > self._limit and broadcast.server_round < kept[0].server_round:
+                self.oldest = max(self.oldest, broadcast.server_round + 1)
+        self._before = {
+            node: found
+            for node, before in self._before.items()
+            if (found := [broadcast for broadcast in before if broadcast.server_round >= self.oldest])
+        }
+
+    def _earlier(self) -> Iterator[Broadcast]:
+        for before in self._before.values():
+            yield from before
+
+    def references(self, node: int) -> list[Reference]:
+        """What a message of this round may have been coded against, the likeliest first."""
+        sent = self.sent[node]
+        pairs: list[Reference] = [
+            (sent.vector, before.vector)
+            for before in self._before.get(node, [])
+            if before.layout.fingerprint == sent.layout.fingerprint
+        ]
+        return pairs or [sent.vector]
+
+    def understood(self, node: int) -> None:
+        """A message came: what is sent in this round comes in front when the next begins, and nothing else matters."""
+        self._before.pop(node, None)

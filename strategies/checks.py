@@ -1,0 +1,76 @@
+"""What cannot work is refused as early as it can be known: what was found, what is expected, what to do."""
+
+from __future__ import annotations
+
+from flwr.app import Message
+from flwr.common.constant import ErrorCode
+from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
+
+
+def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
+    """Refuse strategies that cannot be inside of `DecodeUpdates`.
+
+    Raises:
+        TypeError: not a strategy of `flwr.serverapp.strategy`.
+        ValueError: one whose clients do not train arrays, or that brings its own `start`.
+    """
+    if not isinstance(strategy, Strategy):
+        raise TypeError(
+            f"{type(strategy).__module__}.{type(strategy).__name__} is not a strategy of flwr.serverapp.strategy: "
+            "port the app from NumPyClient and flwr.server to ClientApp with @app.train() and ServerApp with "
+            "@app.main(), then put the strategy of the same name from flwr.serverapp.strategy inside DecodeUpdates"
+        )
+    chain = nested(strategy)
+    for inner in chain:
+        name = type(inner).__name__
+        if isinstance(inner, FedXgbBagging | FedXgbCyclic):
+            raise ValueError(
+                f"{name} collects trees, and DecodeUpdates adds up updates of arrays: run {name} without it, and its "
+                "clients without CompressUpdates"
+            )
+        if type(inner).start is not Strategy.start:
+            where = "DecodeUpdates is inside already" if name == "DecodeUpdates" else f"{name} has a start() of its own"
+            raise ValueError(
+                f"{where}, and only the outermost strategy's start() runs: put DecodeUpdates outside of everything, "
+                "once; subclass DecodeUpdates to change start()"
+            )
+    if mean_alone and not isinstance(strategy, FedAvg):
+        raise ValueError(
+            f"mean_alone needs FedAvg or a strategy that inherits from it, for its weight and metrics; found "
+            f"{type(strategy).__name__}: leave mean_alone out"
+        )
+
+
+def check_outermost(running: bool) -> None:
+    """Refuse to be called by a strategy around.
+
+    Raises:
+        RuntimeError: not called from our own `start`.
+    """
+    if not running:
+        raise RuntimeError(
+            "DecodeUpdates was called by something other than its own start(): another strategy around it would be "
+            "handed compressed replies, in which it finds no arrays: put DecodeUpdates outside, as in "
+            "DecodeUpdates(DifferentialPrivacyServerSideFixedClipping(FedAvg(...), ...)), and call its start()"
+        )
+
+
+def nested(strategy: Strategy) -> list[Strategy]:
+    """The strategy, the one inside of it, and so on."""
+    found = [strategy]
+    while isinstance(inner := getattr(found[-1], "strategy", None), Strategy):
+        found.append(inner)
+    return found
+
+
+def hint_for(errors: list[Message]) -> str:
+    """What to look at where a mod of another library refused our replies; empty if none did."""
+    if any(
+        reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION and not str(reply.error.reason).startswith("surp-fl")
+        for reply in errors
+    ):
+        return (
+            "; a mod that needs the model's arrays stands before CompressUpdates in the ClientApp's mods, where there "
+            "is only a message: put CompressUpdates first"
+        )
+    return ""

@@ -1,0 +1,86 @@
+"""The weighted mean of many replies, added up in pairs of index and value: one vector, however many replies there are.
+
+Flower's averaging strategies take the weighted mean of the clients' models. Where all clients were sent one model, that
+mean is this model plus the weighted mean of the updates, so that one reply which holds it can stand for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from flwr.app import MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Strategy
+from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
+from numpy.typing import NDArray
+from surp_fl.strategies.books import Broadcast
+
+from surp_fl.codecs.codec import Sparse
+from surp_fl.record import Update, record_of
+
+_OF_MEANS = {strategy.aggregate_train for strategy in (FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam, FedYogi)}
+
+
+def needs_only_the_mean(strategy: Strategy) -> bool:
+    """Whether a strategy does with the replies what one of Flower's averaging strategies does, and nothing else."""
+    return (
+        isinstance(strategy, FedAvg)
+        and type(strategy).aggregate_train in _OF_MEANS
+        and type(strategy)._check_and_log_replies is FedAvg._check_and_log_replies
+        and strategy.train_metrics_aggr_fn is aggregate_metricrecords
+    )
+
+
+class Mean:
+    """The weighted mean of the models of one round.
+
+    Args:
+        broadcast: what all of the clients were sent.
+        weighted_by: the metric that is the weight.
+    """
+
+    def __init__(self, broadcast: Broadcast, weighted_by: str) -> None:
+        self._broadcast = broadcast
+        self._weighted_by = weighted_by
+        self._sum = np.zeros(broadcast.layout.size, np.float32)  # of weight × update
+        self._exact: dict[str, NDArray[np.float64]] = {}
+        self._weight = 0.0
+        self._names: tuple[str, str] | None = None
+        self._metrics: list[RecordDict] = []
+
+    def add(self, update: Update, sparse: Sparse) -> None:
+        """Take in what one client sent."""
+        weight = float(update.metrics[self._weighted_by])
+        indices, values = sparse
+        self._sum[indices] += np.float32(weight) * values
+        for name, array in update.exact.items():
+            self._exact[name] = self._exact.get(name, np.zeros(array.shape)) + weight * array
+        self._weight += weight
+        self._names = self._names or (update.arrays_name or self._broadcast.arrays_name, update.metrics_name)
+        self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))
+
+    def content(self) -> RecordDict:
+        """The content of the one reply that stands for all; to be called once."""
+        arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
+        mean = self._sum  # its memory is used again
+        mean /= np.float32(self._weight)
+        mean += self._broadcast.vector
+        layout = self._broadcast.layout
+        exact = {spec.name: np.rint(self._exact[spec.name] / self._weight).astype(spec.dtype) for spec in layout.exact}
+        arrays = record_of(layout.unflatten(mean, exact))
+        return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self._weighted_by: self._weight})})
+
+    @contextmanager
+    def metrics_of_all(self, strategy: FedAvg) -> Iterator[None]:
+        """While it lasts, the strategy aggregates the metrics of all clients in place of the one reply's."""
+        aggregate = strategy.train_metrics_aggr_fn
+
+        def of_all(contents: list[RecordDict], weighted_by: str) -> MetricRecord:
+            return aggregate(self._metrics, weighted_by)
+
+        strategy.train_metrics_aggr_fn = of_all
+        try:
+            yield
+        finally:
+            strategy.train_metrics_aggr_fn = aggregate

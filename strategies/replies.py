@@ -1,0 +1,128 @@
+"""Replies → what is in them. What cannot be used becomes an error reply, which costs itself and not the round."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from flwr.app import Message
+from surp_fl.strategies.books import Books, Broadcast
+
+from surp_fl.client import Scheme
+from surp_fl.codecs import reader_of
+from surp_fl.codecs.codec import Sparse
+from surp_fl.message import MalformedMessage
+from surp_fl.record import NAME, Metrics, Update, error_reply, from_record
+
+log = logging.getLogger("flwr")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A reply whose record is in order; its message is not decoded yet.
+
+    Attributes:
+        reply: as it came.
+        node: that sent it.
+        update: what its record holds.
+        broadcast: the model that the update is to be added to.
+    """
+
+    reply: Message
+    node: int
+    update: Update
+    broadcast: Broadcast
+
+
+def by_content(reply: Message) -> tuple[bytes, int]:
+    """Sort key: the message where there is one; else the node. Sums then do not depend on who answered first."""
+    record = reply.content.config_records.get(NAME) if reply.has_content() else None
+    message = record.get(NAME) if record is not None else None
+    return (message if isinstance(message, bytes) else b"", reply.metadata.src_node_id)
+
+
+def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> tuple[list[Opened], list[Message]]:
+    """Open the replies of a round.
+
+    Args:
+        replies: as they came.
+        books: of what nodes were sent.
+        weighted_by: a metric that the strategy needs as a weight; None for none.
+
+    Returns:
+        Those in order, and errors in place of the others.
+    """
+    opened: dict[int, Opened] = {}
+    errors: list[Message] = []
+    for reply in replies:
+        if reply.has_error():
+            errors.append(reply)
+            continue
+        try:
+            found = _open(reply, books)
+            if found.node in opened:
+                raise MalformedMessage("it is the second one of this node in this round")
+            opened[found.node] = found
+        except MalformedMessage as fault:
+            errors.append(left_out(reply, fault))
+    usual = Counter(frozenset(each.update.metrics) for each in opened.values()).most_common(1)
+    usable = []
+    for each in opened.values():
+        try:
+            _check_metrics(each.update.metrics, usual[0][0], weighted_by)
+            usable.append(each)
+        except MalformedMessage as fault:
+            errors.append(left_out(each.reply, fault))
+    return usable, errors
+
+
+def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Sparse:
+    """Decode the message of a reply, against what its node may have held.
+
+    Raises:
+        MalformedMessage: it is not what this node can have made.
+    """
+    reader = scheme.codec.reader if scheme is not None else reader_of(opened.update.message)
+    faults = []
+    for reference in books.references(opened.node):
+        try:
+            sparse = reader.decode_sparse(opened.update.message, opened.broadcast.layout, reference=reference)
+        except MalformedMessage as fault:
+            faults.append(fault)
+        else:
+            books.understood(opened.node)
+            return sparse
+    raise faults[0]
+
+
+def left_out(reply: Message, fault: MalformedMessage) -> Message:
+    """Log that a reply cannot be used, and make the error that stands in for it."""
+    log.warning("surp-fl: the reply of node %d is left out of this round: %s", reply.metadata.src_node_id, fault)
+    return error_reply(reply, f"surp-fl: {fault}")
+
+
+def _open(reply: Message, books: Books) -> Opened:
+    node = reply.metadata.src_node_id
+    if node not in books.sent:
+        raise MalformedMessage("this node was sent nothing in this round, so there is nothing to add its update to")
+    record = reply.content.config_records.get(NAME)
+    if record is None:
+        raise MalformedMessage(
+            f"the reply holds {sorted(reply.content)} and no '{NAME}' record: the client does not compress; "
+            "give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
+        )
+    return Opened(reply, node, from_record(record, books.sent[node].layout), books.sent[node])
+
+
+def _check_metrics(metrics: Metrics, usual: frozenset[str], weighted_by: str | None) -> None:
+    """Flower's strategies end the whole run over one reply whose metrics are not like the others'."""
+    if set(metrics) != usual:
+        raise MalformedMessage(
+            f"its metrics are {sorted(metrics)}; most replies of this round have {sorted(usual)}: "
+            "let every client report the same ones"
+        )
+    weight = metrics.get(weighted_by, 1.0) if weighted_by is not None else 1.0
+    if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+        raise MalformedMessage(f"its weight '{weighted_by}' is {weight}; expected one number, 0 or more")

@@ -1,0 +1,122 @@
+"""What a client keeps between rounds, in `Context.state`: read at the start of a round, written as its last step.
+
+    "surp-fl"           arrays   the memory's vectors: the residual, a velocity
+    "surp-fl:sent"      arrays   indices and values of the last message, until the server says that it was applied
+    "surp-fl:model"     arrays   the model that the client was sent in the round of that message
+    "surp-fl:session"   ints     which server object keeps track of all this, and in which round that was
+
+Knows Flower's Context. Does not know how a message is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, RecordDict
+from numpy.typing import NDArray
+
+from surp_fl.codecs.codec import Sparse
+from surp_fl.layout import Layout
+from surp_fl.memory import State
+from surp_fl.record import APPLIED, BUDGET, MODEL, NAME, OLDEST, SENT, SESSION, arrays_of, record_of
+
+log = logging.getLogger("flwr")
+
+_ROUND = "round"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the server's train message says beside the model; None for what it leaves out.
+
+    Attributes:
+        server_round: from 1; 0 where the server does not count.
+        session: which server object keeps track of what this client holds.
+        oldest: round from which on the server still holds the models it sent.
+        applied: round of this client's last message that reached the model; 0 for none.
+        budget: bytes that a message may have.
+    """
+
+    server_round: int
+    session: int | None
+    oldest: int | None
+    applied: int | None
+    budget: int | None
+
+    @classmethod
+    def of(cls, content: RecordDict) -> Told:
+        """Read it off the configs of a message."""
+
+        def number(key: str) -> int | None:
+            found = [config[key] for config in content.config_records.values() if key in config]
+            return found[0] if found and isinstance(found[0], int) else None
+
+        return cls(number("server-round") or 0, number(SESSION), number(OLDEST), number(APPLIED), number(BUDGET))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a client kept of its last message.
+
+    Attributes:
+        memory: the vectors of its memory; what the server never applied is owed again.
+        model: that it was sent then, where the server holds it too.
+    """
+
+    memory: State
+    model: NDArray[np.float32] | None
+
+
+def load(context: Context, layout: Layout, told: Told) -> Kept:
+    """Read the state; what does not fit the model starts from nothing."""
+    memory = _vectors(context, NAME, layout)
+    kept = context.state.config_records.get(SESSION, ConfigRecord())
+    if told.session is None or kept.get(SESSION) != told.session:
+        return Kept(memory, None)
+    last = kept[_ROUND]
+    if told.applied is not None and told.applied != last and "residual" in memory and SENT in context.state:
+        sent = arrays_of(context.state.array_records[SENT])
+        memory["residual"][sent["indices"]] += sent["values"]
+        log.info("surp-fl: the message of round %s did not reach the model: what it said is owed again", last)
+    held = told.oldest is None or last >= told.oldest  # type: ignore[operator]
+    return Kept(memory, _vectors(context, MODEL, layout).get("model") if held else None)
+
+
+def save(
+    context: Context, memory: State, sent: Sparse, model: NDArray[np.float32] | None, layout: Layout, told: Told
+) -> None:
+    """Write the state of a round; whatever failed before this has changed nothing."""
+    if memory:
+        _put(context, NAME, memory)
+    kept = {} if told.session is None else {SESSION: told.session, _ROUND: told.server_round}
+    if kept:
+        context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
+    elif SESSION in context.state:
+        del context.state[SESSION]
+    indices = sent[0].astype(np.int32 if layout.size < 1 << 31 else np.int64)
+    _put(context, SENT, {"indices": indices, "values": sent[1]} if kept and "residual" in memory else {})
+    _put(context, MODEL, {"model": model} if kept and model is not None else {})
+
+
+def _put(context: Context, name: str, arrays: State) -> None:
+    if arrays:
+        context.state[name] = record_of(arrays)
+    elif name in context.state:
+        del context.state[name]
+
+
+def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[np.float32]]:
+    if name not in context.state:
+        return {}
+    state = arrays_of(context.state.array_records[name])
+    if any(array.shape != (layout.size,) for array in state.values()):
+        log.warning(
+            "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
+            "it starts from nothing",
+            {name: array.shape for name, array in state.items()},
+            layout.size,
+        )
+        return {}
+    return state
