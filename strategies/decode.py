@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
-from surp_fl.strategies.mean import Mean, needs_only_the_mean
+from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, left_out, open_all
 from surp_fl.strategies.traffic import Traffic
 
@@ -81,10 +81,13 @@ class DecodeUpdates(Strategy):
         self.budget_for = budget_for
         self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
         self.traffic: list[Traffic] = []
+        self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
         self._session = secrets.randbits(62)
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._running = False
+        self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
+        self._counters = CounterMean()  # of this round
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -106,7 +109,11 @@ class DecodeUpdates(Strategy):
         check_outermost(self._running)
         self._dtypes = self._dtypes or {name: array.numpy().dtype for name, array in arrays.items()}
         config[SESSION] = self._session
-        messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
+        counters = self._counters_in(arrays)
+        floats = ArrayRecord({name: array for name, array in arrays.items() if name not in counters})
+        messages = list(self.strategy.configure_train(server_round, floats if counters else arrays, config, grid))
+        if counters:
+            _put_back(messages, counters, list(arrays))
         self.traffic.append(Traffic(server_round))
         broadcasts: dict[int, Broadcast] = {}  # the messages of a round share their ArrayRecord
         sent: dict[int, Broadcast] = {}
@@ -125,13 +132,13 @@ class DecodeUpdates(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode, aggregate as the inner strategy does, and keep the model's dtypes."""
-        weighted_by = getattr(nested(self.strategy)[-1], "weighted_by_key", None)
-        opened, errors = open_all(sorted(replies, key=by_content), self._books, weighted_by)
+        opened, errors = open_all(sorted(replies, key=by_content), self._books, self._weighted_by)
+        self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
         applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
-            arrays = self._with_first_dtypes(arrays)
+            arrays = self._as_first(arrays)
             self._books.applied.update(dict.fromkeys(applied, server_round))
         if metrics is not None:
             self.traffic[-1].add_to(metrics)
@@ -172,7 +179,8 @@ class DecodeUpdates(Strategy):
         for each, (indices, values) in self._decoded(opened, errors):
             vector = each.broadcast.vector.copy()
             vector[indices] += values
-            arrays = each.broadcast.layout.unflatten(vector, each.update.exact)
+            layout = each.broadcast.layout
+            arrays = layout.floats_of(vector) if self._counters_beside else layout.unflatten(vector, each.update.exact)
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
@@ -205,6 +213,8 @@ class DecodeUpdates(Strategy):
                 errors.append(left_out(each.reply, fault))
                 continue
             traffic.decode_seconds.append(time.perf_counter() - began)
+            if self._counters_beside:
+                self._counters.add(float(each.update.metrics[self._weighted_by]), each.update.exact)
             traffic.payload_bytes_up.append(len(each.update.message))
             traffic.coordinates_up.append(len(sparse[0]))
             traffic.record_bytes_up.append(count_bytes(each.reply.content))
@@ -221,13 +231,21 @@ class DecodeUpdates(Strategy):
                 f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint_for(errors)}"
             )
 
-    def _with_first_dtypes(self, arrays: ArrayRecord) -> ArrayRecord:
-        """Undo the drift of dtypes: averaging makes counters floats, adaptive strategies make float32 float64."""
-        found = arrays_of(arrays)
-        if all(array.dtype == self._dtypes.get(name, array.dtype) for name, array in found.items()):
+    def _counters_in(self, arrays: ArrayRecord) -> dict[str, Array]:
+        """The arrays that are averaged beside the strategy."""
+        if not self._counters_beside:
+            return {}
+        return {name: array for name, array in arrays.items() if self._dtypes[name].kind != "f"}
+
+    def _as_first(self, arrays: ArrayRecord) -> ArrayRecord:
+        """Names and dtypes of the first model: averaging makes counters floats, adaptive strategies make float64."""
+        found, counters = arrays_of(arrays), self._counters.mean(self._dtypes)
+        if not counters and all(array.dtype == self._dtypes[name] for name, array in found.items()):
             return arrays
-        for name, array in found.items():
-            dtype = self._dtypes.get(name, array.dtype)
+        found |= counters
+        for name in sorted(found, key=list(self._dtypes).index):
+            array = found.pop(name)  # and to the end
+            dtype = self._dtypes[name]
             found[name] = (np.rint(array) if dtype.kind in "iub" else array).astype(dtype)
         return record_of(found)
 
@@ -240,3 +258,13 @@ def _model_in(message: Message) -> tuple[str, ArrayRecord]:
             "model: send other arrays outside of train messages"
         )
     return next(iter(records.items()))
+
+
+def _put_back(messages: list[Message], counters: dict[str, Array], order: list[str]) -> None:
+    """Put arrays that the inner strategy was not shown into its messages; those that share a record go on sharing."""
+    whole: dict[int, ArrayRecord] = {}
+    for message in messages:
+        name, record = _model_in(message)
+        if id(record) not in whole:
+            whole[id(record)] = ArrayRecord({key: counters[key] if key in counters else record[key] for key in order})
+        message.content = RecordDict({**message.content, name: whole[id(record)]})

@@ -6,12 +6,13 @@ mean is this model plus the weighted mean of the updates, so that one reply whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from flwr.app import MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Strategy
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, QFedAvg, Strategy
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from numpy.typing import NDArray
 from surp_fl.strategies.books import Broadcast
@@ -32,8 +33,34 @@ def needs_only_the_mean(strategy: Strategy) -> bool:
     )
 
 
+def keeps_counters_out(strategy: Strategy) -> bool:
+    """Whether integer and boolean arrays are averaged beside a strategy: it would step them as weights, or fail.
+
+    Strategies that choose among clients, or protect them, do with counters what they do with weights.
+    """
+    return type(strategy).aggregate_train in _OF_MEANS | {QFedAvg.aggregate_train}
+
+
+class CounterMean:
+    """The weighted mean of the integer and boolean arrays of one round's models, rounded."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, NDArray[np.float64]] = {}
+        self._weight = 0.0
+
+    def add(self, weight: float, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take in what one client sent."""
+        for name, array in arrays.items():
+            self._sums[name] = self._sums.get(name, np.zeros(array.shape)) + weight * array
+        self._weight += weight
+
+    def mean(self, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, NDArray[Any]]:
+        """The mean by name, in these dtypes."""
+        return {name: np.rint(total / self._weight).astype(dtypes[name]) for name, total in self._sums.items()}
+
+
 class Mean:
-    """The weighted mean of the models of one round.
+    """The weighted mean of the float arrays of one round's models.
 
     Args:
         broadcast: what all of the clients were sent.
@@ -44,7 +71,6 @@ class Mean:
         self._broadcast = broadcast
         self._weighted_by = weighted_by
         self._sum = np.zeros(broadcast.layout.size, np.float32)  # of weight × update
-        self._exact: dict[str, NDArray[np.float64]] = {}
         self._weight = 0.0
         self._names: tuple[str, str] | None = None
         self._metrics: list[RecordDict] = []
@@ -54,8 +80,6 @@ class Mean:
         weight = float(update.metrics[self._weighted_by])
         indices, values = sparse
         self._sum[indices] += np.float32(weight) * values
-        for name, array in update.exact.items():
-            self._exact[name] = self._exact.get(name, np.zeros(array.shape)) + weight * array
         self._weight += weight
         self._names = self._names or (update.arrays_name or self._broadcast.arrays_name, update.metrics_name)
         self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))
@@ -66,9 +90,7 @@ class Mean:
         mean = self._sum  # its memory is used again
         mean /= np.float32(self._weight)
         mean += self._broadcast.vector
-        layout = self._broadcast.layout
-        exact = {spec.name: np.rint(self._exact[spec.name] / self._weight).astype(spec.dtype) for spec in layout.exact}
-        arrays = record_of(layout.unflatten(mean, exact))
+        arrays = record_of(self._broadcast.layout.floats_of(mean))
         return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self._weighted_by: self._weight})})
 
     @contextmanager

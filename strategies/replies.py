@@ -67,6 +67,9 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
             opened[found.node] = found
         except MalformedMessage as fault:
             errors.append(left_out(reply, fault))
+    if weighted_by is not None and not any(each.update.metrics.get(weighted_by, 1) for each in opened.values()):
+        weightless = MalformedMessage(f"the weights '{weighted_by}' of all replies are 0")
+        return [], [*errors, *(left_out(each.reply, weightless) for each in opened.values())]
     usual = Counter(frozenset(each.update.metrics) for each in opened.values()).most_common(1)
     usable = []
     for each in opened.values():
@@ -123,6 +126,6 @@ def _check_metrics(metrics: Metrics, usual: frozenset[str], weighted_by: str | N
             f"its metrics are {sorted(metrics)}; most replies of this round have {sorted(usual)}: "
             "let every client report the same ones"
         )
-    weight = metrics.get(weighted_by, 1.0) if weighted_by is not None else 1.0
+    weight = metrics.get(weighted_by) if weighted_by is not None else 1.0
     if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-        raise MalformedMessage(f"its weight '{weighted_by}' is {weight}; expected one number, 0 or more")
+        raise MalformedMessage(f"the metric '{weighted_by}', its weight, is {weight}; expected one number, 0 or more")

@@ -23,6 +23,7 @@ from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
 from surp_fl.state import Kept, Told, load, save
 
 NODE_BUDGET = "surp-fl-budget"  # in a node's config
+_OLDER_API = "fitins."  # how that names its records
 
 
 class Scheme(Protocol):
@@ -77,7 +78,7 @@ class CompressUpdates:
         start = layout.flatten(received)
         rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
 
-        reply = call_next(message, context)
+        reply = _answer_of(call_next, message, context)
         if reply.has_error():
             return reply
         trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
@@ -125,6 +126,18 @@ class CompressUpdates:
         return start if before is None else (start, before)
 
 
+def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
+    try:
+        return call_next(message, context)
+    except KeyError as fault:
+        if _OLDER_API in str(fault):
+            raise RuntimeError(
+                "this app is a NumPyClient, of Flower's older API, and the server's strategy is of the newer one: give "
+                "the ClientApp a function with @app.train() that reads the model from message.content"
+            ) from fault
+        raise
+
+
 def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
     """The scheme with the budget that server and node allow: the lesser one; its own where neither says."""
     node: Any = context.node_config.get(NODE_BUDGET)
@@ -143,6 +156,11 @@ def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
 
 
 def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
+    if any(name.startswith(_OLDER_API) for name in content.array_records):
+        raise RuntimeError(
+            "the server runs a strategy of Flower's older API (flwr.server), which cannot decode: give the ServerApp a "
+            "function with @app.main() that starts DecodeUpdates around a strategy of flwr.serverapp.strategy"
+        )
     if "secaggplus_configs" in content.config_records:
         raise RuntimeError(
             "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "

@@ -121,22 +121,32 @@ class Layout:
         Raises:
             ValueError: the vector has another size, or an exact array is missing or differs in shape or dtype.
         """
-        if vector.shape != (self.size,):
-            raise ValueError(f"the vector has shape {vector.shape}; this layout needs ({self.size},)")
         given = exact or {}
+        floats = self.floats_of(vector)
         arrays: dict[str, Array] = {}
-        start = 0
         for spec in self.arrays:
-            if spec.dtype.kind == "f":
-                part = vector[start : start + spec.size]
-                arrays[spec.name] = part.reshape(spec.shape).astype(spec.dtype)
-                start += spec.size
-            else:
+            if spec.dtype.kind != "f":
                 if spec.name not in given:
                     raise ValueError(f"the exact array {spec} is missing: give it in `exact`, it is not in the vector")
                 _check_one(spec, given[spec.name])
-                arrays[spec.name] = np.array(given[spec.name], dtype=spec.dtype)
+            arrays[spec.name] = (
+                floats[spec.name] if spec.dtype.kind == "f" else np.array(given[spec.name], dtype=spec.dtype)
+            )
         return arrays
+
+    def floats_of(self, vector: NDArray[np.float32]) -> dict[str, Array]:
+        """Cut a vector back into the float arrays alone, new ones; the others have no place in it.
+
+        Raises:
+            ValueError: the vector has another size.
+        """
+        if vector.shape != (self.size,):
+            raise ValueError(f"the vector has shape {vector.shape}; this layout needs ({self.size},)")
+        starts = self.ends - np.array([spec.size for spec in self.floats], np.int64)
+        return {
+            spec.name: vector[start : start + spec.size].reshape(spec.shape).astype(spec.dtype)
+            for spec, start in zip(self.floats, starts.tolist(), strict=True)
+        }
 
     def check(self, arrays: Mapping[str, Array]) -> None:
         """Raise ValueError, with what was found and expected, unless the arrays have this layout."""
