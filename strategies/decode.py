@@ -33,7 +33,7 @@ _Aggregated = tuple[list[int], ArrayRecord | None, MetricRecord | None]  # nodes
 
 
 class NoUsableReply(RuntimeError):  # noqa: N818  (the name says what is the matter)
-    """A round had replies, and none of them could be used: the training diverged, or nothing fits together."""
+    """Rounds had replies, and none of them could be used: the training diverged, or nothing fits together."""
 
 
 class DecodeUpdates(Strategy):
@@ -54,6 +54,7 @@ class DecodeUpdates(Strategy):
         budget_for: gives the bytes that a node's message may have in a round, (node id, round) -> bytes; None leaves
             it to the train config ("surp-fl:budget") and to the clients.
         mean_alone: whether the inner strategy needs the weighted mean alone; None finds out by its type.
+        patience: rounds in a row that may have no usable reply, and leave the model as it was, once there was one.
         history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
             one is kept in any case.
 
@@ -63,7 +64,8 @@ class DecodeUpdates(Strategy):
     Raises:
         TypeError, ValueError: the strategy is not one that can be inside; when made.
         RuntimeError: another strategy is around this one; in `configure_train`.
-        NoUsableReply: there were replies, and none of them could be used; in `aggregate_train`.
+        NoUsableReply: there were replies, and none of them could be used, in the first round or in several in a row;
+            in `aggregate_train`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class DecodeUpdates(Strategy):
         *,
         budget_for: BudgetFor | None = None,
         mean_alone: bool | None = None,
+        patience: int = 2,
         history_bytes: int = 1 << 28,
     ) -> None:
         check_inner(strategy, mean_alone)
@@ -80,12 +83,14 @@ class DecodeUpdates(Strategy):
         self.scheme = scheme
         self.budget_for = budget_for
         self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
+        self.patience = patience
         self.traffic: list[Traffic] = []
         self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
         self._session = secrets.randbits(62)
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._running = False
+        self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
         self._counters = CounterMean()  # of this round
 
@@ -185,6 +190,8 @@ class DecodeUpdates(Strategy):
             replies.append(each.reply)
             applied.append(each.node)
         self._check_some(server_round, len(replies), errors)
+        if errors and not replies:
+            return [], None, None
         return applied, *self.strategy.aggregate_train(server_round, [*replies, *errors])
 
     def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
@@ -196,6 +203,8 @@ class DecodeUpdates(Strategy):
             mean.add(each.update, sparse)
             applied.append(each.node)
         self._check_some(server_round, len(applied), errors)
+        if not applied:
+            return [], None, None
         log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(applied))
         one = next(each.reply for each in opened if each.node == applied[0])
         one.content = mean.content()
@@ -224,12 +233,17 @@ class DecodeUpdates(Strategy):
             yield each, sparse
 
     def _check_some(self, server_round: int, usable: int, errors: list[Message]) -> None:
+        """Raise NoUsableReply where it has to be."""
         self.traffic[-1].failures = len(errors)
-        if errors and not usable:
-            reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
-            raise NoUsableReply(
-                f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint_for(errors)}"
-            )
+        if usable or not errors:
+            self._failed_rounds = 0 if usable else self._failed_rounds
+            return
+        reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
+        said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint_for(errors)}"
+        if self._failed_rounds >= self.patience:
+            raise NoUsableReply(said)
+        self._failed_rounds += 1
+        log.error("surp-fl: %s; the model stays as it is", said)
 
     def _counters_in(self, arrays: ArrayRecord) -> dict[str, Array]:
         """The arrays that are averaged beside the strategy."""
