@@ -19,7 +19,7 @@ from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, left_out, open_all
-from surp_fl.strategies.traffic import Traffic
+from surp_fl.strategies.traffic import PREFIX, Traffic
 
 from surp_fl.client import Scheme
 from surp_fl.codecs.codec import Sparse
@@ -89,6 +89,7 @@ class DecodeUpdates(Strategy):
         self._books = Books(history_bytes)
         self._session = secrets.randbits(62)
         self._dtypes: dict[str, np.dtype[Any]] = {}
+        self._evaluation_bytes: list[int] = []
         self._running = False
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
@@ -159,12 +160,18 @@ class DecodeUpdates(Strategy):
             for record in message.content.array_records.values():
                 if id(record) not in counted:
                     counted[id(record)] = sum(array.nbytes for array in arrays_of(record).values())
-                self.traffic[-1].payload_bytes_down.append(counted[id(record)])
+        self._evaluation_bytes = [
+            sum(counted[id(record)] for record in message.content.array_records.values()) for message in messages
+        ]
+        self.traffic[-1].payload_bytes_down += self._evaluation_bytes
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Aggregate as the inner strategy does."""
-        return self.strategy.aggregate_evaluate(server_round, replies)
+        """Aggregate as the inner strategy does; the metrics say how many bytes of arrays went down for it."""
+        metrics = self.strategy.aggregate_evaluate(server_round, replies)
+        if metrics is not None:
+            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation_bytes)
+        return metrics
 
     def _tell(self, message: Message, server_round: int) -> None:
         """Put into a message what its node alone has to know; the arrays stay shared."""

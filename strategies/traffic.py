@@ -6,6 +6,17 @@ from dataclasses import dataclass, field
 
 from flwr.app import MetricRecord
 
+PREFIX = "surp-fl/"  # of our metrics
+_MEANS = (
+    "payload_bytes_up",
+    "payload_bytes_down",
+    "record_bytes_up",
+    "encode_seconds",
+    "decode_seconds",
+    "relative_error",
+    "residual_norm",
+)
+
 
 @dataclass
 class Traffic:
@@ -36,12 +47,18 @@ class Traffic:
     failures: int = 0
 
     def add_to(self, metrics: MetricRecord) -> None:
-        """Add the round's figures to the metrics that Flower logs and returns."""
-        measured = ("payload_bytes_up", "record_bytes_up", "encode_seconds", "decode_seconds")
-        for name in (*measured, "relative_error", "residual_norm"):
+        """Add a training round's figures to the metrics that Flower logs and returns, as "surp-fl/...": means and sums.
+
+        The compression ratio is that of the model's bytes, as they were sent down, to the messages'.
+        """
+        for name in _MEANS:
             values = getattr(self, name)
             if values:
-                metrics[f"surp-fl/{name}_mean"] = sum(values) / len(values)
+                metrics[f"{PREFIX}{name}_mean"] = sum(values) / len(values)
         if self.payload_bytes_up:
-            metrics["surp-fl/payload_bytes_up_max"] = max(self.payload_bytes_up)
-        metrics["surp-fl/failures"] = self.failures
+            metrics[f"{PREFIX}payload_bytes_up_max"] = max(self.payload_bytes_up)
+            metrics[f"{PREFIX}payload_bytes_up_sum"] = sum(self.payload_bytes_up)
+            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self.payload_bytes_down)
+            down = sum(self.payload_bytes_down) / len(self.payload_bytes_down)
+            metrics[f"{PREFIX}compression_ratio"] = down * len(self.payload_bytes_up) / sum(self.payload_bytes_up)
+        metrics[f"{PREFIX}failures"] = self.failures

@@ -12,7 +12,9 @@ The data path of one update, one line per file:
     message.py   body ↔ message: four bytes of version, scheme and integrity
     record.py    message and metrics ↔ one Flower ConfigRecord
     client.py    the Flower mod: what is trained goes in, a record comes out
+    state.py     what the mod keeps between rounds
     strategies/  the Flower strategy around any other: records go in, ordinary replies come out
+    cli.py       `surp-fl inspect`: what a stored message says
 """
 
 from surp_fl.client import CompressUpdates

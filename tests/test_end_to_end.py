@@ -114,6 +114,25 @@ def test_payload_figures_are_the_lengths_of_the_messages() -> None:
     assert strategy.traffic[0].payload_bytes_down == 6 * [model_bytes]  # 3 to train, 3 to evaluate
 
 
+def test_each_round_reports_what_it_cost_as_ordinary_metrics() -> None:
+    strategy = DecodeUpdates(fedavg())
+    found = run(app_with([CompressUpdates(SURP)]), strategy)
+    model_bytes = sum(array.nbytes for array in initial().values())
+    for server_round, traffic in enumerate(strategy.traffic, 1):
+        metrics = {name: float(value) for name, value in found.result.train_metrics_clientapp[server_round].items()}  # type: ignore[arg-type]
+        assert metrics["surp-fl/payload_bytes_up_sum"] == sum(traffic.payload_bytes_up)
+        assert metrics["surp-fl/payload_bytes_up_max"] == max(traffic.payload_bytes_up)
+        assert metrics["surp-fl/payload_bytes_down_sum"] == 3 * model_bytes
+        mean = sum(traffic.payload_bytes_up) / 3
+        assert metrics["surp-fl/compression_ratio"] == pytest.approx(model_bytes / mean)
+        assert 0 < metrics["surp-fl/relative_error_mean"] < 1
+        assert metrics["surp-fl/residual_norm_mean"] > 0
+        assert metrics["surp-fl/encode_seconds_mean"] > 0
+        assert metrics["surp-fl/decode_seconds_mean"] > 0
+        evaluated = found.result.evaluate_metrics_clientapp[server_round]
+        assert evaluated["surp-fl/payload_bytes_down_sum"] == 3 * model_bytes
+
+
 def test_the_order_of_replies_does_not_change_the_model() -> None:
     class Shuffled(DecodeUpdates):
         def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
