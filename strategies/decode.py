@@ -260,10 +260,10 @@ class DecodeUpdates(Strategy):
 
     def _as_first(self, arrays: ArrayRecord) -> ArrayRecord:
         """Names and dtypes of the first model: averaging makes counters floats, adaptive strategies make float64."""
-        found, counters = arrays_of(arrays), self._counters.mean(self._dtypes)
-        if not counters and all(array.dtype == self._dtypes[name] for name, array in found.items()):
+        counters = self._counters.mean(self._dtypes)
+        if not counters and all(array.dtype == str(self._dtypes[name]) for name, array in arrays.items()):
             return arrays
-        found |= counters
+        found = arrays_of(arrays) | counters
         for name in sorted(found, key=list(self._dtypes).index):
             array = found.pop(name)  # and to the end
             dtype = self._dtypes[name]

@@ -87,10 +87,10 @@ class Mean:
     def content(self) -> RecordDict:
         """The content of the one reply that stands for all; to be called once."""
         arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
-        mean = self._sum  # its memory is used again
+        mean, self._sum = self._sum, np.empty(0, np.float32)  # its memory is used again, and freed
         mean /= np.float32(self._weight)
         mean += self._broadcast.vector
-        arrays = record_of(self._broadcast.layout.floats_of(mean))
+        arrays = record_of(self._broadcast.layout.floats_of(mean, copy=False))
         return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self._weighted_by: self._weight})})
 
     @contextmanager

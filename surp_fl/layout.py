@@ -134,8 +134,12 @@ class Layout:
             )
         return arrays
 
-    def floats_of(self, vector: NDArray[np.float32]) -> dict[str, Array]:
-        """Cut a vector back into the float arrays alone, new ones; the others have no place in it.
+    def floats_of(self, vector: NDArray[np.float32], copy: bool = True) -> dict[str, Array]:
+        """Cut a vector back into the float arrays alone; the others have no place in it.
+
+        Args:
+            vector: float32, shape (n,).
+            copy: whether the arrays are new ones; False gives views where the dtype allows it.
 
         Raises:
             ValueError: the vector has another size.
@@ -144,7 +148,7 @@ class Layout:
             raise ValueError(f"the vector has shape {vector.shape}; this layout needs ({self.size},)")
         starts = self.ends - np.array([spec.size for spec in self.floats], np.int64)
         return {
-            spec.name: vector[start : start + spec.size].reshape(spec.shape).astype(spec.dtype)
+            spec.name: vector[start : start + spec.size].reshape(spec.shape).astype(spec.dtype, copy=copy)
             for spec, start in zip(self.floats, starts.tolist(), strict=True)
         }
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ UPDATE = np.random.default_rng(1).standard_t(2, LAYOUT.size).astype(np.float32)
 
 def stored(folder: Path, message: bytes) -> list[str]:
     (folder / "message").write_bytes(message)
-    np.savez(folder / "model.npz", **ARRAYS)
-    np.savez(folder / "before.npz", **{name: array + array.dtype.type(1) for name, array in ARRAYS.items()})  # type: ignore[arg-type]
+    before = {name: array + array.dtype.type(1) for name, array in ARRAYS.items()}
+    models: dict[str, Any] = {"model": ARRAYS, "before": before}
+    for name, arrays in models.items():
+        np.savez(folder / f"{name}.npz", **arrays)
     return [str(folder / "message"), "--model", str(folder / "model.npz")]
 
 
