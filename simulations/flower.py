@@ -1,8 +1,5 @@
 """The same app through `flwr run` and Ray: a SuperLink of its own, offline, stopped afterwards.
 
-`flwr run` returns 0 for a run that failed, keeps a SuperLink alive on a fixed port, and installs the app's
-dependencies anew: none of that happens here.
-
     python -m simulations.flower --scheme surp:218 --rounds 3
 
 runs the app through Flower and through the in-process grid, shows both rows, and returns 1 where they differ.
@@ -11,32 +8,17 @@ runs the app through Flower and through the in-process grid, shows both rows, an
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from simulations.compare import in_process
 from simulations.data import LOADERS, data_root, load
+from simulations.processes import FlowerRunFailed, environment, run_app, superlink
 from simulations.results import Row
 from simulations.settings import Settings
 from simulations.tables import table
-
-APP = Path(__file__).resolve().parent.parent
-_START_TIMEOUT = 60.0  # seconds
-
-
-class FlowerRunFailed(RuntimeError):  # noqa: N818
-    """`flwr run` did not end with a completed run."""
 
 
 def through_flower(settings: Settings, cpus_per_client: int = 1) -> Row:
@@ -49,92 +31,13 @@ def through_flower(settings: Settings, cpus_per_client: int = 1) -> Row:
     Raises:
         FlowerRunFailed: the run did not complete, or left no row.
     """
-    with tempfile.TemporaryDirectory(prefix="surp-fl-") as folder:
-        out = Path(folder) / "row.json"
-        config = replace(settings, out=str(out), data_root=str(data_root(settings.data_root))).to_run_config()
-        environment = _environment(Path(folder))
-        with _superlink(environment, Path(folder)):
-            federation = f"num-supernodes={settings.clients} client-resources-num-cpus={cpus_per_client}"
-            command = ["flwr", "run", str(APP), "--stream", "--federation-config", federation,
-                       "--run-config", " ".join(f"{key}={_toml(value)}" for key, value in config.items())]  # fmt: skip
-            code = subprocess.run(command, env=environment, check=False).returncode
-            status = _status(environment)
-        if code != 0 or status != "finished:completed" or not out.exists():
-            raise FlowerRunFailed(f"flwr run returned {code}, its run is '{status}'; the log is above")
-        return cast(Row, json.loads(out.read_text()))
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Flower quiet, offline, with a home and ports of its own, in the current Python environment."""
-    http, control = _free_ports(2)
-    return os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "FLWR_HOME": str(folder / "flwr"),
-        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(http),
-        "FLWR_LOCAL_CONTROL_API_PORT": str(control),
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for free in sockets:
-        free.bind(("127.0.0.1", 0))
-    ports = [free.getsockname()[1] for free in sockets]
-    for free in sockets:
-        free.close()
-    return ports
-
-
-@contextmanager
-def _superlink(environment: dict[str, str], folder: Path) -> Iterator[None]:
-    """A SuperLink in simulation mode, where `flwr run` looks for its local one."""
-    http = environment["FLWR_LOCAL_SUPERLINK_HTTP_API_PORT"]
-    control = f"127.0.0.1:{environment['FLWR_LOCAL_CONTROL_API_PORT']}"
-    log = folder / "superlink.log"
-    command = ["flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess",
-               "--control-api-address", control, "--host", "127.0.0.1", "--port", http]  # fmt: skip
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not _healthy(http):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise FlowerRunFailed(f"flower-superlink did not start:\n{log.read_text()[-4000:]}")
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _healthy(port: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _status(environment: dict[str, str]) -> str:
-    command = ["flwr", "ls", "--format", "json"]
-    listed = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    try:
-        runs: list[dict[str, Any]] = json.loads(listed.stdout)["runs"]
-        return str(runs[0]["status"])
-    except (ValueError, KeyError, IndexError):
-        return f"unknown: {listed.stdout}{listed.stderr}"
-
-
-def _toml(value: str | int | float | bool) -> str:
-    return json.dumps(value)
+    with tempfile.TemporaryDirectory(prefix="surp-fl-") as name:
+        folder = Path(name)
+        env = environment(folder)
+        control = f"127.0.0.1:{env['FLWR_LOCAL_CONTROL_API_PORT']}"
+        federation = f"num-supernodes={settings.clients} client-resources-num-cpus={cpus_per_client}"
+        with superlink(env, folder, "--simulation", "--control-api-address", control):
+            return run_app(env, settings, folder / "row.json", ["--federation-config", federation], print)
 
 
 def _agree(same: bool) -> str:

@@ -4,7 +4,7 @@ A compressed reply is one ConfigRecord: every further record, and every array, w
 Flower's wire, with its own request. Knows Flower's records. Does not know how a message is made.
 
     "surp-fl"              bytes    the message
-    "surp-fl:stats"        floats   encode seconds, relative error, norm of what is still owed
+    "surp-fl:stats"        bytes    encode seconds, relative error, norm of what is still owed; float32, little-endian
     "surp-fl:exact:NAME"   bytes    an integer or boolean array, little-endian, as it is
     "surp-fl:arrays"       str      name of the app's ArrayRecord, where it is not the server's
     "surp-fl:metrics"      str      name of the app's MetricRecord, where it is not "metrics"
@@ -13,6 +13,7 @@ Flower's wire, with its own request. Knows Flower's records. Does not know how a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ APPLIED = f"{NAME}:applied"  # the round of the client's last message that was h
 BUDGET = f"{NAME}:budget"  # bytes that a message may have
 _EXACT = f"{NAME}:exact:"
 _STATS = f"{NAME}:stats"
+_STATS_FORM = struct.Struct("<3f")
 _ARRAYS = f"{NAME}:arrays"
 _METRICS = f"{NAME}:metrics"
 
@@ -95,7 +97,7 @@ def to_record(update: Update) -> ConfigRecord:
     """
     values: dict[str, ConfigRecordValues] = {NAME: update.message}
     stats = update.stats
-    values[_STATS] = [stats.encode_seconds, stats.relative_error, stats.residual_norm]
+    values[_STATS] = _STATS_FORM.pack(stats.encode_seconds, stats.relative_error, stats.residual_norm)
     for name, array in update.exact.items():
         if array.size > 0:  # Flower cannot count an empty value; the layout knows that it is empty
             values[_EXACT + name] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -122,8 +124,10 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
             f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes"
         )
     stats = record.get(_STATS)
-    if not isinstance(stats, list) or len(stats) != 3 or not all(isinstance(value, float) for value in stats):
-        raise MalformedMessage(f"the record holds {stats!r:.60} under '{_STATS}'; expected three floats")
+    if not isinstance(stats, bytes) or len(stats) != _STATS_FORM.size:
+        raise MalformedMessage(
+            f"the record holds {stats!r:.60} under '{_STATS}'; expected {_STATS_FORM.size} bytes, three float32"
+        )
     arrays_name, metrics_name = record.get(_ARRAYS), record.get(_METRICS, "metrics")
     if not isinstance(arrays_name, str | None) or not isinstance(metrics_name, str):
         raise MalformedMessage("the record's names for the app's own records are not strings")
@@ -133,7 +137,7 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
     exact = {spec.name: _exact(spec.name, spec.shape, spec.dtype, record) for spec in layout.exact}
-    return Update(message, exact, metrics, Stats(*map(float, stats)), arrays_name, metrics_name)
+    return Update(message, exact, metrics, Stats(*_STATS_FORM.unpack(stats)), arrays_name, metrics_name)
 
 
 def _exact(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], record: ConfigRecord) -> NDArray[Any]:

@@ -1,0 +1,175 @@
+"""A real deployment on loopback: a SuperLink, SuperNodes, the app; bytes counted on the wire.
+
+    python -m simulations.deployment --schemes dense surp:218
+
+Each SuperNode talks to the SuperLink through a proxy that counts the bytes of HTTP messages, so that three figures
+stand side by side: the payload, Flower's own count of the reply, and what really went over the wire. `--kill ROUND`
+kills a SuperNode in that round and starts a new one, which knows nothing of before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simulations.data import LOADERS, data_root, load
+from simulations.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
+from simulations.proxy import CountingProxy, Wire
+from simulations.results import Row
+from simulations.settings import Settings
+
+_REPLY = ("push-messages", "push-object")
+_BROADCAST = ("pull-messages", "pull-object", "confirm-message-received")
+_HERE = "here"  # what the SuperLink is called
+
+
+class Deployment:
+    """A SuperLink, and a SuperNode for each client behind a proxy of its own; use it as a context manager."""
+
+    def __init__(self, clients: int) -> None:
+        self._clients = clients
+        self._stack = ExitStack()
+        self._nodes: list[ExitStack] = []
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self.proxies: list[CountingProxy] = []
+
+    def __enter__(self) -> Deployment:
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="surp-fl-")))
+        self.env = environment(self.folder)
+        port = self._stack.enter_context(superlink(self.env, self.folder))
+        home = Path(self.env["FLWR_HOME"])
+        home.mkdir(exist_ok=True)
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "{_HERE}"\n\n[superlink.{_HERE}]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
+        )
+        for client in range(self._clients):
+            self.proxies.append(self._stack.enter_context(CountingProxy(port)))
+            self._nodes.append(ExitStack())
+            self._stack.callback(self._nodes[client].close)
+            self._start(client)
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._stack.close()
+
+    def restart(self, client: int) -> None:
+        """Kill a client's SuperNode without notice, and start a new one."""
+        self._running[client].kill()
+        self._nodes[client].close()
+        self._start(client)
+
+    def run(self, settings: Settings, kill_in_round: int = 0) -> tuple[Row, list[Wire]]:
+        """Run the app; give its row, and what went over the wire of each client, from its first round on."""
+        before: list[Wire] = []
+
+        def on_line(line: str) -> None:
+            print(line, flush=True)
+            found = re.search(r"\[ROUND (\d+)/", line)
+            if found and not before:
+                before.extend(proxy.so_far() for proxy in self.proxies)
+            if found and kill_in_round and int(found[1]) == kill_in_round:
+                self.restart(self._clients - 1)
+
+        row = run_app(self.env, settings, self.folder / f"{settings.scheme}.json", [_HERE], on_line)
+        return row, [proxy.so_far() - start for proxy, start in zip(self.proxies, before, strict=True)]
+
+    def _start(self, client: int) -> None:
+        command = [
+            "flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{self.proxies[client].port}",
+            "--host", "127.0.0.1", "--port", str(free_ports(1)[0]),
+            "--node-config", f"partition-id={client} num-partitions={self._clients}",
+        ]  # fmt: skip
+        log = self.folder / f"supernode{client}.log"
+        self._running[client] = self._nodes[client].enter_context(process(command, self.env, log))
+
+
+def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
+    """The three figures of a run, and where the other bytes of the wire go; per client and round."""
+    replies = sum(wire.requests["/v1/fleet/push-messages"] for wire in wires)
+
+    def per_reply(which: str, of: tuple[str, ...]) -> float:
+        counted = [getattr(wire, which)[f"/v1/fleet/{path}"] for wire in wires for path in of]
+        return float(sum(counted)) / replies
+
+    return {
+        "scheme": row["scheme"],
+        "budget": row["budget"],
+        "rounds": row["rounds"],
+        "clients": row["clients"],
+        "replies": replies,
+        "failures": row["failures"],
+        "accuracy": row["accuracy"],
+        "payload_bytes_up": row["payload_bytes_up_mean"],
+        "record_bytes_up": row["record_bytes_up_mean"],
+        "wire_bytes_reply_up": per_reply("up", _REPLY),
+        "wire_bytes_broadcast_up": per_reply("up", _BROADCAST),
+        "wire_bytes_broadcast_down": per_reply("down", _BROADCAST),
+        "wire_bytes_all_up": sum(wire.up.total() for wire in wires) / replies,
+        "wire_bytes_all_down": sum(wire.down.total() for wire in wires) / replies,
+    }
+
+
+def table(accounts: list[dict[str, Any]]) -> str:
+    """Show the accounts as a Markdown table."""
+    first = accounts[0]
+    heads = (
+        "payload up", "reply record up", "reply on the wire, up", "fetching the model, up", "fetching the model, down",
+        "all up", "all down",
+    )  # fmt: skip
+    names = (
+        "payload_bytes_up", "record_bytes_up", "wire_bytes_reply_up", "wire_bytes_broadcast_up",
+        "wire_bytes_broadcast_down", "wire_bytes_all_up", "wire_bytes_all_down",
+    )  # fmt: skip
+    lines = [
+        f"A SuperLink and {first['clients']} SuperNodes on loopback, {first['rounds']} rounds; bytes per client and "
+        "round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* counts "
+        "polling and heartbeats too.", "",
+        "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads),
+    ]  # fmt: skip
+    for each in accounts:
+        label = each["scheme"] + ("" if each["budget"] is None else f" {each['budget']:,} B")
+        lines.append(f"| {label} | " + " | ".join(f"{each[name]:,.0f}" for name in names) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Deploy and run each scheme; write deployment.json and deployment.md."""
+    parser = argparse.ArgumentParser(prog="python -m simulations.deployment", description=__doc__.split("\n")[0])
+    parser.add_argument("--schemes", nargs="+", default=["dense", "surp:218"], help="with their budgets (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--clients", type=int, default=2, help="SuperNodes (%(default)s)")
+    parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--kill", type=int, default=0, metavar="ROUND", help="kill and replace a SuperNode in it")
+    parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
+    parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    options = parser.parse_args(arguments)
+    base = Settings(
+        rounds=options.rounds, clients=options.clients, local_steps=options.local_steps, data_root=options.data_root,
+        dataset=load(options.dataset, data_root(options.data_root)).name,
+    )  # fmt: skip
+    accounts = []
+    for scheme in options.schemes:
+        try:
+            with Deployment(options.clients) as deployment:
+                accounts.append(account(*deployment.run(replace(base, scheme=scheme), options.kill)))
+        except FlowerRunFailed as fault:
+            print(f"error: {fault}", file=sys.stderr)
+            return 1
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "deployment.json").write_text(json.dumps(accounts, indent=1) + "\n")
+    (options.out / "deployment.md").write_text(table(accounts))
+    print("\n" + table(accounts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
