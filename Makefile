@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test lint types tests reproduce flower bench setup clean
+.PHONY: run test lint types tests reproduce flower bench deployment setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -19,8 +19,12 @@ reproduce: $(READY)  ## the full comparison: tuning, then every scheme with thre
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
 	$(BIN)/python -m simulations.flower --scheme surp:218 --rounds 3 --out $(OUT)
 
-bench: $(READY)  ## encode and decode beside torch.topk and one pass over the vector
+bench: $(READY)  ## encode and decode beside torch.topk and one pass over the vector; a server's round with 1,000 replies
 	$(BIN)/python -m simulations.bench --out $(OUT)
+	$(BIN)/python -m simulations.bench_server --out $(OUT)
+
+deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire, dense beside SuRP
+	$(BIN)/python -m simulations.deployment --out $(OUT)
 
 setup: $(READY)
 

@@ -13,9 +13,10 @@ Flower's wire, with its own request. Knows Flower's records. Does not know how a
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ BUDGET = f"{NAME}:budget"  # bytes that a message may have
 _EXACT = f"{NAME}:exact:"
 _STATS = f"{NAME}:stats"
 _STATS_FORM = struct.Struct("<3f")
+_LARGEST = float(np.finfo(np.float32).max)
 _ARRAYS = f"{NAME}:arrays"
 _METRICS = f"{NAME}:metrics"
 
@@ -97,7 +99,7 @@ def to_record(update: Update) -> ConfigRecord:
     """
     values: dict[str, ConfigRecordValues] = {NAME: update.message}
     stats = update.stats
-    values[_STATS] = _STATS_FORM.pack(stats.encode_seconds, stats.relative_error, stats.residual_norm)
+    values[_STATS] = _STATS_FORM.pack(*(min(each, _LARGEST) for each in astuple(stats)))
     for name, array in update.exact.items():
         if array.size > 0:  # Flower cannot count an empty value; the layout knows that it is empty
             values[_EXACT + name] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -124,7 +126,11 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
             f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes"
         )
     stats = record.get(_STATS)
-    if not isinstance(stats, bytes) or len(stats) != _STATS_FORM.size:
+    if (
+        not isinstance(stats, bytes)
+        or len(stats) != _STATS_FORM.size
+        or not all(map(math.isfinite, _STATS_FORM.unpack(stats)))
+    ):
         raise MalformedMessage(
             f"the record holds {stats!r:.60} under '{_STATS}'; expected {_STATS_FORM.size} bytes, three float32"
         )

@@ -17,7 +17,7 @@ from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, Dense, NoMemory, SuRP
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
-from surp_fl.record import NAME, arrays_of, count_bytes, record_of
+from surp_fl.record import NAME, Stats, Update, arrays_of, count_bytes, from_record, record_of, to_record
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
 from tests.schemes import SCHEMES
 from tests.schemes import Row as SchemeRow
@@ -144,6 +144,12 @@ def test_the_order_of_replies_does_not_change_the_model() -> None:
         np.testing.assert_array_equal(array, second.models[-1][name])
 
 
+def test_figures_beyond_float32_are_told_as_its_largest() -> None:
+    update = Update(b"1234", {}, {}, Stats(0.5, 1e300, float("inf")))
+    stats = from_record(to_record(update), Layout.of({})).stats
+    assert stats == Stats(0.5, *[float(np.finfo(np.float32).max)] * 2)
+
+
 def test_names_of_the_apps_own_records_are_kept() -> None:
     seen: list[RecordDict] = []
 
@@ -208,6 +214,11 @@ def with_a_short_counter(reply: Message) -> Message:
     return reply
 
 
+def with_odd_stats(reply: Message) -> Message:
+    reply.content.config_records[NAME]["surp-fl:stats"] = np.array([1, np.nan, 1], "<f4").tobytes()
+    return reply
+
+
 def of_another_model(reply: Message) -> Message:
     vector = np.ones(7, np.float32)
     codec = SURP.codec
@@ -235,6 +246,7 @@ def uncompressed(reply: Message) -> Message:
         (cut, "damaged, cut or extended"),
         (without_message, "expected the message's bytes"),
         (with_a_text_as_metric, "the metric 'loss' is str; expected a number"),
+        (with_odd_stats, "expected 12 bytes, three float32"),
         (with_a_short_counter, r"expected 8 bytes of int64\[\]"),
         (of_another_model, "other names or shapes"),
         (of_a_future_scheme, "scheme id 31; this version knows"),
