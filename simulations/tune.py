@@ -3,7 +3,7 @@
     python -m simulations.tune --schemes dense surp:218 stc:218 --out simulations/results/tuning
 
 The test images are not looked at: 5,000 training images are kept from training and take their place. DGC brings its own
-momentum, which must not come twice, so that its points have none locally, and the learning rate that makes up for it.
+momentum, of the same strength, which must not come twice: its points have none locally.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def point(settings: Settings, levers: dict[str, float]) -> Settings:
     given["momentum"] = _LOCAL_MOMENTUM
     if parse(settings.scheme)[0] in OWN_MOMENTUM:
         given["momentum"] = 0.0
-        given["learning_rate"] = levers["learning_rate"] / (1 - _LOCAL_MOMENTUM)
     return replace(settings, **given)
 
 
@@ -72,7 +71,7 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
     heads = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
     lines = [
         f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
-        f"{base.rounds} rounds; warm-up as a share of them. DGC without local momentum, at ten times the rate.", "",
+        f"{base.rounds} rounds; warm-up as a share of them. DGC without local momentum, since it brings its own.", "",
         "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(GRID),
     ]  # fmt: skip
     for scheme in schemes:
