@@ -90,6 +90,11 @@ class Books:
         ]
         return pairs or [sent.vector]
 
+    def last_round(self, node: int) -> int:
+        """The round of the earlier model that a node most likely holds; 0 for none."""
+        before = self._before.get(node)
+        return before[0].server_round if before else 0
+
     def understood(self, node: int) -> None:
         """A message came: what is sent in this round comes in front when the next begins, and nothing else matters."""
         self._before.pop(node, None)

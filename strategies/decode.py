@@ -139,6 +139,7 @@ class DecodeUpdates(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode, aggregate as the inner strategy does, and keep the model's dtypes."""
         opened, errors = open_all(sorted(replies, key=by_content), self._books, self._weighted_by)
+        opened.sort(key=lambda each: self._books.last_round(each.node))  # what is read off two models is read once
         self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from flwr.app import Message
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
 from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import as_server
@@ -114,3 +118,39 @@ def test_schemes_that_change_from_round_to_round_keep_both_ends_at_one_history()
     run(app_with([CompressUpdates(scheme)]), strategy, rounds=6)
     assert failures(strategy) == [0] * 6
     assert all(size <= 100 for traffic in strategy.traffic for size in traffic.payload_bytes_up)
+
+
+def test_models_of_earlier_rounds_are_kept_within_a_bound() -> None:
+    """Clients that were away for longer than that code without history, and are understood."""
+    model_bytes = sum(array.nbytes for array in initial().values() if array.dtype.kind == "f") - 20  # "wide" as float32
+    asked: list[int] = []
+
+    class Some(FedAvg):
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Any:
+            messages = super().configure_train(server_round, arrays, config, grid)
+            return [each for each in messages if each.metadata.dst_node_id != 1 or server_round in (1, 2, 8, 9)]
+
+    def sizes(strategy: DecodeUpdates) -> int:
+        kept = {id(each.vector): each.vector.nbytes for before in strategy._books._before.values() for each in before}
+        asked.append(sum(kept.values()))
+        return asked[-1]
+
+    class Watched(DecodeUpdates):
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            sizes(self)
+            return super().aggregate_train(server_round, replies)
+
+    for limit, context_in_8 in (
+        (2 * model_bytes, HISTORY),
+        (model_bytes, MODEL_ONLY),
+        (1 << 28, HISTORY),
+        (0, MODEL_ONLY),
+    ):
+        watch = Watch()
+        strategy = Watched(Some(min_train_nodes=3, min_available_nodes=3, fraction_evaluate=0.0), history_bytes=limit)
+        asked.clear()
+        run(app(), strategy, rounds=9, fault=watch)
+        assert failures(strategy) == [0] * 9
+        assert max(asked) <= max(limit, model_bytes)
+        assert [watch.contexts[1, turn] for turn in (1, 2, 3, 4)] == [MODEL_ONLY, HISTORY, context_in_8, HISTORY]
+        assert watch.contexts[2, 9] == HISTORY
