@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import LocalDpMod, adaptiveclipping_mod, fixedclipping_mod
@@ -220,3 +220,11 @@ def test_a_numpy_client_is_told_what_to_change() -> None:
         DecodeUpdates(FedAvg(**ALL)).start(
             grid=InProcessGrid(app, NODES), initial_arrays=record_of(initial()), num_rounds=1
         )
+
+
+def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
+    context = Context(1, 1, {"partition-id": 0}, RecordDict(), {})
+    with as_server():
+        message = Message(RecordDict({"fitins.parameters": record_of(initial())}), dst_node_id=1, message_type="train")
+    with pytest.raises(RuntimeError, match=r"older API \(flwr\.server\), which cannot decode"):
+        CompressUpdates(SURP)(message, context, app_with([]))
