@@ -10,6 +10,7 @@ RESULTS = ROOT / "simulations" / "results"
 FILES = {
     "table.md": RESULTS / "quickstart" / "table.md",
     "gate.md": RESULTS / "gate" / "gate.md",
+    "tuning.md": RESULTS / "tuning" / "tuning.md",
     "summary.md": RESULTS / "iid" / "summary.md",
     "messages.md": RESULTS / "messages" / "messages.md",
     "flower.md": RESULTS / "quickstart" / "flower.md",

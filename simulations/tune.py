@@ -68,11 +68,15 @@ def _accuracy(rows: list[Row], base: Settings, levers: dict[str, float]) -> floa
 
 def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
     """Schemes down, points across, the best of each in bold."""
-    heads = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
+    points = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
     lines = [
         f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
-        f"{base.rounds} rounds; warm-up as a share of them. DGC without local momentum, since it brings its own.", "",
-        "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(GRID),
+        f"{base.rounds} rounds, at each point of the grid:", "",
+        *(f"{place}. {levers}" for place, levers in enumerate(points, 1)), "",
+        f"Local momentum {_LOCAL_MOMENTUM:g}, but none for DGC, which brings its own; warm-up as a share of the rounds.",
+        "",
+        "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(GRID) + 1)) + " |",
+        "| --- |" + " ---: |" * len(GRID),
     ]  # fmt: skip
     for scheme in schemes:
         best = chosen(rows, scheme, base)

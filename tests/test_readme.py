@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, gate, messages, tables
+from simulations import bench, gate, messages, reproduce, tables, tune
 from simulations.readme import FILES, RESULTS, filled
+from simulations.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,6 +32,14 @@ def test_the_tables_are_made_of_the_committed_rows() -> None:
     gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
     assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)
     assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
+
+
+def test_the_tuning_table_and_what_was_chosen_are_made_of_the_committed_rows() -> None:
+    rows = rows_of("results.json", "tuning")
+    base = Settings(rounds=50, held_out=tune.HELD_OUT, dataset="mnist", precision="bfloat16")
+    schemes = list(reproduce.TUNED)
+    assert FILES["tuning.md"].read_text() == tune.table(rows, schemes, base)
+    assert rows_of("chosen.json", "tuning") == {scheme: tune.chosen(rows, scheme, base) for scheme in schemes}
 
 
 def test_the_python_example_runs() -> None:
