@@ -73,7 +73,7 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
         f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
         f"{base.rounds} rounds, at each point of the grid:", "",
         *(f"{place}. {levers}" for place, levers in enumerate(points, 1)), "",
-        f"Local momentum {_LOCAL_MOMENTUM:g}, but none for DGC, which brings its own; warm-up as a share of the rounds.",
+        f"Local momentum {_LOCAL_MOMENTUM:g}; none for DGC, which brings its own. Warm-up as a share of the rounds.",
         "",
         "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(GRID) + 1)) + " |",
         "| --- |" + " ---: |" * len(GRID),
