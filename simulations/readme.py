@@ -14,6 +14,7 @@ FILES = {
     "summary.md": RESULTS / "iid" / "summary.md",
     "messages.md": RESULTS / "messages" / "messages.md",
     "flower.md": RESULTS / "quickstart" / "flower.md",
+    "deployment.md": RESULTS / "deployment" / "deployment.md",
     "bench.md": RESULTS / "bench" / "bench.md",
 }
 
