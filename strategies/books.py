@@ -15,31 +15,49 @@ from surp_fl.record import arrays_of
 
 
 @dataclass(frozen=True, eq=False)
-class Broadcast:
-    """A model that nodes were sent, and so what their updates are to be added to.
+class Held:
+    """A model as nodes hold it.
 
     Attributes:
-        server_round: in which it was sent.
-        layout: of the model.
+        server_round: in which they were sent it.
+        fingerprint: of its layout.
         vector: float32, shape (n,), not to be written to.
-        arrays_name: of the ArrayRecord it came in.
-        bytes: of array data.
     """
 
     server_round: int
+    fingerprint: int
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Broadcast:
+    """What nodes are sent in a round, and what their updates are to be added to.
+
+    Attributes:
+        layout: of the model.
+        vector: the strategy's model; float32, shape (n,), not to be written to.
+        held: the model as nodes have it: the same, unless what they are sent is compressed.
+        arrays_name: of the ArrayRecord that the app sees.
+        bytes: of array data.
+    """
+
     layout: Layout
     vector: NDArray[np.float32]
+    held: Held
     arrays_name: str
     bytes: int
 
     @classmethod
-    def of(cls, server_round: int, name: str, record: ArrayRecord) -> Broadcast:
-        """Read the model that a message carries."""
+    def of(
+        cls, server_round: int, name: str, record: ArrayRecord, public: NDArray[np.float32] | None = None
+    ) -> Broadcast:
+        """Read the model that a message carries; `public` is what nodes get of it, None for all."""
         arrays = arrays_of(record)
         layout = Layout.of(arrays)
         vector = layout.flatten(arrays)
         vector.flags.writeable = False
-        return cls(server_round, layout, vector, name, sum(array.nbytes for array in arrays.values()))
+        held = Held(server_round, layout.fingerprint, vector if public is None else public)
+        return cls(layout, vector, held, name, sum(array.nbytes for array in arrays.values()))
 
 
 class Books:
@@ -57,36 +75,36 @@ class Books:
         self.sent: dict[int, Broadcast] = {}
         self.applied: dict[int, int] = {}  # the last round whose update was handed to the strategy
         self._limit = history_bytes
-        self._before: dict[int, list[Broadcast]] = {}  # at most two a node, newest first
+        self._before: dict[int, list[Held]] = {}  # at most two a node, newest first
         self.oldest = 0  # round from which on models are kept
 
     def begin(self, server_round: int, sent: dict[int, Broadcast]) -> None:
         """Note what nodes are sent in a round; what is too much is forgotten."""
         for node, broadcast in self.sent.items():
-            self._before[node] = [broadcast, *self._before.get(node, [])[-1:]]
+            self._before[node] = [broadcast.held, *self._before.get(node, [])[-1:]]
         self.sent = sent
-        kept = sorted(set(self._earlier()), key=lambda broadcast: -broadcast.server_round)
-        sizes = np.cumsum([broadcast.vector.nbytes for broadcast in kept])
-        for broadcast, size in zip(kept, sizes, strict=True):
-            if size > self._limit and broadcast.server_round < kept[0].server_round:
-                self.oldest = max(self.oldest, broadcast.server_round + 1)
+        kept = sorted(set(self._earlier()), key=lambda held: -held.server_round)
+        sizes = np.cumsum([held.vector.nbytes for held in kept])
+        for held, size in zip(kept, sizes, strict=True):
+            if size > self._limit and held.server_round < kept[0].server_round:
+                self.oldest = max(self.oldest, held.server_round + 1)
         self._before = {
             node: found
             for node, before in self._before.items()
-            if (found := [broadcast for broadcast in before if broadcast.server_round >= self.oldest])
+            if (found := [held for held in before if held.server_round >= self.oldest])
         }
 
-    def _earlier(self) -> Iterator[Broadcast]:
+    def _earlier(self) -> Iterator[Held]:
         for before in self._before.values():
             yield from before
 
     def references(self, node: int) -> list[Reference]:
         """What a message of this round may have been coded against, the likeliest first."""
-        sent = self.sent[node]
+        sent = self.sent[node].held
         pairs: list[Reference] = [
             (sent.vector, before.vector)
             for before in self._before.get(node, [])
-            if before.layout.fingerprint == sent.layout.fingerprint
+            if before.fingerprint == sent.fingerprint
         ]
         return pairs or [sent.vector]
 

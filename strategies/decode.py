@@ -5,6 +5,7 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 
 from __future__ import annotations
 
+import inspect
 import logging
 import secrets
 import time
@@ -17,6 +18,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
+from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, left_out, open_all
 from surp_fl.strategies.traffic import PREFIX, Traffic
@@ -57,6 +59,8 @@ class DecodeUpdates(Strategy):
         patience: rounds in a row that may have no usable reply, and leave the model as it was, once there was one.
         history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
             one is kept in any case.
+        downlink: how the model's changes are sent to clients, as SuRP(budget=2000); None sends the model each time.
+        packed: send a whole model as one array, which takes one request of a client in place of one an array.
 
     Attributes:
         traffic: bytes and times of every round so far.
@@ -77,6 +81,8 @@ class DecodeUpdates(Strategy):
         mean_alone: bool | None = None,
         patience: int = 2,
         history_bytes: int = 1 << 28,
+        downlink: Scheme | None = None,
+        packed: bool = True,
     ) -> None:
         check_inner(strategy, mean_alone)
         self.strategy = strategy
@@ -84,6 +90,8 @@ class DecodeUpdates(Strategy):
         self.budget_for = budget_for
         self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
         self.patience = patience
+        self.downlink = downlink
+        self._delivery = Delivery(downlink, packed)
         self.traffic: list[Traffic] = []
         self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
@@ -103,6 +111,8 @@ class DecodeUpdates(Strategy):
     def start(self, *args: Any, **options: Any) -> Result:
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         self._running = True
+        given = inspect.signature(super().start).bind(*args, **options).arguments
+        self._delivery.timeout = given.get("timeout", self._delivery.timeout)
         try:
             return super().start(*args, **options)
         finally:
@@ -121,24 +131,27 @@ class DecodeUpdates(Strategy):
         if counters:
             _put_back(messages, counters, list(arrays))
         self.traffic.append(Traffic(server_round))
+        public = self._delivery.public(messages, grid)
         broadcasts: dict[int, Broadcast] = {}  # the messages of a round share their ArrayRecord
         sent: dict[int, Broadcast] = {}
         for message in messages:
             name, record = _model_in(message)
             if id(record) not in broadcasts:
-                broadcasts[id(record)] = Broadcast.of(server_round, name, record)
+                broadcasts[id(record)] = Broadcast.of(server_round, name, record, public)
             sent[message.metadata.dst_node_id] = broadcasts[id(record)]
-            self.traffic[-1].payload_bytes_down.append(broadcasts[id(record)].bytes)
         self._books.begin(server_round, sent)
         for message in messages:
             self._tell(message, server_round)
+        self.traffic[-1].payload_bytes_down += self._delivery.fill(messages)
         return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode, aggregate as the inner strategy does, and keep the model's dtypes."""
-        opened, errors = open_all(sorted(replies, key=by_content), self._books, self._weighted_by)
+        answers, again = self._delivery.answered(replies)
+        self.traffic[-1].payload_bytes_down += again
+        opened, errors = open_all(sorted(answers, key=by_content), self._books, self._weighted_by)
         opened.sort(key=lambda each: self._books.last_round(each.node))  # what is read off two models is read once
         self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
@@ -156,22 +169,18 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
-        counted: dict[int, int] = {}
-        for message in messages:
-            for record in message.content.array_records.values():
-                if id(record) not in counted:
-                    counted[id(record)] = sum(array.nbytes for array in arrays_of(record).values())
-        self._evaluation_bytes = [
-            sum(counted[id(record)] for record in message.content.array_records.values()) for message in messages
-        ]
+        self._delivery.public(messages, grid)
+        self._evaluation_bytes = self._delivery.fill(messages)
         self.traffic[-1].payload_bytes_down += self._evaluation_bytes
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Aggregate as the inner strategy does; the metrics say how many bytes of arrays went down for it."""
-        metrics = self.strategy.aggregate_evaluate(server_round, replies)
+        answers, again = self._delivery.answered(replies)
+        self.traffic[-1].payload_bytes_down += again
+        metrics = self.strategy.aggregate_evaluate(server_round, answers)
         if metrics is not None:
-            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation_bytes)
+            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation_bytes) + sum(again)
         return metrics
 
     def _tell(self, message: Message, server_round: int) -> None:

@@ -12,15 +12,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
+from surp_fl.broadcast import MISSING, brings_version, brought, plain
 from surp_fl.codecs.codec import Codec
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
-from surp_fl.state import Kept, Told, load, save
+from surp_fl.state import Kept, Told, load, load_held, save, save_held
 
 NODE_BUDGET = "surp-fl-budget"  # in a node's config
 _OLDER_API = "fitins."  # how that names its records
@@ -66,7 +67,11 @@ class CompressUpdates:
         self.seed = seed
 
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-        """Let the app train and compress what it learned; other messages pass."""
+        """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
+        if brings_version(message.content):
+            lacking = _open(message, context)
+            if lacking is not None:
+                return lacking
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
         told = Told.of(message.content)
@@ -124,6 +129,17 @@ class CompressUpdates:
             if held is not None:
                 held.flags.writeable = False  # so that what is read off it can be kept
         return start if before is None else (start, before)
+
+
+def _open(message: Message, context: Context) -> Message | None:
+    """Give the message the model that it brings; or give the answer that this client lacks what it would take."""
+    found = brought(message.content, load_held(context))
+    if found.arrays is None:
+        return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
+    if found.keep:
+        save_held(context, found.arrays)
+    message.content = plain(message.content, found.name, found.arrays)
+    return None
 
 
 def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:

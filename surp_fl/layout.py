@@ -101,6 +101,10 @@ class Layout:
             ValueError: the arrays are not those of this layout.
         """
         self.check(arrays)
+        return self.flatten_floats(arrays)
+
+    def flatten_floats(self, arrays: Mapping[str, Array]) -> NDArray[np.float32]:
+        """Lay the float arrays end to end; others need not be there, and nothing is checked."""
         vector = np.empty(self.size, np.float32)
         start = 0
         for spec in self.floats:

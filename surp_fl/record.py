@@ -38,6 +38,7 @@ from surp_fl.message import MalformedMessage
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
 MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
+HELD = f"{NAME}:held"  # the version of the server's model that it holds, in Context.state
 SENT = f"{NAME}:sent"  # what its last message said, in Context.state
 # numbers in the train config:
 SESSION = f"{NAME}:session"  # which server object keeps track of what clients hold

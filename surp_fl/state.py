@@ -3,6 +3,7 @@
     "surp-fl"           arrays   the memory's vectors: the residual, a velocity
     "surp-fl:sent"      arrays   indices and values of the last message, until the server says that it was applied
     "surp-fl:model"     arrays   the model that the client was sent in the round of that message
+    "surp-fl:held"      arrays   the version of the server's model that deltas are added to
     "surp-fl:session"   ints     which server object keeps track of all this, and in which round that was
 
 Knows Flower's Context. Does not know how a message is made.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, RecordDict
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from surp_fl.codecs.codec import Sparse
 from surp_fl.layout import Layout
 from surp_fl.memory import State
-from surp_fl.record import APPLIED, BUDGET, MODEL, NAME, OLDEST, SENT, SESSION, arrays_of, record_of
+from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, OLDEST, SENT, SESSION, arrays_of, record_of
 
 log = logging.getLogger("flwr")
 
@@ -120,3 +122,13 @@ def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[n
         )
         return {}
     return state
+
+
+def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
+    """The version of the server's model that this client holds."""
+    return arrays_of(context.state.array_records[HELD]) if HELD in context.state else None
+
+
+def save_held(context: Context, arrays: State) -> None:
+    """Hold a version."""
+    _put(context, HELD, arrays)

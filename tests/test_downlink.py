@@ -1,0 +1,297 @@
+"""The way down: packed models, and changes of a public model that both ends hold, when all goes well and when not."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
+from numpy.typing import NDArray
+from surp_fl.strategies import DecodeUpdates
+
+from simulations.engine import InProcessGrid, as_server
+from surp_fl import STC, CompressUpdates, SuRP
+from surp_fl.broadcast import brought, digest_of, put_deltas, put_whole
+from surp_fl.client import Scheme
+from surp_fl.layout import Layout
+from surp_fl.message import MalformedMessage
+from surp_fl.record import NAME, arrays_of, count_bytes, record_of
+from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
+
+LAYOUT = Layout.of(initial())
+UP, DOWN = SuRP(budget=100), SuRP(budget=150)
+
+
+class Seen:
+    """The app's learning, which notes the model that it starts from."""
+
+    def __init__(self) -> None:
+        self.digests: dict[int, set[bytes]] = {}
+
+    def __call__(self, arrays: Arrays, node: int, server_round: int) -> Arrays:
+        self.digests.setdefault(server_round, set()).add(digest_of(arrays))
+        return learn(arrays, node, server_round)
+
+
+def version(strategy: DecodeUpdates) -> bytes:
+    downlink = strategy._delivery._downlink
+    assert downlink is not None
+    return downlink.version
+
+
+def vector_of(arrays: Arrays) -> NDArray[np.float32]:
+    return LAYOUT.flatten(arrays)
+
+
+@pytest.mark.parametrize("evaluation", [0.0, 1.0], ids=["train alone", "and evaluate"])
+@pytest.mark.parametrize("scheme", [DOWN, STC(budget=150)], ids=["surp", "stc"])
+def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme, evaluation: float) -> None:
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=scheme)
+    seen = Seen()
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=12)
+    whole = sum(array.nbytes for array in initial().values())
+    down = [sum(traffic.payload_bytes_down) for traffic in strategy.traffic]
+    assert 3 * whole <= down[0] <= 3 * whole + 3 * (150 + 8)
+    assert all(size <= 3 * (150 + 8) for size in down[1:])
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 12
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert len(set.union(*seen.digests.values())) == 12
+    if evaluation:
+        assert "norm" in found.result.evaluate_metrics_clientapp[12]
+
+
+def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
+    """What the public model does not hold yet is in the difference, and small beside what was learned."""
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
+    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, rounds=30)
+    downlink = strategy._delivery._downlink
+    assert downlink is not None
+    learned = vector_of(found.models[-2]) - vector_of(found.models[0])
+    behind = vector_of(found.models[-2]) - downlink.vector
+    assert np.linalg.norm(behind) < 0.35 * np.linalg.norm(learned)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        FedAvgM(server_momentum=0.5, min_available_nodes=7, min_train_nodes=7),
+        FedAdam(eta=0.01, min_available_nodes=7, min_train_nodes=7),
+        FedMedian(min_available_nodes=7, min_train_nodes=7),
+        Krum(num_malicious_nodes=1, min_available_nodes=7, min_train_nodes=7),
+    ],
+    ids=lambda inner: type(inner).__name__,
+)
+def test_it_works_behind_other_strategies(inner: FedAvg) -> None:
+    strategy = DecodeUpdates(inner, downlink=DOWN)
+    seen = Seen()
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=6, nodes=7)
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 6
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert found.models[-1]["batches"] == 6 * 30
+
+
+def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
+    random.seed(3)
+    inner = FedAvg(fraction_train=0.3, min_train_nodes=3, min_available_nodes=10, fraction_evaluate=0.0)
+    strategy = DecodeUpdates(inner, downlink=SuRP(budget=60))
+    seen = Seen()
+    run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=40, nodes=10)
+    whole = sum(array.nbytes for array in initial().values())
+    later = [size for traffic in strategy.traffic[10:] for size in traffic.payload_bytes_down]
+    assert sum(traffic.failures for traffic in strategy.traffic) == 0
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert len({size // 60 for size in later}) > 3  # one change, two, three ...
+    assert max(later) < whole // 2
+
+
+class Trouble:
+    """Losses of every kind, on the way up and down and in clients."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.happened: Counter[str] = Counter()
+        self.grid: InProcessGrid | None = None
+        self.calm = True
+        self.old: dict[int, Any] = {}
+
+    def up(self, reply: Message) -> Message | None:
+        what = "nothing" if self.calm else self.random.choices(["nothing", "lost", "damaged"], [80, 12, 8])[0]
+        self.happened[what] += 1
+        if what == "lost":
+            return None
+        if what == "damaged" and reply.has_content() and NAME in reply.content.config_records:
+            record = reply.content.config_records[NAME]
+            if NAME in record:
+                record[NAME] = b"\x01\x02\x03\x04\x05"
+        return reply
+
+    def between(self, server_round: int, record: Any) -> None:
+        assert self.grid is not None
+        self.calm = server_round == 0
+        node = self.random.choice(sorted(self.grid.contexts))
+        state = self.grid.contexts[node].state
+        what = self.random.choices(
+            ["nothing", "state lost", "held lost", "held damaged", "held of before"], [60, 8, 8, 8, 16]
+        )[0]
+        if "surp-fl:held" not in state:
+            return
+        self.happened[what] += 1
+        if what == "state lost":
+            state.clear()
+        elif what == "held lost":
+            del state["surp-fl:held"]
+        elif what == "held damaged":
+            held = arrays_of(state.array_records["surp-fl:held"])
+            held["weight"][0, 0] += 1
+            state["surp-fl:held"] = record_of(held)
+        elif what == "held of before":
+            state["surp-fl:held"] = self.old.get(node, state["surp-fl:held"])
+        states = {each: context.state for each, context in self.grid.contexts.items()}
+        self.old = {each: kept["surp-fl:held"] for each, kept in states.items() if "surp-fl:held" in kept}
+
+
+@pytest.mark.parametrize("sampled", [6, 3])
+def test_nobody_trains_from_another_model_without_knowing(sampled: int) -> None:
+    random.seed(4)
+    trouble, seen = Trouble(sampled), Seen()
+    inner = FedAvg(fraction_train=sampled / 6, min_train_nodes=sampled, min_available_nodes=6, min_evaluate_nodes=6)
+    strategy = DecodeUpdates(inner, downlink=DOWN, patience=10)
+    with as_server():
+        trouble.grid = InProcessGrid(app_with([CompressUpdates(UP)], learn=seen), 6, {}, trouble.up)
+        strategy.start(
+            grid=trouble.grid, initial_arrays=record_of(initial()), num_rounds=200, evaluate_fn=trouble.between
+        )
+    assert all(trouble.happened[what] > 5 for what in ("lost", "damaged", "state lost", "held lost", "held damaged"))
+    assert len(seen.digests) == 200
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    whole = sum(array.nbytes for array in initial().values())
+    sizes = [size for traffic in strategy.traffic[1:] for size in traffic.payload_bytes_down]
+    assert 5 < sum(size == whole for size in sizes) < len(sizes) / 5
+
+
+def test_a_client_without_a_base_is_sent_the_whole_model_in_the_same_round() -> None:
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
+
+    def forget(server_round: int, record: Any) -> None:
+        if server_round == 2:
+            grid.contexts[1].state.clear()
+
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(UP)]), 3)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, evaluate_fn=forget)
+    assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [3] * 4
+    assert [len(traffic.payload_bytes_down) for traffic in strategy.traffic] == [3, 3, 4, 3]
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
+
+
+def test_different_models_in_one_round_are_refused_with_changes_and_sent_as_they_are_without() -> None:
+    class Personal(FedAvg):
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
+            messages = super().configure_train(server_round, arrays, config, grid)
+            for message in messages:
+                copied = ArrayRecord({name: Array(array.numpy()) for name, array in arrays.items()})
+                message.content = RecordDict({**message.content, "arrays": copied})
+            return messages
+
+    app = app_with([CompressUpdates(UP)])
+    found = run(app, DecodeUpdates(Personal(min_available_nodes=3)), rounds=2)
+    assert found.models[-1]["batches"] == 60
+    with pytest.raises(ValueError, match="different models in one round"):
+        run(app, DecodeUpdates(Personal(min_available_nodes=3), downlink=DOWN), rounds=1)
+
+
+# The whole model as one array.
+
+ODD: Arrays = {
+    "half": np.arange(6, dtype=np.float16).reshape(2, 3),
+    "scalar": np.array(3, np.int64),
+    "flags": np.array([True, False]),
+    "none": np.zeros((0, 4), np.float32),
+    "wide": np.array([1.5, -2.5]),
+    "small": np.array([-3], np.int8),
+}
+
+
+def content_of(arrays: Arrays) -> RecordDict:
+    return RecordDict({"arrays": record_of(arrays), "config": ConfigRecord({"server-round": 1})})
+
+
+@pytest.mark.parametrize("arrays", [ODD, initial(), {}, {"none": np.zeros((0,), np.float32)}], ids=len)
+def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
+    packed = put_whole(content_of(arrays), "arrays", arrays, digest_of(arrays), keep=True)
+    assert len(packed) == 2
+    (record,) = packed.array_records.values()
+    assert len(record) == 1
+    found = brought(packed, None)
+    assert found.arrays is not None
+    assert (list(found.arrays), found.name, found.keep) == (list(arrays), "arrays", True)
+    for name, array in arrays.items():
+        assert (found.arrays[name].dtype, found.arrays[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(found.arrays[name], array)
+
+
+def test_packing_makes_one_object_of_many() -> None:
+    received: list[int] = []
+
+    class Watching(InProcessGrid):
+        def _handle(self, message: Message) -> Message:
+            received.append(sum(len(record) for record in message.content.array_records.values()))
+            return super()._handle(message)
+
+    for packed in (True, False):
+        received.clear()
+        with as_server():
+            grid = Watching(app_with([CompressUpdates(UP)]), 2)
+            DecodeUpdates(FedAvg(), packed=packed).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=1)
+        assert set(received) == {1 if packed else 4}
+
+
+FORMS = ["", "{}", "[[1]]", '[["a",[1000000000000],"f4"]]', '[["a",[-1],"f4"]]', '[["a",[1],"O"]]', '[["a",[1],"U9"]]']
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_that_does_not_fit_is_refused_before_memory_is_taken(form: str) -> None:
+    arrays = initial()
+    packed = put_whole(content_of(arrays), "arrays", arrays, digest_of(arrays), keep=False)
+    packed.config_records["config"]["surp-fl:form"] = form.encode()
+    with pytest.raises(MalformedMessage):
+        brought(packed, None)
+
+
+def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
+    held = initial()
+    vector = LAYOUT.flatten(held)
+    update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
+    delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
+    exact = (30).to_bytes(8, "little")
+
+    def bring(base: bytes, version: bytes, exact: bytes = exact) -> Any:
+        return brought(put_deltas(content_of(held), "arrays", [(base, delta)], exact, version), held)
+
+    after = LAYOUT.unflatten(vector + DOWN.codec.decode(delta, LAYOUT, reference=vector), {"batches": np.array(30)})
+    right = bring(digest_of(held), digest_of(after))
+    assert right.arrays is not None
+    np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
+    assert bring(b"another.", digest_of(after)).arrays is None
+    assert bring(digest_of(held), b"another.").arrays is None
+    with pytest.raises(MalformedMessage, match="exact arrays take 8 bytes"):
+        bring(digest_of(held), digest_of(after), b"123")
+    assert brought(put_deltas(content_of(held), "arrays", [], b"", digest_of(held)), held).arrays is held
+
+
+def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
+    seen: list[set[str]] = []
+
+    def mod(message: Message, context: Context, call_next: Any) -> Message:
+        seen.append({key for config in message.content.config_records.values() for key in config})
+        reply: Message = call_next(message, context)
+        return reply
+
+    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
+    assert all(keys <= {"server-round", "surp-fl:session", "surp-fl:oldest", "surp-fl:applied"} for keys in seen)
+    assert len(seen) == 18
+    assert count_bytes(RecordDict()) == 0
