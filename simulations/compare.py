@@ -131,8 +131,9 @@ def _runs(options: argparse.Namespace, common: Settings) -> Iterator[Settings]:
         for budget in [None] if fixed else options.budgets:
             scheme = text if budget is None else ":".join([name, str(budget), *rest])
             parse(scheme)
-            for seed in options.seeds:
-                yield replace(common, scheme=scheme, seed=seed)
+            for downlink in options.downlinks if name != "dense" else ["none"]:
+                for seed in options.seeds:
+                    yield replace(common, scheme=scheme, seed=seed, downlink="" if downlink == "none" else downlink)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,6 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--budgets", nargs="+", type=int, default=[218, 2050],
         help="bytes, whole message, for schemes that name none themselves (218 2050)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--downlinks", nargs="+", default=["none"],
+        help="what goes down: none for the whole model, or schemes with budgets as in surp:2000; not for dense (none)",
     )  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--rounds", type=int, default=common.rounds, help="default: %(default)s")

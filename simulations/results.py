@@ -24,6 +24,7 @@ class Row(TypedDict):
     scheme: str
     budget: int | None
     options: dict[str, float]
+    downlink: str
     seed: int
     dataset: str
     held_out: int
@@ -49,6 +50,7 @@ class Row(TypedDict):
     coordinates_up_mean: float
     record_bytes_up_mean: float
     payload_bytes_down_mean: float
+    payload_bytes_down_by_round: list[float]  # mean
     encode_seconds_mean: float
     decode_seconds_mean: float
     relative_error_mean: float
@@ -63,7 +65,7 @@ USUAL = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
     "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
-    "averaging", "fading",
+    "averaging", "fading", "downlink",
 )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def row_of(
         scheme=scheme,
         budget=budget,
         options=options,
+        downlink=settings.downlink,
         seed=settings.seed,
         dataset=dataset,
         held_out=settings.held_out,
@@ -107,6 +110,7 @@ def row_of(
         coordinates_up_mean=fmean(count for spent in traffic for count in spent.coordinates_up),
         record_bytes_up_mean=fmean(size for spent in traffic for size in spent.record_bytes_up),
         payload_bytes_down_mean=fmean(size for spent in traffic for size in spent.payload_bytes_down),
+        payload_bytes_down_by_round=[fmean(spent.payload_bytes_down) for spent in traffic],
         encode_seconds_mean=fmean(time for spent in traffic for time in spent.encode_seconds),
         decode_seconds_mean=fmean(time for spent in traffic for time in spent.decode_seconds),
         relative_error_mean=fmean(error for spent in traffic for error in spent.relative_error),
@@ -136,8 +140,9 @@ def is_of(row: Row, settings: Settings) -> bool:
 
 
 def label_of(row: Row) -> str:
-    """Name a row's scheme, budget and options."""
-    return text_of(row["scheme"], row["budget"], row.get("options", {}))
+    """Name a row's scheme, budget and options, and what goes down."""
+    down = f", down {text_of(*parse(row['downlink']))}" if row.get("downlink") else ""
+    return text_of(row["scheme"], row["budget"], row.get("options", {})) + down
 
 
 def text_of(scheme: str, budget: int | None, options: Options) -> str:
@@ -152,6 +157,12 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found.setdefault(label_of(row), []).append(row)
     return found
+
+
+def steady_bytes_down(row: Row) -> float:
+    """Payload bytes down for each client and round after the first, which takes the whole model; without evaluation."""
+    later = row.get("payload_bytes_down_by_round", [])[1:]
+    return fmean(later) if later else row["payload_bytes_down_mean"]
 
 
 def bytes_to(row: Row, accuracy: float) -> float | None:

@@ -19,6 +19,7 @@ from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 from simulations import data, training
 from simulations.lenet import PARAMETERS, initial_arrays, model_with
 from simulations.results import Row, row_of
+from simulations.schemes import last_scheme_of
 from simulations.settings import Settings
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
@@ -68,6 +69,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
             server_momentum=settings.server_momentum,
         ),
         patience=0,  # replies all fail where training diverged
+        downlink=last_scheme_of(settings.downlink) if settings.downlink else None,
     )
     arrays = initial_arrays(settings.seed)
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:

@@ -16,6 +16,7 @@ class Settings:
 
     Attributes:
         scheme: "dense", or a name, a budget in bytes, and options: "surp:218", "rtop-k:2050:ratio=2".
+        downlink: how the model's changes go down, as "surp:2000"; empty for the whole model each time.
         rounds: of federated training.
         clients: that hold images.
         sampled: clients that take part in a round; 0 for all.
@@ -41,6 +42,7 @@ class Settings:
     """
 
     scheme: str = "surp:218"
+    downlink: str = ""
     rounds: int = 20
     clients: int = 10
     sampled: int = 0

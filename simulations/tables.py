@@ -14,7 +14,16 @@ from statistics import fmean
 import numpy as np
 
 from simulations.lenet import PARAMETERS
-from simulations.results import DENSE_BYTES, USUAL, Row, bytes_to, final_accuracy, groups, setting_of
+from simulations.results import (
+    DENSE_BYTES,
+    USUAL,
+    Row,
+    bytes_to,
+    final_accuracy,
+    groups,
+    setting_of,
+    steady_bytes_down,
+)
 
 LEVERS = (
     "learning_rate",
@@ -53,10 +62,18 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
+_DOWN: dict[str, Callable[[Row], str]] = {
+    "downlink": lambda row: row.get("downlink") or "whole model",
+    "payload down, first round [B]": lambda row: f"{row['payload_bytes_down_by_round'][0]:,.0f}",
+    "payload down, later mean [B]": lambda row: f"{steady_bytes_down(row):,.1f}",
+}
+
+
 def table(rows: list[Row]) -> str:
     """Show rows as a Markdown table, with the dataset and protocol above it."""
-    lines = [list(_COLUMNS), ["---"] + ["---:"] * (len(_COLUMNS) - 1)]
-    lines += [[cell(row) for cell in _COLUMNS.values()] for row in rows]
+    columns = _COLUMNS | (_DOWN if any(row.get("downlink") for row in rows) else {})
+    lines = [list(columns), ["---"] + ["---:"] * (len(columns) - 1)]
+    lines += [[cell(row) for cell in columns.values()] for row in rows]
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
@@ -84,6 +101,7 @@ def summary(rows: list[Row]) -> str:
     """
     levers = [name for name in LEVERS if len({setting_of(row, name) for row in rows}) > 1]
     marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
+    down = ["payload down, after round 1 [B]"] if any(row.get("downlink") for row in rows) else []
     lines = [
         [
             "scheme",
@@ -92,10 +110,11 @@ def summary(rows: list[Row]) -> str:
             "worst to best",
             "payload up, mean [B]",
             "paper's formula [B]",
+            *down,
             *marks,
             *(name.replace("_", " ") for name in levers),
         ],
-        ["---"] + ["---:"] * (5 + len(MARKS) + len(levers)),
+        ["---"] + ["---:"] * (5 + len(down) + len(MARKS) + len(levers)),
     ]
     for label, seeds in groups(rows).items():
         ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
@@ -104,6 +123,7 @@ def summary(rows: list[Row]) -> str:
             label, str(len(seeds)), _shown(fmean(ends)), f"{_shown(ends[0])} to {_shown(ends[-1])}",
             f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.1f}",
             f"{fmean(formulas):,.0f}" if formulas else "—",
+            *[f"{fmean(map(steady_bytes_down, seeds)):,.1f}" for _ in down],
         ]  # fmt: skip
         for mark in MARKS:
             reached = [bytes_to(row, mark) for row in seeds]
