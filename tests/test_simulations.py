@@ -290,7 +290,7 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     whole = 4 * PARAMETERS
     assert [row["payload_bytes_down_by_round"][0] for row in rows] == [whole] * 3
     assert [results.steady_bytes_down(row) for row in rows[:2]] == [whole] * 2
-    assert 900 < results.steady_bytes_down(rows[2]) <= 1000
+    assert 500 < results.steady_bytes_down(rows[2]) <= 1000
     assert "payload down, after round 1 [B]" in (tmp_path / "summary.md").read_text()
     assert "payload down, later mean [B]" in (tmp_path / "table.md").read_text()
 
