@@ -62,5 +62,19 @@ def train(message: Message, context: Context) -> Message:
     return Message(RecordDict({"arrays": record_of(arrays_of(model)), "metrics": metrics}), reply_to=message)
 
 
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Test the received model on some images of this client, which it trains with too."""
+    settings = Settings.from_run_config(context.run_config)
+    torch.set_num_threads(1)
+    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
+    node = int(context.node_config["partition-id"])
+    members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node][:500]
+    model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
+    share = training.accuracy(model, dataset, settings.precision, members)
+    metrics = MetricRecord({"num-examples": len(members), "accuracy": share})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
 def _round_of(message: Message) -> int:
     return int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]

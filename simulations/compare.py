@@ -172,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--server-learning-rate", type=float, default=1.0, help="FedAvgM's (%(default)s)")
     parser.add_argument("--server-momentum", type=float, default=0.0, help="FedAvgM's (%(default)s)")
+    parser.add_argument("--evaluation", type=float, default=0.0, help="share of clients that evaluate (%(default)s)")
     parser.add_argument(
         "--averaging",
         type=float,

@@ -10,11 +10,13 @@ kills a SuperNode in that round and starts a new one, which knows nothing of bef
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,8 @@ from typing import Any
 from simulations.data import LOADERS, data_root, load
 from simulations.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
 from simulations.proxy import CountingProxy, Wire
-from simulations.results import Row
+from simulations.results import Row, text_of
+from simulations.schemes import parse
 from simulations.settings import Settings
 
 _REPLY = ("push-messages", "push-object")
@@ -67,19 +70,19 @@ class Deployment:
         self._start(client)
 
     def run(self, settings: Settings, kill_in_round: int = 0) -> tuple[Row, list[Wire]]:
-        """Run the app; give its row, and what went over the wire of each client, from its first round on."""
-        before: list[Wire] = []
+        """Run the app; give its row, and what went over the wire of all clients together in each round."""
+        passed: list[Wire] = []
 
         def on_line(line: str) -> None:
             print(line, flush=True)
             found = re.search(r"\[ROUND (\d+)/", line)
-            if found and not before:
-                before.extend(proxy.so_far() for proxy in self.proxies)
+            if found or "Strategy execution finished" in line:
+                passed.append(sum((proxy.so_far() for proxy in self.proxies), Wire()))
             if found and kill_in_round and int(found[1]) == kill_in_round:
                 self.restart(self._clients - 1)
 
         row = run_app(self.env, settings, self.folder / f"{settings.scheme}.json", [_HERE], on_line)
-        return row, [proxy.so_far() - start for proxy, start in zip(self.proxies, before, strict=True)]
+        return row, [after - before for before, after in itertools.pairwise(passed)]
 
     def _start(self, client: int) -> None:
         command = [
@@ -92,28 +95,38 @@ class Deployment:
 
 
 def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
-    """The three figures of a run, and where the other bytes of the wire go; per client and round."""
-    replies = sum(wire.requests["/v1/fleet/push-messages"] for wire in wires)
+    """The three figures of a run, and where the other bytes of the wire go.
 
-    def per_reply(which: str, of: tuple[str, ...]) -> float:
-        counted = [getattr(wire, which)[f"/v1/fleet/{path}"] for wire in wires for path in of]
-        return float(sum(counted)) / replies
+    Args:
+        row: of the run.
+        wires: of each round, all clients together.
+    """
+    whole = sum(wires, Wire())
+    replies = whole.requests["/v1/fleet/push-messages"]
+    turns = row["rounds"] * row["clients"]
+
+    def share(counted: Counter[str], of: tuple[str, ...], by: int) -> float:
+        return sum(counted[f"/v1/fleet/{path}"] for path in of) / by
 
     return {
         "scheme": row["scheme"],
         "budget": row["budget"],
+        "downlink": row["downlink"],
+        "evaluation": row["evaluation"],
         "rounds": row["rounds"],
         "clients": row["clients"],
         "replies": replies,
         "failures": row["failures"],
         "accuracy": row["accuracy"],
         "payload_bytes_up": row["payload_bytes_up_mean"],
+        "payload_bytes_down_by_round": row["payload_bytes_down_by_round"],
         "record_bytes_up": row["record_bytes_up_mean"],
-        "wire_bytes_reply_up": per_reply("up", _REPLY),
-        "wire_bytes_broadcast_up": per_reply("up", _BROADCAST),
-        "wire_bytes_broadcast_down": per_reply("down", _BROADCAST),
-        "wire_bytes_all_up": sum(wire.up.total() for wire in wires) / replies,
-        "wire_bytes_all_down": sum(wire.down.total() for wire in wires) / replies,
+        "wire_bytes_reply_up": share(whole.up, _REPLY, replies),
+        "wire_bytes_broadcast_up": share(whole.up, _BROADCAST, turns),
+        "wire_bytes_broadcast_down": share(whole.down, _BROADCAST, turns),
+        "wire_bytes_by_round": [(wire.up.total() + wire.down.total()) / row["clients"] for wire in wires],
+        "wire_bytes_all_up": whole.up.total() / turns,
+        "wire_bytes_all_down": whole.down.total() / turns,
     }
 
 
@@ -121,8 +134,8 @@ def table(accounts: list[dict[str, Any]]) -> str:
     """Show the accounts as a Markdown table."""
     first = accounts[0]
     heads = (
-        "payload up", "reply record up", "reply on the wire, up", "fetching the model, up", "fetching the model, down",
-        "all up", "all down",
+        "payload up", "reply record up", "a reply on the wire, up", "fetching the model, up",
+        "fetching the model, down", "all up", "all down",
     )  # fmt: skip
     names = (
         "payload_bytes_up", "record_bytes_up", "wire_bytes_reply_up", "wire_bytes_broadcast_up",
@@ -135,9 +148,15 @@ def table(accounts: list[dict[str, Any]]) -> str:
         "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads),
     ]  # fmt: skip
     for each in accounts:
-        label = each["scheme"] + ("" if each["budget"] is None else f" {each['budget']:,} B")
+        label = text_of(each["scheme"], each["budget"], {})
+        label += f", down {text_of(*parse(each['downlink']))}" if each["downlink"] else ""
         lines.append(f"| {label} | " + " | ".join(f"{each[name]:,.0f}" for name in names) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _settings_of(base: Settings, scheme: str, downlink: str) -> Settings:
+    """Dense stands for FedAvg as it is, with whole models both ways."""
+    return replace(base, scheme=scheme, downlink="" if scheme == "dense" else downlink)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -147,6 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=2, help="SuperNodes (%(default)s)")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--evaluation", type=float, default=0.0, help="share of clients that evaluate (%(default)s)")
+    parser.add_argument("--downlink", default="", help="how changes go down, as surp:2000 (whole models)")
     parser.add_argument("--kill", type=int, default=0, metavar="ROUND", help="kill and replace a SuperNode in it")
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
@@ -154,13 +175,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     base = Settings(
         rounds=options.rounds, clients=options.clients, local_steps=options.local_steps, data_root=options.data_root,
+        evaluation=options.evaluation,
         dataset=load(options.dataset, data_root(options.data_root)).name,
     )  # fmt: skip
     accounts = []
     for scheme in options.schemes:
         try:
             with Deployment(options.clients) as deployment:
-                accounts.append(account(*deployment.run(replace(base, scheme=scheme), options.kill)))
+                accounts.append(account(*deployment.run(_settings_of(base, scheme, options.downlink), options.kill)))
         except FlowerRunFailed as fault:
             print(f"error: {fault}", file=sys.stderr)
             return 1

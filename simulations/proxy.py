@@ -30,6 +30,9 @@ class Wire:
         """As it is now."""
         return Wire(Counter(self.up), Counter(self.down), Counter(self.requests))
 
+    def __add__(self, other: Wire) -> Wire:
+        return Wire(self.up + other.up, self.down + other.down, self.requests + other.requests)
+
     def __sub__(self, other: Wire) -> Wire:
         return Wire(self.up - other.up, self.down - other.down, self.requests - other.requests)
 

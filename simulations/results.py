@@ -44,13 +44,14 @@ class Row(TypedDict):
     server_learning_rate: float
     server_momentum: float
     averaging: float
+    evaluation: float
     accuracy: list[tuple[int, float]]
     payload_bytes_up_mean: float
     payload_bytes_up_max: int
     coordinates_up_mean: float
     record_bytes_up_mean: float
     payload_bytes_down_mean: float
-    payload_bytes_down_by_round: list[float]  # mean
+    payload_bytes_down_by_round: list[float]  # for each client that takes part
     encode_seconds_mean: float
     decode_seconds_mean: float
     relative_error_mean: float
@@ -65,7 +66,7 @@ USUAL = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
     "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
-    "averaging", "fading", "downlink",
+    "averaging", "fading", "downlink", "evaluation",
 )  # fmt: skip
 
 
@@ -104,13 +105,16 @@ def row_of(
         server_learning_rate=settings.server_learning_rate,
         server_momentum=settings.server_momentum,
         averaging=settings.averaging,
+        evaluation=settings.evaluation,
         accuracy=accuracy,
         payload_bytes_up_mean=fmean(payloads),
         payload_bytes_up_max=max(payloads),
         coordinates_up_mean=fmean(count for spent in traffic for count in spent.coordinates_up),
         record_bytes_up_mean=fmean(size for spent in traffic for size in spent.record_bytes_up),
         payload_bytes_down_mean=fmean(size for spent in traffic for size in spent.payload_bytes_down),
-        payload_bytes_down_by_round=[fmean(spent.payload_bytes_down) for spent in traffic],
+        payload_bytes_down_by_round=[
+            sum(spent.payload_bytes_down) / (settings.sampled or settings.clients) for spent in traffic
+        ],
         encode_seconds_mean=fmean(time for spent in traffic for time in spent.encode_seconds),
         decode_seconds_mean=fmean(time for spent in traffic for time in spent.decode_seconds),
         relative_error_mean=fmean(error for spent in traffic for error in spent.relative_error),
@@ -160,7 +164,7 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def steady_bytes_down(row: Row) -> float:
-    """Payload bytes down for each client and round after the first, which takes the whole model; without evaluation."""
+    """Payload bytes down for each client and round after the first, which takes the whole model."""
     later = row.get("payload_bytes_down_by_round", [])[1:]
     return fmean(later) if later else row["payload_bytes_down_mean"]
 

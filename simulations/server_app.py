@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,8 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     strategy = DecodeUpdates(
         FedAvgM(
             fraction_train=sampled / settings.clients,
-            fraction_evaluate=0.0,  # the server evaluates: clients would be sent the model a second time
+            fraction_evaluate=settings.evaluation,  # usually 0: clients would be sent the model a second time
+            min_evaluate_nodes=math.ceil(settings.evaluation * settings.clients),
             min_train_nodes=sampled,
             min_available_nodes=settings.clients,
             server_learning_rate=settings.server_learning_rate,
@@ -70,6 +72,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         ),
         patience=0,  # replies all fail where training diverged
         downlink=last_scheme_of(settings.downlink) if settings.downlink else None,
+        packed=settings.scheme != "dense",  # which stands for FedAvg as it is
     )
     arrays = initial_arrays(settings.seed)
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:

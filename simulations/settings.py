@@ -36,6 +36,7 @@ class Settings:
         final_rate: share of the learning rate that is left in the last round, on a cosine.
         server_learning_rate: times the mean update; FedAvgM.
         server_momentum: of the mean updates; FedAvgM.
+        evaluation: share of the clients that evaluate the model in each round, on images of their own.
         averaging: share of the running average of the models that each round leaves; it is what is tested. Clients
             go on from the last model. 0 tests that.
         out: file for the run's row, empty for none; only the server writes it.
@@ -62,6 +63,7 @@ class Settings:
     final_rate: float = 1.0
     server_learning_rate: float = 1.0
     server_momentum: float = 0.0
+    evaluation: float = 0.0
     averaging: float = 0.0
     out: str = ""
 

@@ -64,16 +64,20 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: LeNet5Caffe, dataset: Dataset, precision: str = "float32") -> float:
-    """Share of the test images that the model labels correctly."""
+def accuracy(
+    model: LeNet5Caffe, dataset: Dataset, precision: str = "float32", members: NDArray[np.int64] | None = None
+) -> float:
+    """Share of the test images that the model labels correctly; of these training images, where they are given."""
     model.eval()
     right = 0
-    for batch in np.array_split(np.arange(len(dataset.test.labels)), max(1, len(dataset.test.labels) // 250)):
-        images, labels = _tensors(dataset, dataset.test, batch)
+    part = dataset.test if members is None else dataset.train
+    chosen = np.arange(len(part.labels)) if members is None else members
+    for batch in np.array_split(chosen, max(1, len(chosen) // 250)):
+        images, labels = _tensors(dataset, part, batch)
         with _products_in(precision):
             logits = model(images)
         right += int((logits.argmax(1) == labels).sum())
-    return right / len(dataset.test.labels)
+    return right / len(chosen)
 
 
 def _products_in(precision: str) -> torch.autocast:
