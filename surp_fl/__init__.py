@@ -13,6 +13,7 @@ The data path of one update, one line per file:
     record.py    message and metrics ↔ one Flower ConfigRecord
     client.py    the Flower mod: what is trained goes in, a record comes out
     state.py     what the mod keeps between rounds
+    broadcast.py the way down: whole models as one array, or what changed
     strategies/  the Flower strategy around any other: records go in, ordinary replies come out
     cli.py       `surp-fl inspect`: what a stored message says
 """
