@@ -220,8 +220,8 @@ class DecodeUpdates(Strategy):
             mean.add(each.update, sparse)
             applied.append(each.node)
         self._check_some(server_round, len(applied), errors)
-        if not applied:
-            return [], None, None
+        if not mean.weight:
+            return [], None, None  # nobody's, or that of clients without a single example
         log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(applied))
         one = next(each.reply for each in opened if each.node == applied[0])
         one.content = mean.content()

@@ -18,7 +18,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from surp_fl.broadcast import MISSING, added, digest_of, exact_bytes, put_deltas, put_whole
+from surp_fl.broadcast import MISSING, Packed, added, digest_of, exact_bytes, put_deltas, put_whole
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
 from surp_fl.record import NAME, arrays_of
@@ -51,6 +51,7 @@ class Downlink:
         self._contents: dict[int, RecordDict] = {}  # by node: as the strategy made it, of the last messages
         self._held: dict[int, bytes] = {}  # by node: the version that it was known to hold last
         self._arrays: Arrays = {}
+        self._packed: Packed | None = None  # the whole of it, once a node needs it
         self._vector = np.zeros(0, np.float32)
         self._layout: Layout | None = None
         self._source = b""
@@ -86,6 +87,7 @@ class Downlink:
                 self._deltas.popleft()
         self._vector.flags.writeable = False
         self._arrays = layout.unflatten(self._vector, model)
+        self._packed = None
         self.version = digest_of(self._arrays)
 
     def fill(self, messages: Sequence[Message], whole: bool = False) -> list[int]:
@@ -105,7 +107,8 @@ class Downlink:
             ((name, _),) = message.content.array_records.items()
             lacking = None if whole else self._lacking(message.metadata.dst_node_id)
             if lacking is None:
-                message.content = put_whole(message.content, name, self._arrays, self.version, self.compresses)
+                self._packed = self._packed or Packed.of(self._arrays)
+                message.content = put_whole(message.content, name, self._packed, self.version, self.compresses)
                 sizes.append(self._whole_bytes())
             else:
                 pairs = [(delta.base, delta.message) for delta in lacking]

@@ -69,18 +69,18 @@ class Mean:
 
     def __init__(self, broadcast: Broadcast, weighted_by: str) -> None:
         self._broadcast = broadcast
-        self._weighted_by = weighted_by
+        self.weighted_by = weighted_by
         self._sum = np.zeros(broadcast.layout.size, np.float32)  # of weight × update
-        self._weight = 0.0
+        self.weight = 0.0
         self._names: tuple[str, str] | None = None
         self._metrics: list[RecordDict] = []
 
     def add(self, update: Update, sparse: Sparse) -> None:
         """Take in what one client sent."""
-        weight = float(update.metrics[self._weighted_by])
+        weight = float(update.metrics[self.weighted_by])
         indices, values = sparse
         self._sum[indices] += np.float32(weight) * values
-        self._weight += weight
+        self.weight += weight
         self._names = self._names or (update.arrays_name or self._broadcast.arrays_name, update.metrics_name)
         self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))
 
@@ -88,10 +88,10 @@ class Mean:
         """The content of the one reply that stands for all; to be called once."""
         arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
         mean, self._sum = self._sum, np.empty(0, np.float32)  # its memory is used again, and freed
-        mean /= np.float32(self._weight)
+        mean /= np.float32(self.weight)
         mean += self._broadcast.vector
         arrays = record_of(self._broadcast.layout.floats_of(mean, copy=False))
-        return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self._weighted_by: self._weight})})
+        return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self.weighted_by: self.weight})})
 
     @contextmanager
     def metrics_of_all(self, strategy: FedAvg) -> Iterator[None]:

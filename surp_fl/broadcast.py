@@ -62,12 +62,30 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return digest.digest()
 
 
-def put_whole(content: RecordDict, name: str, arrays: Arrays, version: bytes, keep: bool) -> RecordDict:
+@dataclass(frozen=True)
+class Packed:
+    """A whole model as one array, for any number of messages to share.
+
+    Attributes:
+        record: with the one array.
+        form: names, shapes and dtypes.
+    """
+
+    record: ArrayRecord
+    form: bytes
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Packed:
+        """Lay all arrays end to end."""
+        parts = [_little_endian(array).reshape(-1).view(np.uint8) for array in arrays.values() if array.size]
+        record = ArrayRecord({"model": Array(np.concatenate(parts) if parts else np.zeros(1, np.uint8))})
+        return cls(record, _form_of(arrays))
+
+
+def put_whole(content: RecordDict, name: str, packed: Packed, version: bytes, keep: bool) -> RecordDict:
     """The content of a message that brings a whole model, in place of one that holds its ArrayRecord, of this name."""
-    parts = [_little_endian(array).reshape(-1).view(np.uint8) for array in arrays.values() if array.size]
-    packed = ArrayRecord({"model": Array(np.concatenate(parts) if parts else np.zeros(1, np.uint8))})
-    told = {VERSION: version, _ARRAYS: name, _FORM: _form_of(arrays), _KEEP: keep}
-    return _with(content, name, told, {_PACKED: packed})
+    told = {VERSION: version, _ARRAYS: name, _FORM: packed.form, _KEEP: keep}
+    return _with(content, name, told, {_PACKED: packed.record})
 
 
 def put_deltas(

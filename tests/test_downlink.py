@@ -15,7 +15,7 @@ from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import STC, CompressUpdates, SuRP
-from surp_fl.broadcast import brought, digest_of, put_deltas, put_whole
+from surp_fl.broadcast import Packed, brought, digest_of, put_deltas, put_whole
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
@@ -222,7 +222,7 @@ def content_of(arrays: Arrays) -> RecordDict:
 
 @pytest.mark.parametrize("arrays", [ODD, initial(), {}, {"none": np.zeros((0,), np.float32)}], ids=len)
 def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
-    packed = put_whole(content_of(arrays), "arrays", arrays, digest_of(arrays), keep=True)
+    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), digest_of(arrays), keep=True)
     assert len(packed) == 2
     (record,) = packed.array_records.values()
     assert len(record) == 1
@@ -236,8 +236,14 @@ def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
 
 def test_packing_makes_one_object_of_many() -> None:
     received: list[int] = []
+    records: set[int] = set()
 
     class Watching(InProcessGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            messages = list(messages)
+            records.update(id(record) for message in messages for record in message.content.array_records.values())
+            return super().send_and_receive(messages, timeout=timeout)
+
         def _handle(self, message: Message) -> Message:
             received.append(sum(len(record) for record in message.content.array_records.values()))
             return super()._handle(message)
@@ -248,6 +254,7 @@ def test_packing_makes_one_object_of_many() -> None:
             grid = Watching(app_with([CompressUpdates(UP)]), 2)
             DecodeUpdates(FedAvg(), packed=packed).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=1)
         assert set(received) == {1 if packed else 4}
+    assert len(records) <= 4  # all nodes share one in each round of training and evaluation
 
 
 FORMS = ["", "{}", "[[1]]", '[["a",[1000000000000],"f4"]]', '[["a",[-1],"f4"]]', '[["a",[1],"O"]]', '[["a",[1],"U9"]]']
@@ -256,7 +263,7 @@ FORMS = ["", "{}", "[[1]]", '[["a",[1000000000000],"f4"]]', '[["a",[-1],"f4"]]',
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_that_does_not_fit_is_refused_before_memory_is_taken(form: str) -> None:
     arrays = initial()
-    packed = put_whole(content_of(arrays), "arrays", arrays, digest_of(arrays), keep=False)
+    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), digest_of(arrays), keep=False)
     packed.config_records["config"]["surp-fl:form"] = form.encode()
     with pytest.raises(MalformedMessage):
         brought(packed, None)
