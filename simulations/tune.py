@@ -39,6 +39,8 @@ GRID: tuple[dict[str, float], ...] = (
 )
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9
+_CLOSE = 0.0015  # points this near to a scheme's best one go into a run-off,
+_MORE_SEEDS = 2  # with so many more seeds
 _SETTLED = 5  # last rounds that are averaged: single ones differ by chance more than neighbouring points do
 
 
@@ -53,17 +55,32 @@ def point(settings: Settings, levers: dict[str, float]) -> Settings:
 
 
 def chosen(rows: list[Row], scheme: str, base: Settings) -> dict[str, float]:
-    """The point of the grid with the best mean accuracy over the seeds."""
-    return max(GRID, key=lambda levers: _accuracy(rows, replace(base, scheme=scheme), levers) or 0.0)
+    """The point of the grid with the best mean accuracy, among those that were run with most seeds."""
+    found = _accuracies(rows, scheme, base)
+    most = max(len(seeds) for seeds in found)
+    return max(
+        (point for point in zip(GRID, found, strict=True) if len(point[1]) == most), key=lambda each: fmean(each[1])
+    )[0]
 
 
-def _accuracy(rows: list[Row], base: Settings, levers: dict[str, float]) -> float | None:
-    found = []
-    for row in rows:
-        if results.is_of(row, point(replace(base, seed=row["seed"]), levers)):
-            last = [accuracy for _, accuracy in row["accuracy"][-_SETTLED:]]
-            found.append(0.0 if row.get("failed") else fmean(last))
-    return fmean(found) if found else None
+def _close(rows: list[Row], scheme: str, base: Settings) -> list[dict[str, float]]:
+    """The points whose order chance may have made; none if the best is clearly the best."""
+    means = [fmean(seeds) for seeds in _accuracies(rows, scheme, base)]
+    close = [levers for levers, mean in zip(GRID, means, strict=True) if mean >= max(means) - _CLOSE]
+    return close if len(close) > 1 else []
+
+
+def _accuracies(rows: list[Row], scheme: str, base: Settings) -> list[list[float]]:
+    """For each point of the grid, the accuracy of each seed; 0 where it diverged."""
+    mine = [row for row in rows if row["scheme"] == parse(scheme)[0]]
+    return [
+        [
+            0.0 if row.get("failed") else fmean(accuracy for _, accuracy in row["accuracy"][-_SETTLED:])
+            for row in mine
+            if results.is_of(row, point(replace(base, scheme=scheme, seed=row["seed"]), levers))
+        ]
+        for levers in GRID
+    ]
 
 
 def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
@@ -73,6 +90,7 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
         f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
         f"{base.rounds} rounds, at each point of the grid:", "",
         *(f"{place}. {levers}" for place, levers in enumerate(points, 1)), "",
+        f"Points within {_CLOSE:.2%} of a scheme's best one were run with {_MORE_SEEDS} more seeds. "
         f"Local momentum {_LOCAL_MOMENTUM:g}; none for DGC, which brings its own. Warm-up as a share of the rounds.",
         "",
         "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(GRID) + 1)) + " |",
@@ -81,9 +99,9 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
     for scheme in schemes:
         best = chosen(rows, scheme, base)
         cells = []
-        for levers in GRID:
-            accuracy = _accuracy(rows, replace(base, scheme=scheme), levers)
-            shown = "—" if accuracy is None else f"{accuracy:.2%}" if accuracy > 0 else "diverged"
+        for levers, seeds in zip(GRID, _accuracies(rows, scheme, base), strict=True):
+            shown = "—" if not seeds else f"{fmean(seeds):.2%}" if min(seeds) > 0 else "diverged"
+            shown += f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
             cells.append(f"**{shown}**" if levers is best else shown)
         lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -98,6 +116,14 @@ def tuned(schemes: list[str], base: Settings, seeds: list[int], folder: Path, jo
         for seed in seeds
     ]
     rows = complete(runs, folder, jobs)
+    more = range(max(seeds) + 1, max(seeds) + 1 + _MORE_SEEDS)
+    run_off = [
+        point(replace(base, scheme=scheme, seed=seed), levers)
+        for scheme in schemes
+        for levers in _close(rows, scheme, base)
+        for seed in more
+    ]
+    rows += complete(run_off, folder, jobs)
     best = {scheme: chosen(rows, scheme, base) for scheme in schemes}
     (folder / "tuning.md").write_text(table(rows, schemes, base))
     (folder / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Context, Message
-from surp_fl.strategies import NoUsableReply
+from surp_fl.strategies import NoUsableReply, Traffic
 
 from simulations import client_app, compare, data, plots, reproduce, results, server_app, tables, tune
 from simulations.data import DataMissing, partition
@@ -341,6 +341,27 @@ def test_tuning_picks_each_schemes_best_point_on_held_out_images(
     assert [row["warm_up"] for row in rows] == [0, 1]
     assert json.loads((tmp_path / "chosen.json").read_text()) == {"dense": {"learning_rate": 0.015}}
     assert (tmp_path / "tuning.md").read_text().count("**") == 2 + 2
+
+
+def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy = {0.1: [0.980, 0.970, 0.970], 0.2: [0.979, 0.981, 0.981], 0.3: [0.960, 1.0, 1.0]}  # by rate and seed
+    asked: list[tuple[float, int]] = []
+
+    def completed(runs: list[Settings], folder: Path, jobs: int) -> list[results.Row]:
+        asked.extend((run.learning_rate, run.seed) for run in runs)
+        spent = [Traffic(1, [1], [1], [1], [1], [0.1], [0.1], [0.1], [0.1])]
+        return [
+            results.row_of(run, "digits", [(1, accuracy[run.learning_rate][run.seed])] * 6, spent, "") for run in runs
+        ]
+
+    monkeypatch.setattr(tune, "GRID", tuple({"learning_rate": rate} for rate in accuracy))
+    monkeypatch.setattr(tune, "complete", completed)
+    best = tune.tuned(["stc:218"], replace(SMALL, dataset="digits"), [0], tmp_path, 1)
+    assert asked == [(0.1, 0), (0.2, 0), (0.3, 0), (0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2)]
+    assert best == {"stc:218": {"learning_rate": 0.2}}
+    assert "| 97.33% (3 seeds) | **98.03% (3 seeds)** | 96.00% |" in (tmp_path / "tuning.md").read_text()
 
 
 def test_dgc_is_not_given_momentum_twice() -> None:
