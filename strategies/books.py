@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.record import arrays_of
+
+_UNANSWERED = 8  # models of one node that are kept while nothing of it is understood
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ class Books:
     """One entry a node.
 
     A client keeps the model of the last round in which it made a message. Usually that is the last round whose message
-    came; where a message was lost, it is the last round sent. Models of earlier rounds are kept for as long as all of
-    them together take no more than `history_bytes`, however many nodes there are; clients are told from which round on.
+    came; where messages were lost, it may be any round since. Models of earlier rounds are kept for as long as all of
+    them together take no more than `history_bytes`, however many nodes there are; each client is told which there are.
 
     Args:
         history_bytes: for the models of earlier rounds; what was sent last is kept in any case.
@@ -75,28 +76,31 @@ class Books:
         self.sent: dict[int, Broadcast] = {}
         self.applied: dict[int, int] = {}  # the last round whose update was handed to the strategy
         self._limit = history_bytes
-        self._before: dict[int, list[Held]] = {}  # at most two a node, newest first
-        self.oldest = 0  # round from which on models are kept
+        self._before: dict[int, list[Held]] = {}  # newest first
 
-    def begin(self, server_round: int, sent: dict[int, Broadcast]) -> None:
-        """Note what nodes are sent in a round; what is too much is forgotten."""
+    def begin(self, sent: dict[int, Broadcast]) -> None:
+        """Note what nodes are sent in a round; what is too much is forgotten, the oldest first."""
         for node, broadcast in self.sent.items():
-            self._before[node] = [broadcast.held, *self._before.get(node, [])[-1:]]
+            self._before[node] = [broadcast.held, *self._before.get(node, [])][:_UNANSWERED]
         self.sent = sent
-        kept = sorted(set(self._earlier()), key=lambda held: -held.server_round)
+        kept = sorted(
+            {held for before in self._before.values() for held in before}, key=lambda held: -held.server_round
+        )
         sizes = np.cumsum([held.vector.nbytes for held in kept])
-        for held, size in zip(kept, sizes, strict=True):
-            if size > self._limit and held.server_round < kept[0].server_round:
-                self.oldest = max(self.oldest, held.server_round + 1)
+        fitting = {
+            held
+            for held, size in zip(kept, sizes, strict=True)
+            if size <= self._limit or held.server_round == kept[0].server_round
+        }
         self._before = {
             node: found
             for node, before in self._before.items()
-            if (found := [held for held in before if held.server_round >= self.oldest])
+            if (found := [held for held in before if held in fitting])
         }
 
-    def _earlier(self) -> Iterator[Held]:
-        for before in self._before.values():
-            yield from before
+    def rounds(self, node: int) -> list[int]:
+        """Of which earlier rounds the model that a node was sent is kept."""
+        return [held.server_round for held in self._before.get(node, [])]
 
     def references(self, node: int) -> list[Reference]:
         """What a message of this round may have been coded against, the likeliest first."""
@@ -107,11 +111,6 @@ class Books:
             if before.fingerprint == sent.fingerprint
         ]
         return pairs or [sent.vector]
-
-    def last_round(self, node: int) -> int:
-        """The round of the earlier model that a node most likely holds; 0 for none."""
-        before = self._before.get(node)
-        return before[0].server_round if before else 0
 
     def understood(self, node: int) -> None:
         """A message came: what is sent in this round comes in front when the next begins, and nothing else matters."""

@@ -63,11 +63,24 @@ def nested(strategy: Strategy) -> list[Strategy]:
     return found
 
 
-def hint_for(errors: list[Message]) -> str:
-    """What to look at where a mod of another library refused our replies; empty if none did."""
+def hint_for(errors: list[Message], packed: str | None) -> str:
+    """What to look at where a mod of another library refused our replies, or an app did not find its model.
+
+    Args:
+        errors: all replies of a round.
+        packed: the name of the ArrayRecord that apps expect and that messages do not have; None where they have it.
+    """
+    reasons = [str(reply.error.reason) for reply in errors]
+    if packed is not None and any(
+        f"KeyError: '{packed}'" in reason or "surp-fl:packed" in reason for reason in reasons
+    ):
+        return (
+            "; the app did not find the model, which travels as one array: give the app "
+            "ClientApp(mods=[CompressUpdates(...)]), as the first mod, in the same version of surp-fl"
+        )
     if any(
-        reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION and not str(reply.error.reason).startswith("surp-fl")
-        for reply in errors
+        reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION and not reason.startswith("surp-fl")
+        for reply, reason in zip(errors, reasons, strict=True)
     ):
         return (
             "; a mod that needs the model's arrays stands before CompressUpdates in the ClientApp's mods, where there "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import operator
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +21,24 @@ from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
-from surp_fl.strategies.replies import Opened, by_content, decode, left_out, open_all
+from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
 from surp_fl.strategies.traffic import PREFIX, Traffic
 
 from surp_fl.client import Scheme
 from surp_fl.codecs.codec import Sparse
 from surp_fl.message import MalformedMessage
-from surp_fl.record import APPLIED, BUDGET, NAME, OLDEST, SESSION, arrays_of, count_bytes, ordinary_reply, record_of
+from surp_fl.record import (
+    APPLIED,
+    BUDGET,
+    NAME,
+    ROUND,
+    ROUNDS,
+    SESSION,
+    arrays_of,
+    count_bytes,
+    ordinary_reply,
+    record_of,
+)
 
 log = logging.getLogger("flwr")
 
@@ -97,6 +109,7 @@ class DecodeUpdates(Strategy):
         self._books = Books(history_bytes)
         self._session = secrets.randbits(62)
         self._dtypes: dict[str, np.dtype[Any]] = {}
+        self._turn = 0  # rounds that this object has begun; rises from one start to the next
         self._evaluation_bytes: list[int] = []
         self._running = False
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
@@ -111,6 +124,7 @@ class DecodeUpdates(Strategy):
     def start(self, *args: Any, **options: Any) -> Result:
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         self._running = True
+        self._dtypes = {}
         given = inspect.signature(super().start).bind(*args, **options).arguments
         self._delivery.timeout = given.get("timeout", self._delivery.timeout)
         try:
@@ -131,15 +145,16 @@ class DecodeUpdates(Strategy):
         if counters:
             _put_back(messages, counters, list(arrays))
         self.traffic.append(Traffic(server_round))
+        self._turn += 1
         public = self._delivery.public(messages, grid)
         broadcasts: dict[int, Broadcast] = {}  # the messages of a round share their ArrayRecord
         sent: dict[int, Broadcast] = {}
         for message in messages:
             name, record = _model_in(message)
             if id(record) not in broadcasts:
-                broadcasts[id(record)] = Broadcast.of(server_round, name, record, public)
+                broadcasts[id(record)] = Broadcast.of(self._turn, name, record, public)
             sent[message.metadata.dst_node_id] = broadcasts[id(record)]
-        self._books.begin(server_round, sent)
+        self._books.begin(sent)
         for message in messages:
             self._tell(message, server_round)
         self.traffic[-1].payload_bytes_down += self._delivery.fill(messages)
@@ -152,14 +167,14 @@ class DecodeUpdates(Strategy):
         answers, again = self._delivery.answered(replies)
         self.traffic[-1].payload_bytes_down += again
         opened, errors = open_all(sorted(answers, key=by_content), self._books, self._weighted_by)
-        opened.sort(key=lambda each: self._books.last_round(each.node))  # what is read off two models is read once
+        opened.sort(key=lambda each: self._books.rounds(each.node)[:1])  # what is read off two models is read once
         self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
         applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
             arrays = self._as_first(arrays)
-            self._books.applied.update(dict.fromkeys(applied, server_round))
+            self._books.applied.update(dict.fromkeys(applied, self._turn))
         if metrics is not None:
             self.traffic[-1].add_to(metrics)
         return arrays, metrics
@@ -186,9 +201,11 @@ class DecodeUpdates(Strategy):
     def _tell(self, message: Message, server_round: int) -> None:
         """Put into a message what its node alone has to know; the arrays stay shared."""
         node = message.metadata.dst_node_id
-        told: dict[str, Any] = {OLDEST: self._books.oldest, APPLIED: self._books.applied.get(node, 0)}
+        told: dict[str, Any] = {ROUND: self._turn, APPLIED: self._books.applied.get(node, 0)}
+        if rounds := self._books.rounds(node):  # Flower cannot count an empty list
+            told[ROUNDS] = rounds
         if self.budget_for is not None:
-            told[BUDGET] = self.budget_for(node, server_round)
+            told[BUDGET] = _whole(self.budget_for(node, server_round), node)
         configs = message.content.config_records
         name = next((name for name, config in configs.items() if SESSION in config), NAME)
         config = ConfigRecord({**configs.get(name, {SESSION: self._session}), **told})
@@ -198,6 +215,7 @@ class DecodeUpdates(Strategy):
         """Hand the inner strategy each client's model."""
         applied = []
         replies = []
+        weights: list[Any] = []
         for each, (indices, values) in self._decoded(opened, errors):
             vector = each.broadcast.vector.copy()
             vector[indices] += values
@@ -206,10 +224,11 @@ class DecodeUpdates(Strategy):
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
+            weights += [each.update.metrics[self._weighted_by]] if self._weighted_by else []
         self._check_some(server_round, len(replies), errors)
-        if errors and not replies:
+        if (weights and not any(weights)) or (errors and not replies):
             return [], None, None
-        return applied, *self.strategy.aggregate_train(server_round, [*replies, *errors])
+        return applied, *self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
 
     def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
         """Hand the inner strategy one reply, which holds the weighted mean of all models."""
@@ -226,7 +245,11 @@ class DecodeUpdates(Strategy):
         one = next(each.reply for each in opened if each.node == applied[0])
         one.content = mean.content()
         with mean.metrics_of_all(self.strategy):
-            return applied, *self.strategy.aggregate_train(server_round, [one, *errors])
+            return applied, *self.strategy.aggregate_train(server_round, [one, *self._handed_on(errors)])
+
+    def _handed_on(self, errors: list[Message]) -> list[Message]:
+        """The errors that the inner strategy is told of: Flower's DP wrappers give a round up for a single one."""
+        return errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
 
     def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Sparse]]:
         """Decode one after the other, so that one is held at a time; what cannot be decoded joins the errors."""
@@ -256,7 +279,9 @@ class DecodeUpdates(Strategy):
             self._failed_rounds = 0 if usable else self._failed_rounds
             return
         reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
-        said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint_for(errors)}"
+        name = next((sent.arrays_name for sent in self._books.sent.values()), None)
+        hint = hint_for(errors, name if self._delivery.packed else None)
+        said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint}"
         if self._failed_rounds >= self.patience:
             raise NoUsableReply(said)
         self._failed_rounds += 1
@@ -279,6 +304,13 @@ class DecodeUpdates(Strategy):
             dtype = self._dtypes[name]
             found[name] = (np.rint(array) if dtype.kind in "iub" else array).astype(dtype)
         return record_of(found)
+
+
+def _whole(budget: Any, node: int) -> int:
+    try:
+        return operator.index(budget)
+    except TypeError:
+        raise TypeError(f"budget_for gives {budget!r} for node {node}; expected a whole number of bytes") from None
 
 
 def _model_in(message: Message) -> tuple[str, ArrayRecord]:

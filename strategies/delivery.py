@@ -25,6 +25,7 @@ class Delivery:
     def __init__(self, scheme: Scheme | None, packed: bool) -> None:
         self._downlink = Downlink(scheme) if scheme is not None or packed else None
         self._compresses = scheme is not None
+        self.packed = packed
         self._grid: Grid | None = None
         self.timeout = 3600.0  # seconds, for what is sent again; Flower's default
 

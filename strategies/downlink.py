@@ -78,7 +78,7 @@ class Downlink:
         vector = layout.flatten(model)
         if self._scheme is None or self._layout != layout:
             self._deltas.clear()
-            self._layout, self._vector = layout, layout.flatten_floats(layout.floats_of(vector))
+            self._layout, self._vector = layout, vector
         else:
             message = self._scheme.codec.encode(vector - self._vector, layout, rng=self._rng, reference=self._vector)
             self._deltas.append(_Delta(self.version, message))
@@ -86,7 +86,7 @@ class Downlink:
             while sum(len(delta.message) for delta in self._deltas) > self._whole_bytes() // 2:
                 self._deltas.popleft()
         self._vector.flags.writeable = False
-        self._arrays = layout.unflatten(self._vector, model)
+        self._arrays = model if self._scheme is None else layout.unflatten(self._vector, model)
         self._packed = None
         self.version = digest_of(self._arrays)
 
@@ -125,7 +125,8 @@ class Downlink:
         """
         found = list(replies)
         self._note(found)
-        lacking = [reply for reply in found if lacks_base(reply)]
+        lacking = [reply for reply in found if lacks_base(reply) and reply.metadata.src_node_id in self._contents]
+        lacking = list({reply.metadata.src_node_id: reply for reply in lacking}.values())  # once for each node
         if not lacking:
             return found, []
         messages = []

@@ -72,6 +72,7 @@ class Mean:
         self.weighted_by = weighted_by
         self._sum = np.zeros(broadcast.layout.size, np.float32)  # of weight × update
         self.weight = 0.0
+        self._unit = 0.0  # the first weight that is not 0: what float32 is to hold are its multiples
         self._names: tuple[str, str] | None = None
         self._metrics: list[RecordDict] = []
 
@@ -79,7 +80,8 @@ class Mean:
         """Take in what one client sent."""
         weight = float(update.metrics[self.weighted_by])
         indices, values = sparse
-        self._sum[indices] += np.float32(weight) * values
+        self._unit = self._unit or weight
+        self._sum[indices] += np.float32(weight / (self._unit or 1.0)) * values
         self.weight += weight
         self._names = self._names or (update.arrays_name or self._broadcast.arrays_name, update.metrics_name)
         self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))
@@ -88,7 +90,7 @@ class Mean:
         """The content of the one reply that stands for all; to be called once."""
         arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
         mean, self._sum = self._sum, np.empty(0, np.float32)  # its memory is used again, and freed
-        mean /= np.float32(self.weight)
+        mean /= np.float32(self.weight / self._unit)
         mean += self._broadcast.vector
         arrays = record_of(self._broadcast.layout.floats_of(mean, copy=False))
         return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self.weighted_by: self.weight})})

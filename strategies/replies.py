@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -14,9 +13,13 @@ from surp_fl.client import Scheme
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Sparse
 from surp_fl.message import MalformedMessage
-from surp_fl.record import NAME, Metrics, Update, error_reply, from_record
+from surp_fl.record import NAME, Update, error_reply, from_record
 
 log = logging.getLogger("flwr")
+
+_LEFT_OUT = "surp-fl: "
+_HEAVIEST = 1e15  # weights further from 1 than this, and their products with updates, have no place in float32
+_Form = tuple[str, str, frozenset[tuple[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,11 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
             opened[found.node] = found
         except MalformedMessage as fault:
             errors.append(left_out(reply, fault))
-    if weighted_by is not None and not any(each.update.metrics.get(weighted_by, 1) for each in opened.values()):
-        weightless = MalformedMessage(f"the weights '{weighted_by}' of all replies are 0")
-        return [], [*errors, *(left_out(each.reply, weightless) for each in opened.values())]
-    usual = Counter(frozenset(each.update.metrics) for each in opened.values()).most_common(1)
+    usual = Counter(_form_of(each) for each in opened.values()).most_common(1)
     usable = []
     for each in opened.values():
         try:
-            _check_metrics(each.update.metrics, usual[0][0], weighted_by)
+            _check_metrics(each, usual[0][0], weighted_by)
             usable.append(each)
         except MalformedMessage as fault:
             errors.append(left_out(each.reply, fault))
@@ -103,7 +103,7 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Sparse:
 def left_out(reply: Message, fault: MalformedMessage) -> Message:
     """Log that a reply cannot be used, and make the error that stands in for it."""
     log.warning("surp-fl: the reply of node %d is left out of this round: %s", reply.metadata.src_node_id, fault)
-    return error_reply(reply, f"surp-fl: {fault}")
+    return error_reply(reply, f"{_LEFT_OUT}{fault}")
 
 
 def _open(reply: Message, books: Books) -> Opened:
@@ -119,13 +119,34 @@ def _open(reply: Message, books: Books) -> Opened:
     return Opened(reply, node, from_record(record, books.sent[node].layout), books.sent[node])
 
 
-def _check_metrics(metrics: Metrics, usual: frozenset[str], weighted_by: str | None) -> None:
-    """Flower's strategies end the whole run over one reply whose metrics are not like the others'."""
-    if set(metrics) != usual:
+def _form_of(opened: Opened) -> _Form:
+    """Names of the records and metrics, and the length of those that are lists."""
+    update = opened.update
+    lengths = {(name, len(value) if isinstance(value, list) else -1) for name, value in update.metrics.items()}
+    return update.arrays_name or opened.broadcast.arrays_name, update.metrics_name, frozenset(lengths)
+
+
+def _check_metrics(opened: Opened, usual: _Form, weighted_by: str | None) -> None:
+    """Flower's strategies end the whole run over one reply whose records and metrics are not like the others'."""
+    metrics = opened.update.metrics
+    if (found := _form_of(opened)) != usual:
         raise MalformedMessage(
-            f"its metrics are {sorted(metrics)}; most replies of this round have {sorted(usual)}: "
-            "let every client report the same ones"
+            f"its metrics are {_told(found)}; most replies of this round have {_told(usual)}: "
+            "let every client report the same ones, in records of the same names"
         )
     weight = metrics.get(weighted_by) if weighted_by is not None else 1.0
-    if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-        raise MalformedMessage(f"the metric '{weighted_by}', its weight, is {weight}; expected one number, 0 or more")
+    fits = isinstance(weight, int | float) and (weight == 0 or 1 / _HEAVIEST <= weight <= _HEAVIEST)
+    if not fits:
+        raise MalformedMessage(
+            f"the metric '{weighted_by}', its weight, is {weight}; expected one number, 0 or up to {_HEAVIEST:g}"
+        )
+
+
+def _told(form: _Form) -> str:
+    names = sorted(f"{name}[{length}]" if length >= 0 else name for name, length in form[2])
+    return f"{names} in '{form[1]}' beside '{form[0]}'"
+
+
+def is_ours(reply: Message) -> bool:
+    """Whether an error stands for a reply that came and could not be used."""
+    return reply.has_error() and str(reply.error.reason).startswith(_LEFT_OUT)

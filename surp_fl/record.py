@@ -42,7 +42,8 @@ HELD = f"{NAME}:held"  # the version of the server's model that it holds, in Con
 SENT = f"{NAME}:sent"  # what its last message said, in Context.state
 # numbers in the train config:
 SESSION = f"{NAME}:session"  # which server object keeps track of what clients hold
-OLDEST = f"{NAME}:oldest"  # the first round whose model it still holds
+ROUND = f"{NAME}:round"  # counted by that object, from 1, whatever the strategy's own numbers are
+ROUNDS = f"{NAME}:rounds"  # a list: of which earlier ones it holds the model that this client was sent
 APPLIED = f"{NAME}:applied"  # the round of the client's last message that was handed to the strategy; 0 for none
 BUDGET = f"{NAME}:budget"  # bytes that a message may have
 _EXACT = f"{NAME}:exact:"
@@ -173,7 +174,7 @@ def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: Rec
     content = RecordDict({update.arrays_name or arrays_name: record_of(arrays)})
     if update.metrics:
         content[update.metrics_name] = MetricRecord(dict(update.metrics))
-    for name, record in others.items():
+    for name, record in others.config_records.items():  # further arrays or metrics would not be like other replies'
         if name != NAME:
             content[name] = record
     return content
@@ -188,5 +189,12 @@ def error_reply(reply: Message, reason: str) -> Message:
 
 
 def count_bytes(content: RecordDict) -> int:
-    """Flower's own count of a message's content, in bytes."""
-    return sum(record.count_bytes() for record in content.values())
+    """Flower's own count of a message's content, in bytes; empty values, which it fails to count, as their names."""
+    total = 0
+    for record in content.values():
+        if isinstance(record, ConfigRecord):
+            filled = {key: value for key, value in record.items() if not hasattr(value, "__len__") or len(value)}
+            total += ConfigRecord(filled).count_bytes() + sum(len(key) for key in record if key not in filled)
+        else:
+            total += record.count_bytes()
+    return total

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from surp_fl.codecs.codec import Sparse
 from surp_fl.layout import Layout
 from surp_fl.memory import State
-from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, OLDEST, SENT, SESSION, arrays_of, record_of
+from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, ROUND, ROUNDS, SENT, SESSION, arrays_of, record_of
 
 log = logging.getLogger("flwr")
 
-_ROUND = "round"
+_TURN = "round"
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,48 @@ class Told:
     """What the server's train message says beside the model; None for what it leaves out.
 
     Attributes:
-        server_round: from 1; 0 where the server does not count.
+        server_round: from 1, as the strategy counts; 0 where it does not.
         session: which server object keeps track of what this client holds.
-        oldest: round from which on the server still holds the models it sent.
-        applied: round of this client's last message that reached the model; 0 for none.
+        turn: the round as that object counts, from 1.
+        held: the turns of which it still holds the model that this client was sent.
+        applied: the turn of this client's last message that reached the model; 0 for none.
         budget: bytes that a message may have.
     """
 
     server_round: int
     session: int | None
-    oldest: int | None
+    turn: int
+    held: tuple[int, ...]
     applied: int | None
     budget: int | None
 
     @classmethod
     def of(cls, content: RecordDict) -> Told:
-        """Read it off the configs of a message."""
+        """Read it off the configs of a message.
+
+        Raises:
+            ValueError: there is a budget, and it is no whole number.
+        """
+        found = {key: value for config in content.config_records.values() for key, value in config.items()}
 
         def number(key: str) -> int | None:
-            found = [config[key] for config in content.config_records.values() if key in config]
-            return found[0] if found and isinstance(found[0], int) else None
+            value = found.get(key)
+            return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-        return cls(number("server-round") or 0, number(SESSION), number(OLDEST), number(APPLIED), number(BUDGET))
+        if BUDGET in found and number(BUDGET) is None:
+            raise ValueError(f"the train config has {BUDGET} = {found[BUDGET]!r}; expected a whole number of bytes")
+        held = found.get(ROUNDS, [])
+        assert isinstance(held, list)
+        turn = number(ROUND) or 0
+        server_round = number("server-round")
+        return cls(
+            turn if server_round is None else server_round,
+            number(SESSION) if turn else None,
+            turn,
+            tuple(map(int, held)),
+            number(APPLIED),
+            number(BUDGET),
+        )
 
 
 @dataclass(frozen=True)
@@ -77,13 +97,20 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
     kept = context.state.config_records.get(SESSION, ConfigRecord())
     if told.session is None or kept.get(SESSION) != told.session:
         return Kept(memory, None)
-    last = kept[_ROUND]
-    if told.applied is not None and told.applied != last and "residual" in memory and SENT in context.state:
+    last, applied = kept[_TURN], told.applied
+    assert isinstance(last, int)
+    if applied is not None and applied < last and "residual" in memory and SENT in context.state:
         sent = arrays_of(context.state.array_records[SENT])
         memory["residual"][sent["indices"]] += sent["values"]
-        log.info("surp-fl: the message of round %s did not reach the model: what it said is owed again", last)
-    held = told.oldest is None or last >= told.oldest  # type: ignore[operator]
-    return Kept(memory, _vectors(context, MODEL, layout).get("model") if held else None)
+        log.info("surp-fl: the message of round %d did not reach the model: what it said is owed again", last)
+    if applied is not None and applied > last:
+        log.warning(
+            "surp-fl: the model has this client's message of round %d, and its state is of round %d: Flower did not "
+            "save the later one, and what was sent since is owed twice",
+            applied,
+            last,
+        )
+    return Kept(memory, _vectors(context, MODEL, layout).get("model") if last in told.held else None)
 
 
 def save(
@@ -92,7 +119,7 @@ def save(
     """Write the state of a round; whatever failed before this has changed nothing."""
     if memory:
         _put(context, NAME, memory)
-    kept = {} if told.session is None else {SESSION: told.session, _ROUND: told.server_round}
+    kept = {} if told.session is None else {SESSION: told.session, _TURN: told.turn}
     if kept:
         context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
     elif SESSION in context.state:

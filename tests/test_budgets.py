@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message
 from flwr.serverapp.strategy import FedAvg
@@ -88,6 +89,15 @@ def test_a_budget_falls() -> None:
 def test_schemes_of_a_round_take_budgets_too() -> None:
     for sizes in lengths(DecodeUpdates(inner()), {1: 200}, scheme=DGC(600, warm_up=())):
         assert sizes[1] <= 200 < sizes[2]
+
+
+def test_a_budget_that_is_no_whole_number_is_said_by_the_server() -> None:
+    with pytest.raises(TypeError, match=r"gives 50.0 for node .; expected a whole number of bytes"):
+        lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: 50.0))  # type: ignore[arg-type,return-value]
+    with pytest.raises(NoUsableReply, match="expected a whole number of bytes"):
+        lengths(DecodeUpdates(inner()), train_config=ConfigRecord({BUDGET: 50.0}))
+    for sizes in lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: np.int64(60))):  # type: ignore[arg-type,return-value]
+        assert all(within(size, 60) for size in sizes.values())
 
 
 @pytest.mark.parametrize(

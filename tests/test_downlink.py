@@ -299,6 +299,21 @@ def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
         return reply
 
     run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
-    assert all(keys <= {"server-round", "surp-fl:session", "surp-fl:oldest", "surp-fl:applied"} for keys in seen)
+    ours = {f"surp-fl:{name}" for name in ("session", "round", "rounds", "applied")}
+    assert all(keys <= {"server-round", *ours} for keys in seen)
     assert len(seen) == 18
     assert count_bytes(RecordDict()) == 0
+
+
+def test_a_whole_model_keeps_its_digits() -> None:
+    seen: list[Arrays] = []
+
+    def look(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        seen.append({name: array.copy() for name, array in arrays.items()})
+        return arrays
+
+    with as_server():
+        wide = {"wide": np.array([16777217.0, 1.0])}
+        grid = InProcessGrid(app_with([CompressUpdates(UP)], learn=look), 2)
+        DecodeUpdates(FedAvg(fraction_evaluate=0.0)).start(grid=grid, initial_arrays=record_of(wide), num_rounds=1)
+    assert seen[0]["wide"].tolist() == [16777217.0, 1.0]

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Message
-from flwr.serverapp.strategy import FedAvg
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg
 from surp_fl.strategies import DecodeUpdates, NoUsableReply
 
 from simulations.engine import InProcessGrid, as_server
@@ -20,7 +22,7 @@ from surp_fl import DGC, STC, CompressUpdates, MomentumCorrection, SuRP, TopK
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
 from surp_fl.record import NAME, SENT, arrays_of, record_of
-from tests.flower_app import Arrays, app_with, initial
+from tests.flower_app import Arrays, app_with, initial, learn
 
 LAYOUT = Layout.of(initial())
 NODES = 6
@@ -234,23 +236,30 @@ def test_a_second_reply_of_a_node_in_a_round_is_not_counted_twice() -> None:
     assert [(traffic.failures, len(traffic.payload_bytes_up)) for traffic in strategy.traffic] == [(1, 2), (1, 2)]
 
 
+@pytest.mark.parametrize("alone", [None, False], ids=["pairs", "models"])
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"num-examples": -1.0}, "its weight, is -1.0; expected one number, 0 or more"),
+        ({"num-examples": -1.0}, "its weight, is -1.0; expected one number, 0 or up to"),
         ({"num-examples": float("nan")}, "its weight, is nan"),
-        ({"num-examples": [1.0, 2.0]}, r"its weight, is \[1.0, 2.0\]"),
+        ({"num-examples": 1e39}, "its weight, is 1e[+]39"),
+        ({"num-examples": 1e-46}, "its weight, is 1e-46"),
+        ({"loss": [0.5]}, r"\['loss\[1\]', 'num-examples'\]"),
+        ({"surp-fl:metrics": "numbers"}, "in 'numbers' beside 'arrays'"),
+        ({"num-examples": [1.0, 2.0]}, r"\['loss', 'num-examples\[2\]'\]"),
         ({"accuracy": 1.0}, "let every client report the same ones"),
     ],
 )
-def test_odd_metrics_cost_one_reply(change: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_odd_metrics_cost_one_reply(
+    change: dict[str, Any], says: str, alone: bool | None, caplog: pytest.LogCaptureFixture
+) -> None:
     def odd(reply: Message) -> Message:
         if reply.metadata.src_node_id == 2:
             for name, value in change.items():
                 reply.content.config_records[NAME][name] = value
         return reply
 
-    strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
+    strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0), mean_alone=alone)
     with as_server(), caplog.at_level(logging.WARNING, "flwr"):
         logging.getLogger("flwr").propagate = True
         grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 3, fault=odd)
@@ -263,3 +272,99 @@ def test_momentum_is_owed_again_as_well() -> None:
     chaos = Chaos(3, losing_state=False)
     run_through(chaos, DGC(budget=400, memory=MomentumCorrection(0.5)), rounds=50)
     assert chaos.happened["lost"] > 5
+
+
+class Unnumbered(FedAvg):
+    """Counts rounds in a way of its own, or not at all."""
+
+    first: int | None = None
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Any:
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        for message in messages:
+            record = ConfigRecord(dict(message.content.config_records["config"]))
+            del record["server-round"]
+            if self.first is not None:
+                record["server-round"] = self.first + server_round
+            message.content = RecordDict({**message.content, "config": record})
+        return messages
+
+
+@pytest.mark.parametrize("first", [None, -1, 7])
+def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) -> None:
+    app = ClientApp(mods=[CompressUpdates(SuRP(budget=100))])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        node = int(context.node_config["partition-id"])
+        arrays = learn(arrays_of(message.content.array_records["arrays"]), node, 1)
+        metrics = MetricRecord({"num-examples": 1})
+        return Message(RecordDict({"arrays": record_of(arrays), "metrics": metrics}), reply_to=message)
+
+    inner = Unnumbered(fraction_evaluate=0.0, min_available_nodes=2)
+    inner.first = first
+    strategy = Watched(inner)
+    strategy.watch()
+    with as_server():
+        grid = InProcessGrid(app, 2)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=6)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=6)  # its rounds begin at 1 again
+    for node in (1, 2):
+        delta = LAYOUT.flatten(
+            learn(LAYOUT.unflatten(np.zeros(LAYOUT.size, np.float32), {"batches": np.array(0)}), node - 1, 1)
+        )
+        believed = strategy.applied[node] + owed(grid, node, strategy._books.applied[node])
+        np.testing.assert_allclose(believed, 12 * delta, atol=1e-4)
+
+
+def test_a_reply_that_flower_cannot_count_is_used() -> None:
+    def empty(reply: Message) -> Message:
+        reply.content["notes"] = ConfigRecord({"warning": "", "tags": []})
+        return reply
+
+    strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 2, fault=empty)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=2)
+    assert [traffic.failures for traffic in strategy.traffic] == [0, 0]
+
+
+@pytest.mark.parametrize("alone", [None, False], ids=["pairs", "models"])
+def test_a_round_without_any_weight_leaves_the_model(alone: bool | None) -> None:
+    def weigh(reply: Message) -> Message:
+        record = reply.content.config_records[NAME]
+        record["num-examples"] = 10 if reply.metadata.src_node_id == 1 else 0
+        if reply.metadata.src_node_id == 1:
+            record[NAME] = b"\x2300000"
+        return reply
+
+    models: list[Arrays] = []
+    strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0), mean_alone=alone)
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 3, fault=weigh)
+        strategy.start(
+            grid=grid,
+            initial_arrays=record_of(initial()),
+            num_rounds=2,
+            evaluate_fn=lambda server_round, record: models.append(arrays_of(record)),
+        )
+    np.testing.assert_array_equal(models[0]["weight"], models[2]["weight"])
+
+
+def test_a_damaged_reply_does_not_stop_differential_privacy() -> None:
+    def damage(reply: Message) -> Message:
+        if reply.metadata.src_node_id == 2:
+            reply.content.config_records[NAME][NAME] = b"\x2300000"
+        return reply
+
+    models: list[Arrays] = []
+    inner = DifferentialPrivacyServerSideFixedClipping(FedAvg(fraction_evaluate=0.0), 0.01, 1.0, 3)
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 3, fault=damage)
+        DecodeUpdates(inner).start(
+            grid=grid,
+            initial_arrays=record_of(initial()),
+            num_rounds=2,
+            evaluate_fn=lambda server_round, record: models.append(arrays_of(record)),
+        )
+    assert not np.array_equal(models[1]["weight"], models[2]["weight"])

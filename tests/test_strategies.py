@@ -228,3 +228,10 @@ def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
         message = Message(RecordDict({"fitins.parameters": record_of(initial())}), dst_node_id=1, message_type="train")
     with pytest.raises(RuntimeError, match=r"older API \(flwr\.server\), which cannot decode"):
         CompressUpdates(SURP)(message, context, app_with([]))
+
+
+def test_an_app_without_the_mod_is_told_so() -> None:
+    with pytest.raises(NoUsableReply, match=r"the app did not find the model.*as the first mod"):
+        run(app_with([]), DecodeUpdates(FedAvg(**ALL)), rounds=1, nodes=NODES)
+    with pytest.raises(NoUsableReply, match="the client does not compress"):
+        run(app_with([]), DecodeUpdates(FedAvg(**ALL), packed=False), rounds=1, nodes=NODES)
