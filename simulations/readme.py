@@ -15,6 +15,7 @@ FILES = {
     "messages.md": RESULTS / "messages" / "messages.md",
     "flower.md": RESULTS / "quickstart" / "flower.md",
     "deployment.md": RESULTS / "deployment" / "deployment.md",
+    "bench_server.md": RESULTS / "bench" / "bench_server.md",
     "bench.md": RESULTS / "bench" / "bench.md",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, deployment, gate, messages, reproduce, tables, tune
+from simulations import bench, bench_server, deployment, gate, messages, reproduce, tables, tune
 from simulations.readme import FILES, RESULTS, filled
 from simulations.settings import Settings
 
@@ -30,6 +30,7 @@ def test_the_tables_are_made_of_the_committed_rows() -> None:
     assert FILES["summary.md"].read_text() == tables.summary(rows_of("results.json", "iid"))
     assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
     assert FILES["deployment.md"].read_text() == deployment.table(rows_of("deployment.json", "deployment"))
+    assert FILES["bench_server.md"].read_text() == bench_server.table(rows_of("bench_server.json", "bench"))
     gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
     assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)
     assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
