@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -196,12 +197,7 @@ def _advanced(held: Arrays, deltas: list[Any], exact: Any) -> Arrays:
     sizes = [spec.size * spec.dtype.itemsize for spec in layout.exact]
     if not isinstance(exact, bytes) or len(exact) != sum(sizes):
         raise MalformedMessage(f"the exact arrays take {sum(sizes)} bytes; found {len(exact)}")
-    found, start = {}, 0
-    for spec, size in zip(layout.exact, sizes, strict=True):
-        part = np.frombuffer(exact[start : start + size], spec.dtype.newbyteorder("<"))
-        found[spec.name] = part.astype(spec.dtype).reshape(spec.shape)
-        start += size
-    return layout.unflatten(vector, found)
+    return layout.unflatten(vector, _cut(exact, [(spec.name, spec.shape, spec.dtype) for spec in layout.exact]))
 
 
 def _form_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -220,11 +216,17 @@ def _unpacked(record: ArrayRecord, form: Any) -> Arrays:
     whole = packed.size if packed.dtype == np.uint8 and packed.ndim == 1 else -1
     if any(dtype.kind not in "fiub" for *_, dtype in specs) or min(sizes, default=0) < 0 or max(sum(sizes), 1) != whole:
         raise MalformedMessage(f"the model's form needs {sum(sizes)} bytes of numbers; found {packed.dtype}[{whole}]")
+    return _cut(packed.data, specs)
+
+
+def _cut(data: bytes | memoryview, specs: list[tuple[str, tuple[int, ...], np.dtype[Any]]]) -> Arrays:
+    """Little-endian bytes, whose length was checked, as new arrays of these names, shapes and dtypes."""
     arrays, start = {}, 0
-    for (name, shape, dtype), size in zip(specs, sizes, strict=True):
-        part = packed[start : start + size].tobytes()
-        arrays[name] = np.frombuffer(part, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-        start += size
+    for name, shape, dtype in specs:
+        count = math.prod(shape)
+        part = np.frombuffer(data, dtype.newbyteorder("<"), count, start) if count else np.empty(0, dtype)
+        arrays[name] = part.astype(dtype.newbyteorder("=")).reshape(shape)
+        start += count * dtype.itemsize
     return arrays
 
 
