@@ -33,6 +33,7 @@ AS_TUNED = {  # the others, and whose tuning they get
     "rtop-k:2050:ratio=10": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
 }
+BOTH_WAYS = {"surp:218": "surp:2000"}  # what comes up, and what then goes down in place of whole models
 PARTS: dict[str, dict[str, str | int]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
@@ -44,8 +45,11 @@ def rows_of(part: str, seeds: list[int], base: Settings, chosen: dict[str, dict[
     """The runs of a part of the protocol, seed by seed."""
     for seed in seeds:
         for scheme in (*TUNED, *AS_TUNED):
-            levers = chosen[AS_TUNED.get(scheme, scheme)]
-            yield tune.point(replace(base, scheme=scheme, seed=seed, **PARTS[part]), levers)  # type: ignore[arg-type]
+            row = replace(base, scheme=scheme, seed=seed, **PARTS[part])  # type: ignore[arg-type]
+            row = tune.point(row, chosen[AS_TUNED.get(scheme, scheme)])
+            yield row
+            if scheme in BOTH_WAYS:
+                yield replace(row, downlink=BOTH_WAYS[scheme])
 
 
 def main(arguments: list[str] | None = None) -> int:
