@@ -51,7 +51,8 @@ class Row(TypedDict):
     coordinates_up_mean: float
     record_bytes_up_mean: float
     payload_bytes_down_mean: float
-    payload_bytes_down_by_round: list[float]  # for each client that takes part
+    payload_bytes_down_by_round: list[float]  # for each client that takes part, to train and to evaluate
+    record_bytes_down_by_round: list[float]  # the same; older rows have none
     encode_seconds_mean: float
     decode_seconds_mean: float
     relative_error_mean: float
@@ -80,6 +81,7 @@ def row_of(
 ) -> Row:
     """Put what was measured into a row."""
     scheme, budget, options = parse(settings.scheme)
+    taking_part = settings.sampled or settings.clients
     payloads = [size for spent in traffic for size in spent.payload_bytes_up]
     return Row(
         scheme=scheme,
@@ -112,9 +114,8 @@ def row_of(
         coordinates_up_mean=fmean(count for spent in traffic for count in spent.coordinates_up),
         record_bytes_up_mean=fmean(size for spent in traffic for size in spent.record_bytes_up),
         payload_bytes_down_mean=fmean(size for spent in traffic for size in spent.payload_bytes_down),
-        payload_bytes_down_by_round=[
-            sum(spent.payload_bytes_down) / (settings.sampled or settings.clients) for spent in traffic
-        ],
+        payload_bytes_down_by_round=[sum(spent.payload_bytes_down) / taking_part for spent in traffic],
+        record_bytes_down_by_round=[sum(spent.record_bytes_down) / taking_part for spent in traffic],
         encode_seconds_mean=fmean(time for spent in traffic for time in spent.encode_seconds),
         decode_seconds_mean=fmean(time for spent in traffic for time in spent.decode_seconds),
         relative_error_mean=fmean(error for spent in traffic for error in spent.relative_error),
@@ -145,8 +146,12 @@ def is_of(row: Row, settings: Settings) -> bool:
 
 def label_of(row: Row) -> str:
     """Name a row's scheme, budget and options, and what goes down."""
-    down = f", down {text_of(*parse(row['downlink']))}" if row.get("downlink") else ""
-    return text_of(row["scheme"], row["budget"], row.get("options", {})) + down
+    return scheme_of(row) + (f", down {text_of(*parse(row['downlink']))}" if row.get("downlink") else "")
+
+
+def scheme_of(row: Row) -> str:
+    """Name a row's scheme, budget and options."""
+    return text_of(row["scheme"], row["budget"], row.get("options", {}))
 
 
 def text_of(scheme: str, budget: int | None, options: Options) -> str:
@@ -167,6 +172,12 @@ def steady_bytes_down(row: Row) -> float:
     """Payload bytes down for each client and round after the first, which takes the whole model."""
     later = row.get("payload_bytes_down_by_round", [])[1:]
     return fmean(later) if later else row["payload_bytes_down_mean"]
+
+
+def bytes_of_run(row: Row) -> float:
+    """Payload bytes, up and down, of all rounds together, for one of the clients that take part in each."""
+    up = sum(map(sum, row["payload_bytes_up_by_round"])) / (row.get("sampled") or row["clients"])
+    return up + sum(row["payload_bytes_down_by_round"])
 
 
 def bytes_to(row: Row, accuracy: float) -> float | None:

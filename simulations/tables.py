@@ -18,9 +18,12 @@ from simulations.results import (
     DENSE_BYTES,
     USUAL,
     Row,
+    bytes_of_run,
     bytes_to,
     final_accuracy,
     groups,
+    label_of,
+    scheme_of,
     setting_of,
     steady_bytes_down,
 )
@@ -136,14 +139,56 @@ def summary(rows: list[Row]) -> str:
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def both_ways(rows: list[Row]) -> str:
+    """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models."""
+    named = groups(rows)
+    compressed = {scheme_of(row) for row in rows if row.get("downlink")}
+    shown = [seeds for seeds in named.values() if scheme_of(seeds[0]) in {"dense", *compressed}]
+    whole = {label_of(seeds[0]): fmean(bytes_of_run(row) for row in seeds) for seeds in shown}
+    heads = (
+        "test accuracy, mean", "payload up [B]", "record up [B]", "payload down, round 1 [B]", "then [B]",
+        "record down, round 1 [B]", "then [B]", "payload of the whole run [MB]", "fewer",
+    )  # fmt: skip
+    lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
+    for seeds in shown:
+        payload, record = (
+            [row[way] for row in seeds if row.get(way)]
+            for way in ("payload_bytes_down_by_round", "record_bytes_down_by_round")
+        )
+        ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
+        lines.append(
+            [
+                label_of(seeds[0]), _shown(fmean(final_accuracy(row) for row in seeds)),
+                f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.0f}",
+                f"{fmean(row['record_bytes_up_mean'] for row in seeds):,.0f}",
+                *(_first_and_later(payload)), *(_first_and_later(record)),
+                f"{whole[label_of(seeds[0])] / 1e6:,.2f}", f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×",
+            ]
+        )  # fmt: skip
+    return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _first_and_later(runs: list[list[float]]) -> tuple[str, str]:
+    """The means of the first round, and of all later ones."""
+    if not runs:
+        return "—", "—"
+    return f"{fmean(run[0] for run in runs):,.0f}", f"{fmean(each for run in runs for each in run[1:]):,.0f}"
+
+
 def write(rows: list[Row], folder: Path) -> None:
-    """Write results.json, table.md and summary.md; a reader finds the old ones or the new ones, never half of them."""
+    """Write results.json, table.md and summary.md; a reader finds the old ones or the new ones, never half of them.
+
+    And both_ways.md, where the way down was compressed in some.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("results.json", "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"),
-        ("table.md", table(rows)),
-        ("summary.md", summary(rows)),
-    ):
+    texts = {
+        "results.json": "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n",
+        "table.md": table(rows),
+        "summary.md": summary(rows),
+    }
+    if any(row.get("downlink") for row in rows):
+        texts["both_ways.md"] = both_ways(rows)
+    for name, text in texts.items():
         (folder / f"{name}.new").write_text(text)
         (folder / f"{name}.new").replace(folder / name)
 

@@ -22,7 +22,7 @@ from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, ne
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
-from surp_fl.strategies.traffic import PREFIX, Traffic
+from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
 from surp_fl.client import Scheme
 from surp_fl.codecs.codec import Sparse
@@ -110,7 +110,7 @@ class DecodeUpdates(Strategy):
         self._session = secrets.randbits(62)
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._turn = 0  # rounds that this object has begun; rises from one start to the next
-        self._evaluation_bytes: list[int] = []
+        self._evaluation = Down([], [])
         self._running = False
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
@@ -157,7 +157,7 @@ class DecodeUpdates(Strategy):
         self._books.begin(sent)
         for message in messages:
             self._tell(message, server_round)
-        self.traffic[-1].payload_bytes_down += self._delivery.fill(messages)
+        self.traffic[-1].went(self._delivery.fill(messages))
         return messages
 
     def aggregate_train(
@@ -165,7 +165,7 @@ class DecodeUpdates(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode, aggregate as the inner strategy does, and keep the model's dtypes."""
         answers, again = self._delivery.answered(replies)
-        self.traffic[-1].payload_bytes_down += again
+        self.traffic[-1].went(again)
         opened, errors = open_all(sorted(answers, key=by_content), self._books, self._weighted_by)
         opened.sort(key=lambda each: self._books.rounds(each.node)[:1])  # what is read off two models is read once
         self._counters = CounterMean()
@@ -185,17 +185,17 @@ class DecodeUpdates(Strategy):
         """Configure as the inner strategy does, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
         self._delivery.public(messages, grid)
-        self._evaluation_bytes = self._delivery.fill(messages)
-        self.traffic[-1].payload_bytes_down += self._evaluation_bytes
+        self._evaluation = self._delivery.fill(messages)
+        self.traffic[-1].went(self._evaluation)
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Aggregate as the inner strategy does; the metrics say how many bytes of arrays went down for it."""
         answers, again = self._delivery.answered(replies)
-        self.traffic[-1].payload_bytes_down += again
+        self.traffic[-1].went(again)
         metrics = self.strategy.aggregate_evaluate(server_round, answers)
         if metrics is not None:
-            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation_bytes) + sum(again)
+            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation.payload) + sum(again.payload)
         return metrics
 
     def _tell(self, message: Message, server_round: int) -> None:

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 from surp_fl.strategies.downlink import Downlink
+from surp_fl.strategies.traffic import Down
 
 from surp_fl.client import Scheme
 from surp_fl.record import arrays_of
@@ -47,22 +48,23 @@ class Delivery:
         self._downlink.advance(next(iter(records.values())))
         return self._downlink.vector if self._compresses else None
 
-    def fill(self, messages: list[Message]) -> list[int]:
-        """Replace the models in the messages; give the bytes of arrays and changes that are in each then."""
+    def fill(self, messages: list[Message]) -> Down:
+        """Replace the models in the messages; give the bytes that are in each then."""
         records = _records(messages)
         if self._downlink is not None and len(records) == 1:
             return self._downlink.fill(messages)
         sizes = {key: sum(array.nbytes for array in arrays_of(record).values()) for key, record in records.items()}
-        return [sum(sizes[id(record)] for record in message.content.array_records.values()) for message in messages]
+        payload = [sum(sizes[id(record)] for record in message.content.array_records.values()) for message in messages]
+        return Down.of(payload, messages)
 
-    def answered(self, replies: Iterable[Message]) -> tuple[list[Message], list[int]]:
+    def answered(self, replies: Iterable[Message]) -> tuple[list[Message], Down]:
         """Send the whole model where changes could not be added to anything.
 
         Returns:
-            All replies; bytes of what was sent for it.
+            All replies; what was sent for it.
         """
         if self._downlink is None or self._grid is None:
-            return list(replies), []
+            return list(replies), Down([], [])
         return self._downlink.answered(replies, self._grid, self.timeout)
 
 

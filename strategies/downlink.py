@@ -17,6 +17,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
+from surp_fl.strategies.traffic import Down
 
 from surp_fl.broadcast import MISSING, Packed, added, digest_of, exact_bytes, put_deltas, put_whole
 from surp_fl.client import Scheme
@@ -90,7 +91,7 @@ class Downlink:
         self._packed = None
         self.version = digest_of(self._arrays)
 
-    def fill(self, messages: Sequence[Message], whole: bool = False) -> list[int]:
+    def fill(self, messages: Sequence[Message], whole: bool = False) -> Down:
         """Let messages bring the last version, in place of the ArrayRecord that they hold.
 
         Args:
@@ -98,7 +99,7 @@ class Downlink:
             whole: send the whole model to all of them.
 
         Returns:
-            Bytes of model and deltas in each message.
+            What is in each message.
         """
         sizes = []
         if not whole:
@@ -115,29 +116,29 @@ class Downlink:
                 exact = exact_bytes(self._arrays) if lacking else b""
                 message.content = put_deltas(message.content, name, pairs, exact, self.version)
                 sizes.append(sum(len(delta.message) for delta in lacking) + len(exact))
-        return sizes
+        return Down.of(sizes, messages)
 
-    def answered(self, replies: Iterable[Message], grid: Grid, timeout: float) -> tuple[list[Message], list[int]]:
+    def answered(self, replies: Iterable[Message], grid: Grid, timeout: float) -> tuple[list[Message], Down]:
         """Send the whole model to clients whose base is missing, in the same round.
 
         Returns:
-            The replies, those to the whole model in place of those that lack a base; bytes of what was sent for it.
+            The replies, those to the whole model in place of those that lack a base; what was sent for it.
         """
         found = list(replies)
         self._note(found)
         lacking = [reply for reply in found if lacks_base(reply) and reply.metadata.src_node_id in self._contents]
         lacking = list({reply.metadata.src_node_id: reply for reply in lacking}.values())  # once for each node
         if not lacking:
-            return found, []
+            return found, Down([], [])
         messages = []
         for reply in lacking:
             node = reply.metadata.src_node_id
             log.info("surp-fl: node %d holds no version that it could add to: it is sent the whole model", node)
             messages.append(Message(self._contents[node], node, reply.metadata.message_type))
-        sizes = self.fill(messages, whole=True)
+        down = self.fill(messages, whole=True)
         more = list(grid.send_and_receive(messages, timeout=timeout))
         self._note(more)
-        return [reply for reply in found if not lacks_base(reply)] + more, sizes
+        return [reply for reply in found if not lacks_base(reply)] + more, down
 
     def _note(self, replies: Iterable[Message]) -> None:
         """Who holds the last version now, and who holds none that can be brought up to it."""

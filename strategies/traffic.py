@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from flwr.app import MetricRecord
+from flwr.app import ArrayRecord, Message, MetricRecord
+
+from surp_fl.record import count_record
 
 PREFIX = "surp-fl/"  # of our metrics
 _MEANS = (
     "payload_bytes_up",
     "payload_bytes_down",
     "record_bytes_up",
+    "record_bytes_down",
     "encode_seconds",
     "decode_seconds",
     "relative_error",
     "residual_norm",
 )
+
+
+class Down(NamedTuple):
+    """What went down, message by message.
+
+    Attributes:
+        payload: bytes of models and deltas in it.
+        record: Flower's count of its content (payload, config, keys).
+    """
+
+    payload: list[int]
+    record: list[int]
+
+    @classmethod
+    def of(cls, payload: list[int], messages: Iterable[Message]) -> Down:
+        """Count the records of messages, those that share their arrays once."""
+        arrays: dict[int, int] = {}
+
+        def counted(record: Any) -> int:
+            if not isinstance(record, ArrayRecord):
+                return count_record(record)
+            if id(record) not in arrays:
+                arrays[id(record)] = count_record(record)
+            return arrays[id(record)]
+
+        return cls(payload, [sum(map(counted, message.content.values())) for message in messages])
 
 
 @dataclass
@@ -27,7 +58,8 @@ class Traffic:
         payload_bytes_up: length of each message.
         record_bytes_up: Flower's count of each reply (message, metrics, keys).
         coordinates_up: how many coordinates each message names.
-        payload_bytes_down: bytes of array data in each train and evaluate message sent.
+        payload_bytes_down: bytes of models and deltas in each train and evaluate message sent.
+        record_bytes_down: Flower's count of each of these messages (payload, config, keys).
         encode_seconds: measured by the client.
         decode_seconds: measured by the server.
         relative_error: ‖wanted − sent‖ / ‖wanted‖, measured by the client.
@@ -40,11 +72,17 @@ class Traffic:
     record_bytes_up: list[int] = field(default_factory=list)
     coordinates_up: list[int] = field(default_factory=list)
     payload_bytes_down: list[int] = field(default_factory=list)
+    record_bytes_down: list[int] = field(default_factory=list)
     encode_seconds: list[float] = field(default_factory=list)
     decode_seconds: list[float] = field(default_factory=list)
     relative_error: list[float] = field(default_factory=list)
     residual_norm: list[float] = field(default_factory=list)
     failures: int = 0
+
+    def went(self, down: Down) -> None:
+        """Add what was sent."""
+        self.payload_bytes_down += down.payload
+        self.record_bytes_down += down.record
 
     def add_to(self, metrics: MetricRecord) -> None:
         """Add a training round's figures to the metrics that Flower logs and returns, as "surp-fl/...": means and sums.

@@ -190,11 +190,12 @@ def error_reply(reply: Message, reason: str) -> Message:
 
 def count_bytes(content: RecordDict) -> int:
     """Flower's own count of a message's content, in bytes; empty values, which it fails to count, as their names."""
-    total = 0
-    for record in content.values():
-        if isinstance(record, ConfigRecord):
-            filled = {key: value for key, value in record.items() if not hasattr(value, "__len__") or len(value)}
-            total += ConfigRecord(filled).count_bytes() + sum(len(key) for key in record if key not in filled)
-        else:
-            total += record.count_bytes()
-    return total
+    return sum(map(count_record, content.values()))
+
+
+def count_record(record: Any) -> int:
+    """Flower's own count of one record in it."""
+    if not isinstance(record, ConfigRecord):
+        return int(record.count_bytes())
+    filled = {key: value for key, value in record.items() if not hasattr(value, "__len__") or len(value)}
+    return ConfigRecord(filled).count_bytes() + sum(len(key) for key in record if key not in filled)

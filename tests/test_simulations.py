@@ -294,6 +294,16 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     assert 500 < results.steady_bytes_down(rows[2]) <= 1000
     assert "payload down, after round 1 [B]" in (tmp_path / "summary.md").read_text()
     assert "payload down, later mean [B]" in (tmp_path / "table.md").read_text()
+    lines = (tmp_path / "both_ways.md").read_text().splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[4:]}
+    assert list(cells) == ["dense", "surp 218 B", "surp 218 B, down surp 1,000 B"]
+    assert cells["dense"][1] == f"{whole + 4:,}"  # a header
+    assert cells["dense"][3:5] == [f"{2 * whole:,}"] * 2
+    spent = {name: float(line[-2].split()[0]) for name, line in cells.items()}
+    assert spent["dense"] == round(3 * 3 * whole / 1e6, 2)
+    assert 2 * 3 * whole / 1e6 < spent["surp 218 B"] < 2 * 3 * whole / 1e6 + 0.01
+    assert whole / 1e6 < spent["surp 218 B, down surp 1,000 B"] < whole / 1e6 + 0.02
+    assert [float(line[-1][:-1]) for line in cells.values()] == [1, 1.5, pytest.approx(9, abs=0.1)]
 
 
 def test_flowers_run_config_knows_every_setting() -> None:
@@ -351,7 +361,12 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
 
     def completed(runs: list[Settings], folder: Path, jobs: int) -> list[results.Row]:
         asked.extend((run.learning_rate, run.seed) for run in runs)
-        spent = [Traffic(1, [1], [1], [1], [1], [0.1], [0.1], [0.1], [0.1])]
+        spent = [
+            Traffic(
+                1, [1], [1], [1], [1], [1], encode_seconds=[0.1], decode_seconds=[0.1], relative_error=[0.1],
+                residual_norm=[0.1],
+            )
+        ]  # fmt: skip
         return [
             results.row_of(run, "digits", [(1, accuracy[run.learning_rate][run.seed])] * 6, spent, "") for run in runs
         ]
