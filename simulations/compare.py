@@ -69,18 +69,30 @@ def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
 def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) -> None:
     """Run every row, `jobs` of them at a time in processes of their own, and show how far they are.
 
-    `finished` is told of each row as soon as it is there.
+    `finished` is told of each row as soon as it is there. A row that fails does not keep the others from it.
+
+    Raises:
+        Exception: what the first row failed with that did, after all others; or what `finished` raised, at once.
     """
+    faults: list[Exception] = []
     context = multiprocessing.get_context("spawn")
     with SyncManager(ctx=context) as manager:
         events: Queue[_Event | None] = manager.Queue()
         watcher = Thread(target=_show, args=(events, runs), daemon=True)
         watcher.start()
         with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context) as pool:
-            for done in as_completed([pool.submit(_work, run, events) for run in runs]):
-                finished(done.result())
+            try:
+                for done in as_completed([pool.submit(_work, run, events) for run in runs]):
+                    if isinstance(fault := done.exception(), Exception):
+                        faults.append(fault)
+                    else:
+                        finished(done.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
         events.put(None)
         watcher.join()
+    if faults:
+        raise faults[0]
 
 
 def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:

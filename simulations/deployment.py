@@ -12,15 +12,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from simulations.data import LOADERS, data_root, load
 from simulations.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
@@ -121,17 +126,19 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
         "payload_bytes_up": row["payload_bytes_up_mean"],
         "payload_bytes_down_by_round": row["payload_bytes_down_by_round"],
         "record_bytes_up": row["record_bytes_up_mean"],
+        "record_bytes_down_by_round": row["record_bytes_down_by_round"],
         "wire_bytes_reply_up": share(whole.up, _REPLY, replies),
         "wire_bytes_broadcast_up": share(whole.up, _BROADCAST, turns),
         "wire_bytes_broadcast_down": share(whole.down, _BROADCAST, turns),
-        "wire_bytes_by_round": [(wire.up.total() + wire.down.total()) / row["clients"] for wire in wires],
+        "wire_bytes_up_by_round": [wire.up.total() / row["clients"] for wire in wires],
+        "wire_bytes_down_by_round": [wire.down.total() / row["clients"] for wire in wires],
         "wire_bytes_all_up": whole.up.total() / turns,
         "wire_bytes_all_down": whole.down.total() / turns,
     }
 
 
 def table(accounts: list[dict[str, Any]]) -> str:
-    """Show the accounts as a Markdown table."""
+    """Show the accounts as two Markdown tables: by what the bytes are for, and by round."""
     first = accounts[0]
     heads = (
         "payload up", "reply record up", "a reply on the wire, up", "fetching the model, up",
@@ -144,19 +151,56 @@ def table(accounts: list[dict[str, Any]]) -> str:
     lines = [
         f"A SuperLink and {first['clients']} SuperNodes on loopback, {first['rounds']} rounds; bytes per client and "
         "round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* counts "
-        "polling and heartbeats too.", "",
+        "polling and heartbeats too" + _what_evaluation_adds(first["evaluation"]) + ".", "",
         "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads),
     ]  # fmt: skip
     for each in accounts:
-        label = text_of(each["scheme"], each["budget"], {})
-        label += f", down {text_of(*parse(each['downlink']))}" if each["downlink"] else ""
-        lines.append(f"| {label} | " + " | ".join(f"{each[name]:,.0f}" for name in names) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {_label(each)} | " + " | ".join(f"{each[name]:,.0f}" for name in names) + " |")
+    return "\n".join([*lines, "", *_by_round(accounts)]) + "\n"
 
 
-def _settings_of(base: Settings, scheme: str, downlink: str) -> Settings:
+def _what_evaluation_adds(share: float) -> str:
+    return f"; with {share:.0%} of the clients evaluating, whose small replies are in the mean of all" if share else ""
+
+
+def _by_round(accounts: list[dict[str, Any]]) -> list[str]:
+    """The first round, which brings the whole model; a later one; all together."""
+    lines = [
+        "| bytes per client | " + " | ".join(map(_label, accounts)) + " |", "| --- |" + " ---: |" * len(accounts),
+        *(_line(f"{way} up, a round", [each[f"{way}_bytes_up"] for each in accounts]) for way in ("payload", "record")),
+    ]  # fmt: skip
+    rounds = {
+        "payload down": "payload_bytes_down_by_round", "record down": "record_bytes_down_by_round",
+        "wire up": "wire_bytes_up_by_round", "wire down": "wire_bytes_down_by_round",
+    }  # fmt: skip
+    for what, name in rounds.items():
+        lines.append(_line(f"{what}, round 1", [each[name][0] for each in accounts]))
+        lines.append(_line(f"{what}, a later round", [fmean(each[name][1:] or [math.nan]) for each in accounts]))
+    both = [np.add(each["wire_bytes_up_by_round"], each["wire_bytes_down_by_round"]) for each in accounts]
+    later = [float(each[1:].mean()) if len(each) > 1 else math.nan for each in both]
+    lines.append(_line("wire both ways, a later round", later, compared=True))
+    lines.append(
+        _line(f"wire both ways, all {len(both[0])} rounds", [float(each.sum()) for each in both], compared=True)
+    )
+    return lines
+
+
+def _line(what: str, sizes: list[float], compared: bool = False) -> str:
+    """A line of the table; with how many times fewer bytes than the first one's they are."""
+    fewer = [f" ({sizes[0] / size:,.3g}× fewer)" if compared and place else "" for place, size in enumerate(sizes)]
+    return f"| {what} | " + " | ".join(f"{size:,.0f}{text}" for size, text in zip(sizes, fewer, strict=True)) + " |"
+
+
+def _label(each: dict[str, Any]) -> str:
+    down = f", down {text_of(*parse(each['downlink']))}" if each["downlink"] else ""
+    return text_of(each["scheme"], each["budget"], {}) + down
+
+
+def _runs(base: Settings, schemes: list[str], downlinks: list[str]) -> Iterator[Settings]:
     """Dense stands for FedAvg as it is, with whole models both ways."""
-    return replace(base, scheme=scheme, downlink="" if scheme == "dense" else downlink)
+    for scheme in schemes:
+        for downlink in ["none"] if scheme == "dense" else downlinks:
+            yield replace(base, scheme=scheme, downlink="" if downlink == "none" else downlink)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,7 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=2, help="SuperNodes (%(default)s)")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--evaluation", type=float, default=0.0, help="share of clients that evaluate (%(default)s)")
-    parser.add_argument("--downlink", default="", help="how changes go down, as surp:2000 (whole models)")
+    parser.add_argument(
+        "--downlinks", nargs="+", default=["none"], help="how changes go down, as surp:2000; none for whole models"
+    )
     parser.add_argument("--kill", type=int, default=0, metavar="ROUND", help="kill and replace a SuperNode in it")
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto", help="default: %(default)s")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
@@ -179,10 +225,10 @@ def main(arguments: list[str] | None = None) -> int:
         dataset=load(options.dataset, data_root(options.data_root)).name,
     )  # fmt: skip
     accounts = []
-    for scheme in options.schemes:
+    for settings in _runs(base, options.schemes, options.downlinks):
         try:
             with Deployment(options.clients) as deployment:
-                accounts.append(account(*deployment.run(_settings_of(base, scheme, options.downlink), options.kill)))
+                accounts.append(account(*deployment.run(settings, options.kill)))
         except FlowerRunFailed as fault:
             print(f"error: {fault}", file=sys.stderr)
             return 1

@@ -177,7 +177,8 @@ def steady_bytes_down(row: Row) -> float:
 def bytes_of_run(row: Row) -> float:
     """Payload bytes, up and down, of all rounds together, for one of the clients that take part in each."""
     up = sum(map(sum, row["payload_bytes_up_by_round"])) / (row.get("sampled") or row["clients"])
-    return up + sum(row["payload_bytes_down_by_round"])
+    down = row.get("payload_bytes_down_by_round", row["rounds"] * [row["payload_bytes_down_mean"]])
+    return up + sum(down)
 
 
 def bytes_to(row: Row, accuracy: float) -> float | None:

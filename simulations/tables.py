@@ -67,7 +67,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 
 _DOWN: dict[str, Callable[[Row], str]] = {
     "downlink": lambda row: row.get("downlink") or "whole model",
-    "payload down, first round [B]": lambda row: f"{row['payload_bytes_down_by_round'][0]:,.0f}",
+    "payload down, first round [B]": lambda row: _first_and_later([row.get("payload_bytes_down_by_round", [])])[0],
     "payload down, later mean [B]": lambda row: f"{steady_bytes_down(row):,.1f}",
 }
 
@@ -152,8 +152,7 @@ def both_ways(rows: list[Row]) -> str:
     lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
     for seeds in shown:
         payload, record = (
-            [row[way] for row in seeds if row.get(way)]
-            for way in ("payload_bytes_down_by_round", "record_bytes_down_by_round")
+            [row.get(way, []) for row in seeds] for way in ("payload_bytes_down_by_round", "record_bytes_down_by_round")
         )
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
@@ -170,9 +169,9 @@ def both_ways(rows: list[Row]) -> str:
 
 def _first_and_later(runs: list[list[float]]) -> tuple[str, str]:
     """The means of the first round, and of all later ones."""
-    if not runs:
-        return "—", "—"
-    return f"{fmean(run[0] for run in runs):,.0f}", f"{fmean(each for run in runs for each in run[1:]):,.0f}"
+    first = [each for run in runs for each in run[:1]]
+    later = [each for run in runs for each in run[1:]]
+    return f"{fmean(first):,.0f}" if first else "—", f"{fmean(later):,.0f}" if later else "—"
 
 
 def write(rows: list[Row], folder: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest
     assert [len(sizes) for sizes in row["payload_bytes_up_by_round"]] == [2, 1, 2]
     account = deployment.account(row, wires)
     assert account["replies"] == 5
-    assert len(account["wire_bytes_by_round"]) == 3
+    assert len(account["wire_bytes_up_by_round"]) == len(account["wire_bytes_down_by_round"]) == 3
     assert account["payload_bytes_up"] < account["record_bytes_up"] < account["wire_bytes_reply_up"] < 4_900
     assert account["wire_bytes_broadcast_down"] * 6 > 5 * 1_724_320  # six turns, in five of which the model was fetched
     assert "surp 218 B" in deployment.table([account])
