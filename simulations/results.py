@@ -170,15 +170,19 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def steady_bytes_down(row: Row) -> float:
     """Payload bytes down for each client and round after the first, which takes the whole model."""
-    later = row.get("payload_bytes_down_by_round", [])[1:]
+    later = down_by_round(row)[1:]
     return fmean(later) if later else row["payload_bytes_down_mean"]
 
 
 def bytes_of_run(row: Row) -> float:
     """Payload bytes, up and down, of all rounds together, for one of the clients that take part in each."""
     up = sum(map(sum, row["payload_bytes_up_by_round"])) / (row.get("sampled") or row["clients"])
-    down = row.get("payload_bytes_down_by_round", row["rounds"] * [row["payload_bytes_down_mean"]])
-    return up + sum(down)
+    return up + sum(down_by_round(row))
+
+
+def down_by_round(row: Row) -> list[float]:
+    """Payload bytes down for each client that takes part; older rows, which sent whole models, have the mean alone."""
+    return row.get("payload_bytes_down_by_round", row["rounds"] * [row["payload_bytes_down_mean"]])
 
 
 def bytes_to(row: Row, accuracy: float) -> float | None:

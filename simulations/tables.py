@@ -20,6 +20,7 @@ from simulations.results import (
     Row,
     bytes_of_run,
     bytes_to,
+    down_by_round,
     final_accuracy,
     groups,
     label_of,
@@ -67,7 +68,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 
 _DOWN: dict[str, Callable[[Row], str]] = {
     "downlink": lambda row: row.get("downlink") or "whole model",
-    "payload down, first round [B]": lambda row: _first_and_later([row.get("payload_bytes_down_by_round", [])])[0],
+    "payload down, first round [B]": lambda row: _first_and_later([down_by_round(row)])[0],
     "payload down, later mean [B]": lambda row: f"{steady_bytes_down(row):,.1f}",
 }
 
@@ -151,9 +152,8 @@ def both_ways(rows: list[Row]) -> str:
     )  # fmt: skip
     lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
     for seeds in shown:
-        payload, record = (
-            [row.get(way, []) for row in seeds] for way in ("payload_bytes_down_by_round", "record_bytes_down_by_round")
-        )
+        payload = [down_by_round(row) for row in seeds]
+        record = [row.get("record_bytes_down_by_round", []) for row in seeds]  # older rows have none
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
             [

@@ -169,6 +169,14 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path, capsys: p
         compare.main(["--schemes", "surp:100", *arguments])
 
 
+def test_a_row_that_fails_leaves_the_others_and_says_why(tmp_path: Path) -> None:
+    small = replace(SMALL, rounds=1, local_steps=1)
+    runs = [replace(small, dataset="mnist", data_root=str(tmp_path)), replace(small, scheme="surp:100")]
+    with pytest.raises(data.DataMissing, match="train-images"):
+        compare.complete(runs, tmp_path, jobs=1)
+    assert [results.label_of(row) for row in results.load(tmp_path)] == ["surp 100 B"]
+
+
 def test_a_run_that_diverges_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 0.015 if server_round < 3 else 1e30)
     whole = replace(SMALL, local_steps=2)
@@ -409,6 +417,6 @@ def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
     for part in reproduce.PARTS:
         base = Settings(rounds=100, precision="bfloat16")
         runs = list(reproduce.rows_of(part, [0, 1], base, {scheme: dict(tune.GRID[3]) for scheme in reproduce.TUNED}))
-        assert len(runs) == 2 * (len(reproduce.TUNED) + len(reproduce.AS_TUNED))
+        assert len(runs) == 2 * (len(reproduce.TUNED) + len(reproduce.AS_TUNED) + len(reproduce.BOTH_WAYS))
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
