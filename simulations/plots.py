@@ -19,12 +19,16 @@ from simulations.schemes import parse
 from simulations.tables import MARKS, protocol
 
 _LEAST = 1000  # bytes, where the axis begins
+_LEGEND = 3  # columns
 
 
 def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     """Draw accuracy by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all."""
-    figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
-    for place, (label, seeds) in enumerate(groups(rows).items()):
+    named = groups(rows)
+    lines_of_legend = -(-len(named) // _LEGEND)
+    size = (11, 4.4 + 0.19 * lines_of_legend)
+    figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
+    for place, (label, seeds) in enumerate(named.items()):
         last = min(len(row["accuracy"]) for row in seeds)  # not all alike, where one diverged
         accuracies = 100 * np.array([[accuracy for _, accuracy in row["accuracy"][1:last]] for row in seeds])
         rounds = [server_round for server_round, _ in seeds[0]["accuracy"][1:last]]
@@ -41,10 +45,9 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     by_bytes.set(xlabel="bytes uploaded by one client so far (messages, headers included)", xscale="log")
     for axes in (by_round, by_bytes):
         axes.grid(alpha=0.3)
-    by_round.legend(loc="lower right", fontsize=8)
+    figure.legend(*by_round.get_legend_handles_labels(), loc="outside lower center", ncols=_LEGEND, fontsize=8)
     title = protocol(rows).replace("**", "").replace(" Bytes are per client and round.", "")
     figure.suptitle(fill(title, 140), fontsize=9)
-    figure.tight_layout()
     figure.savefig(file, dpi=140)
     plt.close(figure)
 

@@ -127,11 +127,15 @@ class Brought:
         arrays: the model; None where the client holds nothing that the deltas could be added to.
         name: of the ArrayRecord that the app expects.
         keep: whether deltas to this model may follow.
+        version: digest of the model.
+        base: digest of what the client holds, where it had to be known.
     """
 
     arrays: Arrays | None
     name: str
     keep: bool
+    version: bytes
+    base: bytes | None = None
 
 
 def brought(content: RecordDict, held: Arrays | None) -> Brought:
@@ -152,18 +156,19 @@ def brought(content: RecordDict, held: Arrays | None) -> Brought:
         arrays = _unpacked(content.array_records[_PACKED], config.get(_FORM))
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
-        return Brought(arrays, name, keep)
+        return Brought(arrays, name, keep, version)
     bases, deltas = config.get(_BASES, []), config.get(_DELTAS, [])
     if not isinstance(bases, list) or not isinstance(deltas, list) or len(bases) != len(deltas):
         raise MalformedMessage("the server's message has deltas, but not one base for each")
     now = None if held is None else digest_of(held)
     if held is None or now == version:
-        return Brought(held, name, keep)
+        return Brought(held, name, keep, version, now)
     lacking = [delta for _, delta in itertools.dropwhile(lambda pair: pair[0] != now, zip(bases, deltas, strict=True))]
     if not lacking:
-        return Brought(None, name, keep)
+        return Brought(None, name, keep, version, now)
     arrays = _advanced(held, lacking, config.get(_EXACT, b""))
-    return Brought(arrays if digest_of(arrays) == version else None, name, keep)  # else the whole makes it good
+    right = digest_of(arrays) == version  # else the whole makes it good
+    return Brought(arrays if right else None, name, keep, version, now)
 
 
 def plain(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:

@@ -68,10 +68,15 @@ class CompressUpdates:
 
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
         """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
+        held: bytes | None = None
         if brings_version(message.content):
-            lacking = _open(message, context)
-            if lacking is not None:
-                return lacking
+            before = load_held(context)
+            found = brought(message.content, before)
+            if found.arrays is None:  # the client holds nothing that the deltas could be added to
+                return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
+            held = found.version if found.keep else None
+            save_held(context, found.arrays if found.keep else {}, before, found.base)
+            message.content = plain(message.content, found.name, found.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
         told = Told.of(message.content)
@@ -114,7 +119,7 @@ class CompressUpdates:
         )
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
         model = start if self.history and reference is not None else None
-        save(context, memory, (indices, values), model, layout, told)  # last: a failure before this changes nothing
+        save(context, memory, (indices, values), model, layout, told, held)  # last: a failure before changes nothing
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:
@@ -129,17 +134,6 @@ class CompressUpdates:
             if held is not None:
                 held.flags.writeable = False  # so that what is read off it can be kept
         return start if before is None else (start, before)
-
-
-def _open(message: Message, context: Context) -> Message | None:
-    """Give the message the model that it brings; or give the answer that this client lacks what it would take."""
-    found = brought(message.content, load_held(context))
-    if found.arrays is None:
-        return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
-    if found.keep:
-        save_held(context, found.arrays)
-    message.content = plain(message.content, found.name, found.arrays)
-    return None
 
 
 def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:

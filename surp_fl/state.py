@@ -2,9 +2,10 @@
 
     "surp-fl"           arrays   the memory's vectors: the residual, a velocity
     "surp-fl:sent"      arrays   indices and values of the last message, until the server says that it was applied
-    "surp-fl:model"     arrays   the model that the client was sent in the round of that message
+    "surp-fl:model"     arrays   the model that the client was sent in the round of that message, unless it is this one:
     "surp-fl:held"      arrays   the version of the server's model that deltas are added to
-    "surp-fl:session"   ints     which server object keeps track of all this, and in which round that was
+    "surp-fl:session"   config   which server object keeps track of all this, in which round that was, and the digest of
+                                 the version that was held then, where that was the model
 
 Knows Flower's Context. Does not know how a message is made.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, RecordDict
 from numpy.typing import NDArray
 
+from surp_fl.broadcast import digest_of
 from surp_fl.codecs.codec import Sparse
 from surp_fl.layout import Layout
 from surp_fl.memory import State
@@ -27,6 +29,7 @@ from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, ROUND, ROUNDS, SE
 log = logging.getLogger("flwr")
 
 _TURN = "round"
+_MODEL_HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,30 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
 
 
 def save(
-    context: Context, memory: State, sent: Sparse, model: NDArray[np.float32] | None, layout: Layout, told: Told
+    context: Context,
+    memory: State,
+    sent: Sparse,
+    model: NDArray[np.float32] | None,
+    layout: Layout,
+    told: Told,
+    held: bytes | None = None,
 ) -> None:
-    """Write the state of a round; whatever failed before this has changed nothing."""
+    """Write the state of a round; whatever failed before this has changed nothing.
+
+    Args:
+        context: of the client.
+        memory: its vectors.
+        sent: what its message says.
+        model: that it was sent; None where it is of no use later.
+        layout: of that.
+        told: by the server.
+        held: digest of the version that is held, where the model is that, and need not be written twice.
+    """
     if memory:
         _put(context, NAME, memory)
-    kept = {} if told.session is None else {SESSION: told.session, _TURN: told.turn}
+    kept: dict[str, int | bytes] = {} if told.session is None else {SESSION: told.session, _TURN: told.turn}
+    if kept and held is not None and model is not None:
+        kept[_MODEL_HELD], model = held, None
     if kept:
         context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
     elif SESSION in context.state:
@@ -156,6 +177,19 @@ def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
     return arrays_of(context.state.array_records[HELD]) if HELD in context.state else None
 
 
-def save_held(context: Context, arrays: State) -> None:
-    """Hold a version."""
+def save_held(
+    context: Context, arrays: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]] | None, base: bytes | None
+) -> None:
+    """Hold a version.
+
+    Args:
+        context: of the client.
+        arrays: of the version; empty for none.
+        before: the version that was held. Where it is the model of the last message, it goes on being that.
+        base: the digest of that, if it is known.
+    """
+    kept = context.state.config_records.get(SESSION, ConfigRecord())
+    held_then = kept.pop(_MODEL_HELD, None)
+    if held_then is not None and before is not None and held_then == (base or digest_of(before)):
+        _put(context, MODEL, {"model": Layout.of(before).flatten(before)})
     _put(context, HELD, arrays)

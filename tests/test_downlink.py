@@ -108,6 +108,31 @@ def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
     assert max(later) < whole // 2
 
 
+@pytest.mark.parametrize("evaluation", [0.0, 1.0], ids=["train alone", "and evaluate"])
+def test_clients_write_the_model_once_and_know_its_history(evaluation: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[bool] = []
+    vectors: list[set[str]] = []
+    reference = CompressUpdates._reference
+
+    def noted(self: CompressUpdates, *args: Any) -> Any:
+        found = reference(self, *args)
+        known.append(isinstance(found, tuple))
+        return found
+
+    def look(server_round: int, record: Any) -> None:
+        vectors.append(set(grid.contexts[1].state.array_records))
+
+    monkeypatch.setattr(CompressUpdates, "_reference", noted)
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=DOWN)
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(UP)]), 3)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, evaluate_fn=look)
+        assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
+    assert known == 3 * [False] + 9 * [True]
+    kept = {"surp-fl", "surp-fl:sent", "surp-fl:held"}
+    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # what is evaluated is a newer one
+
+
 class Trouble:
     """Losses of every kind, on the way up and down and in clients."""
 
