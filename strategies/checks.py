@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flwr.app import Message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
@@ -39,6 +41,31 @@ def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
             f"mean_alone needs FedAvg or a strategy that inherits from it, for its weight and metrics; found "
             f"{type(strategy).__name__}: leave mean_alone out"
         )
+
+
+def check_downlink(scheme: Any) -> None:
+    """Refuse what is no scheme.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if scheme is not None and (isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode")):
+        raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
+
+
+def check_one_model(messages: list[Message]) -> None:
+    """Refuse train messages that hold anything but one model each.
+
+    Raises:
+        ValueError: it holds none, or several ArrayRecords.
+    """
+    for message in messages:
+        records = message.content.array_records
+        if len(records) != 1:
+            raise ValueError(
+                f"the inner strategy sends {len(records)} ArrayRecords ({sorted(records)}); DecodeUpdates needs one, "
+                "the model: send other arrays outside of train messages"
+            )
 
 
 def check_outermost(running: bool) -> None:

@@ -18,7 +18,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from surp_fl.strategies.books import Books, Broadcast
-from surp_fl.strategies.checks import check_inner, check_outermost, hint_for, nested
+from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
@@ -97,6 +97,7 @@ class DecodeUpdates(Strategy):
         packed: bool = True,
     ) -> None:
         check_inner(strategy, mean_alone)
+        check_downlink(downlink)
         self.strategy = strategy
         self.scheme = scheme
         self.budget_for = budget_for
@@ -126,7 +127,7 @@ class DecodeUpdates(Strategy):
         self._running = True
         self._dtypes = {}
         given = inspect.signature(super().start).bind(*args, **options).arguments
-        self._delivery.timeout = given.get("timeout", self._delivery.timeout)
+        self._delivery = Delivery(self.downlink, self._delivery.packed, given.get("timeout", 3600.0))
         try:
             return super().start(*args, **options)
         finally:
@@ -142,18 +143,20 @@ class DecodeUpdates(Strategy):
         counters = self._counters_in(arrays)
         floats = ArrayRecord({name: array for name, array in arrays.items() if name not in counters})
         messages = list(self.strategy.configure_train(server_round, floats if counters else arrays, config, grid))
+        check_one_model(messages)
         if counters:
             _put_back(messages, counters, list(arrays))
         self.traffic.append(Traffic(server_round))
         self._turn += 1
-        public = self._delivery.public(messages, grid)
+        public = self._delivery.train(messages, grid, arrays)
         broadcasts: dict[int, Broadcast] = {}  # the messages of a round share their ArrayRecord
         sent: dict[int, Broadcast] = {}
         for message in messages:
-            name, record = _model_in(message)
+            ((name, record),) = message.content.array_records.items()
             if id(record) not in broadcasts:
                 broadcasts[id(record)] = Broadcast.of(self._turn, name, record, public)
             sent[message.metadata.dst_node_id] = broadcasts[id(record)]
+            self.traffic[-1].model_bytes = broadcasts[id(record)].bytes
         self._books.begin(sent)
         for message in messages:
             self._tell(message, server_round)
@@ -184,7 +187,7 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
-        self._delivery.public(messages, grid)
+        self._delivery.evaluate(messages, grid, arrays)
         self._evaluation = self._delivery.fill(messages)
         self.traffic[-1].went(self._evaluation)
         return messages
@@ -280,7 +283,7 @@ class DecodeUpdates(Strategy):
             return
         reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
         name = next((sent.arrays_name for sent in self._books.sent.values()), None)
-        hint = hint_for(errors, name if self._delivery.packed else None)
+        hint = hint_for(errors, name if self._delivery.packed or self.downlink else None)
         said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint}"
         if self._failed_rounds >= self.patience:
             raise NoUsableReply(said)
@@ -313,21 +316,11 @@ def _whole(budget: Any, node: int) -> int:
         raise TypeError(f"budget_for gives {budget!r} for node {node}; expected a whole number of bytes") from None
 
 
-def _model_in(message: Message) -> tuple[str, ArrayRecord]:
-    records = message.content.array_records
-    if len(records) != 1:
-        raise ValueError(
-            f"the inner strategy sends {len(records)} ArrayRecords ({sorted(records)}); DecodeUpdates needs one, the "
-            "model: send other arrays outside of train messages"
-        )
-    return next(iter(records.items()))
-
-
 def _put_back(messages: list[Message], counters: dict[str, Array], order: list[str]) -> None:
     """Put arrays that the inner strategy was not shown into its messages; those that share a record go on sharing."""
     whole: dict[int, ArrayRecord] = {}
     for message in messages:
-        name, record = _model_in(message)
+        ((name, record),) = message.content.array_records.items()
         if id(record) not in whole:
             whole[id(record)] = ArrayRecord({key: counters[key] if key in counters else record[key] for key in order})
         message.content = RecordDict({**message.content, name: whole[id(record)]})

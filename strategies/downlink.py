@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
@@ -19,43 +18,48 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 from surp_fl.strategies.traffic import Down
 
-from surp_fl.broadcast import MISSING, Packed, added, digest_of, exact_bytes, put_deltas, put_whole
+from surp_fl.broadcast import MISSING, add, put_deltas, put_whole
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
+from surp_fl.packing import Arrays, Packed, digest_of
 from surp_fl.record import NAME, arrays_of
 
 log = logging.getLogger("flwr")
 
-Arrays = dict[str, NDArray[Any]]
+_MOST = 128  # changes that a client applies one after the other, each in a pass over its model
+_FRAME = 16  # bytes that a change takes beside its message: the digest of its base, and lengths
 
 
 @dataclass(frozen=True)
 class _Delta:
-    """From one version to the next."""
+    """From one version to the next, which has this number."""
 
     base: bytes
     message: bytes
+    number: int
 
 
 class Downlink:
     """Brings nodes up to the public model's last version: with the deltas that they lack, or with the whole.
 
     Args:
-        scheme: of the deltas, whose memory is not used; None sends the whole model each time, as one array.
+        scheme: of the deltas, whose memory is not used.
         seed: of the encoder's random choices.
     """
 
-    def __init__(self, scheme: Scheme | None, seed: int = 0) -> None:
+    def __init__(self, scheme: Scheme, seed: int = 0) -> None:
         self._scheme = scheme
         self._rng = np.random.default_rng([seed, 1])
         self._deltas: deque[_Delta] = deque()
-        self._contents: dict[int, RecordDict] = {}  # by node: as the strategy made it, of the last messages
+        self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; and as the strategy filled it
         self._held: dict[int, bytes] = {}  # by node: the version that it was known to hold last
-        self._arrays: Arrays = {}
-        self._packed: Packed | None = None  # the whole of it, once a node needs it
-        self._vector = np.zeros(0, np.float32)
+        self._failed: set[int] = set()  # nodes whose last reply was an error
         self._layout: Layout | None = None
+        self._vector = np.zeros(0, np.float32)
+        self._exact: Arrays = {}
+        self._changed: dict[str, int] = {}  # by exact array: the number of the version that brought it
         self._source = b""
+        self._number = 0
         self.version = b""
 
     @property
@@ -63,105 +67,142 @@ class Downlink:
         """The public model's float arrays; shape (n,), not to be written to."""
         return self._vector
 
-    @property
-    def compresses(self) -> bool:
-        """Whether deltas are sent at all."""
-        return self._scheme is not None
-
     def advance(self, record: ArrayRecord) -> None:
         """Make a new version, if the strategy's model is another than the last time."""
         model = arrays_of(record)
         source = digest_of(model)
         if source == self._source:
             return
-        self._source = source
         layout = Layout.of(model)
         vector = layout.flatten(model)
-        if self._scheme is None or self._layout != layout:
+        message = self._message_to(vector) if layout == self._layout else None
+        self._layout = layout
+        self._number += 1
+        if message is None:
             self._deltas.clear()
-            self._layout, self._vector = layout, vector
         else:
-            message = self._scheme.codec.encode(vector - self._vector, layout, rng=self._rng, reference=self._vector)
-            self._deltas.append(_Delta(self.version, message))
-            self._vector = added(layout, self._vector, message)
-            while sum(len(delta.message) for delta in self._deltas) > self._whole_bytes() // 2:
-                self._deltas.popleft()
-        self._vector.flags.writeable = False
-        self._arrays = model if self._scheme is None else layout.unflatten(self._vector, model)
-        self._packed = None
-        self.version = digest_of(self._arrays)
+            vector = add(layout, self._vector.copy(), message, self._vector)
+        vector.flags.writeable = False
+        exact = {spec.name: model[spec.name] for spec in layout.exact}
+        for name, array in exact.items():
+            if message is None or not np.array_equal(array, self._exact[name]):
+                self._changed[name] = self._number
+        self._vector, self._exact = vector, exact
+        before, self.version = self.version, digest_of(self._arrays())
+        if message is not None and self.version != before:
+            self._deltas.append(_Delta(before, message, self._number))
+            self._forget()
+        self._source = source
 
-    def fill(self, messages: Sequence[Message], whole: bool = False) -> Down:
-        """Let messages bring the last version, in place of the ArrayRecord that they hold.
+    def _message_to(self, vector: NDArray[np.float32]) -> bytes | None:
+        """The delta towards a vector; None where the whole model has to go, or is not much more."""
+        assert self._layout is not None
+        wanted = vector - self._vector
+        if not np.isfinite(wanted).all():
+            return None
+        message = self._scheme.codec.encode(wanted, self._layout, rng=self._rng, reference=self._vector)
+        return message if len(message) + _FRAME <= self._whole_bytes() // 2 else None
+
+    def _forget(self) -> None:
+        """Drop what is too long a way for any client: the whole model is the shorter one."""
+        spent = sum(len(delta.message) + _FRAME for delta in self._deltas)
+        while spent > self._whole_bytes() // 2 or len(self._deltas) > _MOST:
+            spent -= len(self._deltas.popleft().message) + _FRAME
+
+    def fill(self, messages: Sequence[Message]) -> Down:
+        """Let messages of a strategy, all of one phase, bring the last version in place of the model that they hold."""
+        self._sent = {
+            message.metadata.dst_node_id: (message, message.content)
+            for message in messages
+            if model_of(message) is not None
+        }
+        places = {delta.base: place for place, delta in enumerate(self._deltas)} | {self.version: len(self._deltas)}
+        return self._bring(messages, {node: places.get(held) for node, held in self._held.items()})
+
+    def answered(self, replies: Iterable[Message], grid: Grid, seconds: float) -> tuple[list[Message], Down]:
+        """Send the whole model to clients whose base is missing, in the same round.
 
         Args:
-            messages: of a strategy; all of one kind, train or evaluate.
-            whole: send the whole model to all of them.
-
-        Returns:
-            What is in each message.
-        """
-        sizes = []
-        if not whole:
-            self._contents = {message.metadata.dst_node_id: message.content for message in messages}
-        for message in messages:
-            ((name, _),) = message.content.array_records.items()
-            lacking = None if whole else self._lacking(message.metadata.dst_node_id)
-            if lacking is None:
-                self._packed = self._packed or Packed.of(self._arrays)
-                message.content = put_whole(message.content, name, self._packed, self.version, self.compresses)
-                sizes.append(self._whole_bytes())
-            else:
-                pairs = [(delta.base, delta.message) for delta in lacking]
-                exact = exact_bytes(self._arrays) if lacking else b""
-                message.content = put_deltas(message.content, name, pairs, exact, self.version)
-                sizes.append(sum(len(delta.message) for delta in lacking) + len(exact))
-        return Down.of(sizes, messages)
-
-    def answered(self, replies: Iterable[Message], grid: Grid, timeout: float) -> tuple[list[Message], Down]:
-        """Send the whole model to clients whose base is missing, in the same round.
+            replies: of the phase.
+            grid: to send by.
+            seconds: that are left for it; none is sent without.
 
         Returns:
             The replies, those to the whole model in place of those that lack a base; what was sent for it.
         """
         found = list(replies)
         self._note(found)
-        lacking = [reply for reply in found if lacks_base(reply) and reply.metadata.src_node_id in self._contents]
-        lacking = list({reply.metadata.src_node_id: reply for reply in lacking}.values())  # once for each node
-        if not lacking:
+        lacking = {reply.metadata.src_node_id for reply in found if lacks_base(reply)} & set(self._sent)
+        if not lacking or seconds <= 0:
             return found, Down([], [])
         messages = []
-        for reply in lacking:
-            node = reply.metadata.src_node_id
+        for node in sorted(lacking):
             log.info("surp-fl: node %d holds no version that it could add to: it is sent the whole model", node)
-            messages.append(Message(self._contents[node], node, reply.metadata.message_type))
-        down = self.fill(messages, whole=True)
-        more = list(grid.send_and_receive(messages, timeout=timeout))
+            first, content = self._sent[node]
+            about = first.metadata
+            again = Message(content, node, about.message_type, ttl=about.ttl, group_id=about.group_id)
+            messages.append(again)
+        down = self._bring(messages, {})
+        more = list(grid.send_and_receive(messages, timeout=seconds))
         self._note(more)
-        return [reply for reply in found if not lacks_base(reply)] + more, down
+        return [reply for reply in found if reply.metadata.src_node_id not in lacking] + more, down
+
+    def _bring(self, messages: Sequence[Message], places: dict[int, int | None]) -> Down:
+        """Replace models by the deltas from a node's place on; by the whole where it has none, or that is less."""
+        deltas = list(self._deltas)
+        whole = self._whole_bytes()
+        packed: Packed | None = None
+        payload = []
+        for message in messages:
+            if (found := model_of(message)) is None:
+                payload.append(0)
+                continue
+            place = places.get(message.metadata.dst_node_id)
+            lacking = [] if place is None else deltas[place:]
+            exact = self._changed_since(lacking[0].number) if lacking else {}
+            size = sum(len(delta.message) for delta in lacking) + sum(array.nbytes for array in exact.values())
+            if place is None or size >= whole:
+                size, packed = whole, packed or Packed.of(self._arrays())
+                message.content = put_whole(message.content, found[0], packed, keep=True)
+            else:
+                pairs = ((delta.base, delta.message) for delta in lacking)
+                message.content = put_deltas(message.content, found[0], pairs, exact, self.version)
+            payload.append(size)
+        return Down.of(payload, messages)
+
+    def _changed_since(self, number: int) -> Arrays:
+        """The integer and boolean arrays that this version or a later one brought."""
+        return {name: array for name, array in self._exact.items() if self._changed[name] >= number}
 
     def _note(self, replies: Iterable[Message]) -> None:
-        """Who holds the last version now, and who holds none that can be brought up to it."""
+        """Who holds the last version now, and who may hold none that can be brought up to it."""
         for reply in replies:
             node = reply.metadata.src_node_id
-            if lacks_base(reply):
+            failed = reply.has_error()
+            if lacks_base(reply) or (failed and node in self._failed):
                 self._held.pop(node, None)
-            elif not reply.has_error():
+            elif not failed and node in self._sent:
                 self._held[node] = self.version
+            (self._failed.add if failed else self._failed.discard)(node)
 
-    def _lacking(self, node: int) -> list[_Delta] | None:
-        """The deltas that a node lacks; None where it needs the whole model."""
-        held = self._held.get(node)
-        if held is None or self._scheme is None:
-            return None
-        if held == self.version:
-            return []
-        found = list(self._deltas)
-        bases = [delta.base for delta in found]
-        return found[bases.index(held) :] if held in bases else None
+    def _arrays(self) -> Arrays:
+        assert self._layout is not None
+        return self._layout.unflatten(self._vector, self._exact)
 
     def _whole_bytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays.values())
+        assert self._layout is not None
+        return sum(spec.size * spec.dtype.itemsize for spec in self._layout.arrays)
+
+
+def model_of(message: Message) -> tuple[str, ArrayRecord] | None:
+    """The name of a message's ArrayRecord, and that; None where it has none, or several."""
+    found = message.content.array_records
+    return next(iter(found.items())) if len(found) == 1 else None
+
+
+def replaced(content: RecordDict, name: str, record: ArrayRecord) -> RecordDict:
+    """The same content with another ArrayRecord of this name."""
+    return RecordDict({**content, name: record})
 
 
 def lacks_base(reply: Message) -> bool:

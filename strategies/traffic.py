@@ -65,6 +65,7 @@ class Traffic:
         relative_error: ‖wanted − sent‖ / ‖wanted‖, measured by the client.
         residual_norm: what each client still owes.
         failures: replies that were errors or could not be used.
+        model_bytes: of the model's arrays.
     """
 
     server_round: int
@@ -78,6 +79,7 @@ class Traffic:
     relative_error: list[float] = field(default_factory=list)
     residual_norm: list[float] = field(default_factory=list)
     failures: int = 0
+    model_bytes: int = 0
 
     def went(self, down: Down) -> None:
         """Add what was sent."""
@@ -87,7 +89,7 @@ class Traffic:
     def add_to(self, metrics: MetricRecord) -> None:
         """Add a training round's figures to the metrics that Flower logs and returns, as "surp-fl/...": means and sums.
 
-        The compression ratio is that of the model's bytes, as they were sent down, to the messages'.
+        The compression ratio is that of the model's bytes to the messages'.
         """
         for name in _MEANS:
             values = getattr(self, name)
@@ -97,6 +99,6 @@ class Traffic:
             metrics[f"{PREFIX}payload_bytes_up_max"] = max(self.payload_bytes_up)
             metrics[f"{PREFIX}payload_bytes_up_sum"] = sum(self.payload_bytes_up)
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self.payload_bytes_down)
-            down = sum(self.payload_bytes_down) / len(self.payload_bytes_down)
-            metrics[f"{PREFIX}compression_ratio"] = down * len(self.payload_bytes_up) / sum(self.payload_bytes_up)
+            whole = self.model_bytes * len(self.payload_bytes_up)
+            metrics[f"{PREFIX}compression_ratio"] = whole / sum(self.payload_bytes_up)
         metrics[f"{PREFIX}failures"] = self.failures

@@ -74,8 +74,9 @@ class CompressUpdates:
             found = brought(message.content, before)
             if found.arrays is None:  # the client holds nothing that the deltas could be added to
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
-            held = found.version if found.keep else None
-            save_held(context, found.arrays if found.keep else {}, before, found.base)
+            if found.keep:
+                held = found.version
+                save_held(context, found.arrays, before, found.base)
             message.content = plain(message.content, found.name, found.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)

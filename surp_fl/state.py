@@ -20,10 +20,10 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, RecordDict
 from numpy.typing import NDArray
 
-from surp_fl.broadcast import digest_of
 from surp_fl.codecs.codec import Sparse
 from surp_fl.layout import Layout
 from surp_fl.memory import State
+from surp_fl.packing import digest_of
 from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, ROUND, ROUNDS, SENT, SESSION, arrays_of, record_of
 
 log = logging.getLogger("flwr")
@@ -102,8 +102,7 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
         return Kept(memory, None)
     last, applied = kept[_TURN], told.applied
     assert isinstance(last, int)
-    if applied is not None and applied < last and "residual" in memory and SENT in context.state:
-        sent = arrays_of(context.state.array_records[SENT])
+    if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
         memory["residual"][sent["indices"]] += sent["values"]
         log.info("surp-fl: the message of round %d did not reach the model: what it said is owed again", last)
     if applied is not None and applied > last:
@@ -157,10 +156,19 @@ def _put(context: Context, name: str, arrays: State) -> None:
         del context.state[name]
 
 
-def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[np.float32]]:
+def _arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
+    """What is kept under a name; nothing where that cannot be read."""
     if name not in context.state:
         return {}
-    state = arrays_of(context.state.array_records[name])
+    try:
+        return arrays_of(context.state.array_records[name])
+    except Exception as fault:  # a file that was cut says so in many ways; and every one is as if there were none
+        log.warning("surp-fl: this client's state under '%s' cannot be read, it starts from nothing: %r", name, fault)
+        return {}
+
+
+def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[np.float32]]:
+    state = _arrays(context, name)
     if any(array.shape != (layout.size,) for array in state.values()):
         log.warning(
             "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
@@ -173,8 +181,8 @@ def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[n
 
 
 def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
-    """The version of the server's model that this client holds."""
-    return arrays_of(context.state.array_records[HELD]) if HELD in context.state else None
+    """The version of the server's model that this client holds; None for none."""
+    return _arrays(context, HELD) or None
 
 
 def save_held(
@@ -184,7 +192,7 @@ def save_held(
 
     Args:
         context: of the client.
-        arrays: of the version; empty for none.
+        arrays: of the version.
         before: the version that was held. Where it is the model of the last message, it goes on being that.
         base: the digest of that, if it is known.
     """

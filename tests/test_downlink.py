@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
 from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import STC, CompressUpdates, SuRP
-from surp_fl.broadcast import Packed, brought, digest_of, put_deltas, put_whole
+from surp_fl.broadcast import brought, put_deltas
 from surp_fl.client import Scheme
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
+from surp_fl.packing import digest_of
 from surp_fl.record import NAME, arrays_of, count_bytes, record_of
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -213,85 +214,8 @@ def test_a_client_without_a_base_is_sent_the_whole_model_in_the_same_round() -> 
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
 
 
-def test_different_models_in_one_round_are_refused_with_changes_and_sent_as_they_are_without() -> None:
-    class Personal(FedAvg):
-        def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
-            messages = super().configure_train(server_round, arrays, config, grid)
-            for message in messages:
-                copied = ArrayRecord({name: Array(array.numpy()) for name, array in arrays.items()})
-                message.content = RecordDict({**message.content, "arrays": copied})
-            return messages
-
-    app = app_with([CompressUpdates(UP)])
-    found = run(app, DecodeUpdates(Personal(min_available_nodes=3)), rounds=2)
-    assert found.models[-1]["batches"] == 60
-    with pytest.raises(ValueError, match="different models in one round"):
-        run(app, DecodeUpdates(Personal(min_available_nodes=3), downlink=DOWN), rounds=1)
-
-
-# The whole model as one array.
-
-ODD: Arrays = {
-    "half": np.arange(6, dtype=np.float16).reshape(2, 3),
-    "scalar": np.array(3, np.int64),
-    "flags": np.array([True, False]),
-    "none": np.zeros((0, 4), np.float32),
-    "wide": np.array([1.5, -2.5]),
-    "small": np.array([-3], np.int8),
-}
-
-
 def content_of(arrays: Arrays) -> RecordDict:
     return RecordDict({"arrays": record_of(arrays), "config": ConfigRecord({"server-round": 1})})
-
-
-@pytest.mark.parametrize("arrays", [ODD, initial(), {}, {"none": np.zeros((0,), np.float32)}], ids=len)
-def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
-    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), digest_of(arrays), keep=True)
-    assert len(packed) == 2
-    (record,) = packed.array_records.values()
-    assert len(record) == 1
-    found = brought(packed, None)
-    assert found.arrays is not None
-    assert (list(found.arrays), found.name, found.keep) == (list(arrays), "arrays", True)
-    for name, array in arrays.items():
-        assert (found.arrays[name].dtype, found.arrays[name].shape) == (array.dtype, array.shape)
-        np.testing.assert_array_equal(found.arrays[name], array)
-
-
-def test_packing_makes_one_object_of_many() -> None:
-    received: list[int] = []
-    records: set[int] = set()
-
-    class Watching(InProcessGrid):
-        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
-            messages = list(messages)
-            records.update(id(record) for message in messages for record in message.content.array_records.values())
-            return super().send_and_receive(messages, timeout=timeout)
-
-        def _handle(self, message: Message) -> Message:
-            received.append(sum(len(record) for record in message.content.array_records.values()))
-            return super()._handle(message)
-
-    for packed in (True, False):
-        received.clear()
-        with as_server():
-            grid = Watching(app_with([CompressUpdates(UP)]), 2)
-            DecodeUpdates(FedAvg(), packed=packed).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=1)
-        assert set(received) == {1 if packed else 4}
-    assert len(records) <= 4  # all nodes share one in each round of training and evaluation
-
-
-FORMS = ["", "{}", "[[1]]", '[["a",[1000000000000],"f4"]]', '[["a",[-1],"f4"]]', '[["a",[1],"O"]]', '[["a",[1],"U9"]]']
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_does_not_fit_is_refused_before_memory_is_taken(form: str) -> None:
-    arrays = initial()
-    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), digest_of(arrays), keep=False)
-    packed.config_records["config"]["surp-fl:form"] = form.encode()
-    with pytest.raises(MalformedMessage):
-        brought(packed, None)
 
 
 def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
@@ -299,10 +223,11 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     vector = LAYOUT.flatten(held)
     update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
     delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
-    exact = (30).to_bytes(8, "little")
 
-    def bring(base: bytes, version: bytes, exact: bytes = exact) -> Any:
-        return brought(put_deltas(content_of(held), "arrays", [(base, delta)], exact, version), held)
+    def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
+        content = put_deltas(content_of(held), "arrays", [(base, delta)], {"batches": np.array(30)}, version)
+        content.config_records["config"].update(damage or {})
+        return brought(content, held)
 
     after = LAYOUT.unflatten(vector + DOWN.codec.decode(delta, LAYOUT, reference=vector), {"batches": np.array(30)})
     right = bring(digest_of(held), digest_of(after))
@@ -310,9 +235,11 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
     assert bring(b"another.", digest_of(after)).arrays is None
     assert bring(digest_of(held), b"another.").arrays is None
-    with pytest.raises(MalformedMessage, match="exact arrays take 8 bytes"):
-        bring(digest_of(held), digest_of(after), b"123")
-    assert brought(put_deltas(content_of(held), "arrays", [], b"", digest_of(held)), held).arrays is held
+    for damage in ({"surp-fl:exact:batches": b"123"}, {"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
+        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the whole makes it good
+    with pytest.raises(MalformedMessage, match="one base for each"):
+        bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
+    assert brought(put_deltas(content_of(held), "arrays", [], {}, digest_of(held)), held).arrays is held
 
 
 def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
