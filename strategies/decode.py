@@ -72,7 +72,8 @@ class DecodeUpdates(Strategy):
         history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
             one is kept in any case.
         downlink: how the model's changes are sent to clients, as SuRP(budget=2000); None sends the model each time.
-        packed: send a whole model as one array, which takes one request of a client in place of one an array.
+        packed: send a whole model as one array, which takes one request of a client in place of one an array; with
+            `downlink` that is so in any case.
 
     Attributes:
         traffic: bytes and times of every round so far.
