@@ -25,8 +25,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from simulations.data import LOADERS, data_root, load
 from simulations.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
 from simulations.proxy import CountingProxy, Wire
@@ -138,51 +136,44 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
 
 
 def table(accounts: list[dict[str, Any]]) -> str:
-    """Show the accounts as two Markdown tables: by what the bytes are for, and by round."""
+    """Show the accounts as a Markdown table, a run a column."""
     first = accounts[0]
-    heads = (
-        "payload up", "reply record up", "a reply on the wire, up", "fetching the model, up",
-        "fetching the model, down", "all up", "all down",
-    )  # fmt: skip
-    names = (
-        "payload_bytes_up", "record_bytes_up", "wire_bytes_reply_up", "wire_bytes_broadcast_up",
-        "wire_bytes_broadcast_down", "wire_bytes_all_up", "wire_bytes_all_down",
-    )  # fmt: skip
+    evaluating = f", of which {first['evaluation']:.0%} evaluate the model too" if first["evaluation"] else ""
     lines = [
-        f"A SuperLink and {first['clients']} SuperNodes on loopback, {first['rounds']} rounds; bytes per client and "
-        "round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* counts "
-        "polling and heartbeats too" + _what_evaluation_adds(first["evaluation"]) + ".", "",
-        "| scheme | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads),
+        f"A SuperLink and {first['clients']} SuperNodes on loopback{evaluating}, {first['rounds']} rounds; bytes per "
+        "client and round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* counts "
+        "polling and heartbeats too.", "",
+        "| | " + " | ".join(map(_label, accounts)) + " |", "| --- |" + " ---: |" * len(accounts),
     ]  # fmt: skip
-    for each in accounts:
-        lines.append(f"| {_label(each)} | " + " | ".join(f"{each[name]:,.0f}" for name in names) + " |")
-    return "\n".join([*lines, "", *_by_round(accounts)]) + "\n"
 
+    def show(what: str, name: str) -> None:
+        lines.append(_line(what, [each[name] for each in accounts]))
 
-def _what_evaluation_adds(share: float) -> str:
-    return f"; with {share:.0%} of the clients evaluating, whose small replies are in the mean of all" if share else ""
-
-
-def _by_round(accounts: list[dict[str, Any]]) -> list[str]:
-    """The first round, which brings the whole model; a later one; all together."""
-    lines = [
-        "| bytes per client | " + " | ".join(map(_label, accounts)) + " |", "| --- |" + " ---: |" * len(accounts),
-        *(_line(f"{way} up, a round", [each[f"{way}_bytes_up"] for each in accounts]) for way in ("payload", "record")),
-    ]  # fmt: skip
-    rounds = {
-        "payload down": "payload_bytes_down_by_round", "record down": "record_bytes_down_by_round",
-        "wire up": "wire_bytes_up_by_round", "wire down": "wire_bytes_down_by_round",
-    }  # fmt: skip
-    for what, name in rounds.items():
+    def show_rounds(what: str, name: str) -> None:
         lines.append(_line(f"{what}, round 1", [each[name][0] for each in accounts]))
-        lines.append(_line(f"{what}, a later round", [fmean(each[name][1:] or [math.nan]) for each in accounts]))
-    both = [np.add(each["wire_bytes_up_by_round"], each["wire_bytes_down_by_round"]) for each in accounts]
-    later = [float(each[1:].mean()) if len(each) > 1 else math.nan for each in both]
-    lines.append(_line("wire both ways, a later round", later, compared=True))
-    lines.append(
-        _line(f"wire both ways, all {len(both[0])} rounds", [float(each.sum()) for each in both], compared=True)
-    )
-    return lines
+        lines.append(_line(f"{what}, later", [_later(each[name]) for each in accounts]))
+
+    show("payload up", "payload_bytes_up")
+    show_rounds("payload down", "payload_bytes_down_by_round")
+    show("reply record up", "record_bytes_up")
+    show_rounds("records down", "record_bytes_down_by_round")
+    turns = first["rounds"] * first["clients"]
+    replies = [each["wire_bytes_reply_up"] * each["replies"] / turns for each in accounts]
+    lines.append(_line("wire: replies, up", replies))
+    show("wire: fetching messages, up", "wire_bytes_broadcast_up")
+    show("wire: fetching messages, down", "wire_bytes_broadcast_down")
+    show_rounds("wire: all up", "wire_bytes_up_by_round")
+    show_rounds("wire: all down", "wire_bytes_down_by_round")
+    both = [list(map(sum, zip(*(each[f"wire_bytes_{way}_by_round"] for way in ("up", "down")), strict=True)))
+            for each in accounts]  # fmt: skip
+    lines.append(_line("**wire: all, both ways, later**", list(map(_later, both)), compared=True))
+    lines.append(_line(f"**wire: all, both ways, {first['rounds']} rounds**", list(map(sum, both)), compared=True))
+    return "\n".join(lines) + "\n"
+
+
+def _later(by_round: list[float]) -> float:
+    """The mean of the rounds after the first, which brings the whole model."""
+    return fmean(by_round[1:]) if len(by_round) > 1 else math.nan
 
 
 def _line(what: str, sizes: list[float], compared: bool = False) -> str:
