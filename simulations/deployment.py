@@ -141,8 +141,8 @@ def table(accounts: list[dict[str, Any]]) -> str:
     evaluating = f", of which {first['evaluation']:.0%} evaluate the model too" if first["evaluation"] else ""
     lines = [
         f"A SuperLink and {first['clients']} SuperNodes on loopback{evaluating}, {first['rounds']} rounds; bytes per "
-        "client and round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* counts "
-        "polling and heartbeats too.", "",
+        "client and round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* "
+        "counts polling and heartbeats too.", "",
         "| | " + " | ".join(map(_label, accounts)) + " |", "| --- |" + " ---: |" * len(accounts),
     ]  # fmt: skip
 
