@@ -164,8 +164,10 @@ def table(accounts: list[dict[str, Any]]) -> str:
     show("wire: fetching messages, down", "wire_bytes_broadcast_down")
     show_rounds("wire: all up", "wire_bytes_up_by_round")
     show_rounds("wire: all down", "wire_bytes_down_by_round")
-    both = [list(map(sum, zip(*(each[f"wire_bytes_{way}_by_round"] for way in ("up", "down")), strict=True)))
-            for each in accounts]  # fmt: skip
+    both = [
+        [up + down for up, down in zip(each["wire_bytes_up_by_round"], each["wire_bytes_down_by_round"], strict=True)]
+        for each in accounts
+    ]
     lines.append(_line("**wire: all, both ways, later**", list(map(_later, both)), compared=True))
     lines.append(_line(f"**wire: all, both ways, {first['rounds']} rounds**", list(map(sum, both)), compared=True))
     return "\n".join(lines) + "\n"

@@ -10,8 +10,9 @@ RESULTS = ROOT / "simulations" / "results"
 FILES = {
     "table.md": RESULTS / "quickstart" / "table.md",
     "gate.md": RESULTS / "gate" / "gate.md",
-    "tuning.md": RESULTS / "tuning" / "tuning.md",
+    "tuning.md": RESULTS / "iid" / "tuning" / "tuning.md",
     "summary.md": RESULTS / "iid" / "summary.md",
+    "both_ways.md": RESULTS / "iid" / "both_ways.md",
     "messages.md": RESULTS / "messages" / "messages.md",
     "flower.md": RESULTS / "quickstart" / "flower.md",
     "deployment.md": RESULTS / "deployment" / "deployment.md",

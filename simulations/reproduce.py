@@ -2,8 +2,9 @@
 
     python -m simulations.reproduce --out simulations/results        # or make reproduce
 
-Tunes first (simulations.tune, on held-out training images), then runs every scheme with what it was best with: all
-clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. A row that is there already is not run again.
+Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Each tunes first (on held-out
+training images: simulations.tune), then runs every scheme with what it was best with. A row that is there already is
+not run again.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ AS_TUNED = {  # the others, and whose tuning they get
     "rtop-k:2050:ratio=10": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
 }
-BOTH_WAYS = {"surp:218": "surp:2000"}  # what comes up, and what then goes down in place of whole models
+BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 PARTS: dict[str, dict[str, str | int]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
     "sampled": {"sampled": 3},
 }
+MORE_POINTS: dict[str, tune.Grid] = {"sampled": tune.TAKING_TURNS}
 
 
 def rows_of(part: str, seeds: list[int], base: Settings, chosen: dict[str, dict[str, float]]) -> Iterator[Settings]:
@@ -74,15 +76,17 @@ def main(arguments: list[str] | None = None) -> int:
         rounds=options.rounds, clients=options.clients, local_steps=options.local_steps, dataset=dataset,
         data_root=options.data_root, precision=options.precision,
     )  # fmt: skip
-    chosen = tune.tuned(
-        list(TUNED),
-        replace(base, rounds=options.tuning_rounds, held_out=tune.HELD_OUT),
-        [0],
-        options.out / "tuning",
-        options.jobs,
-    )
     for part in options.parts:
         folder = options.out / part
+        chosen = tune.tuned(
+            list(TUNED),
+            replace(base, rounds=options.tuning_rounds, held_out=tune.HELD_OUT, **PARTS[part]),  # type: ignore[arg-type]
+            [0],
+            folder / "tuning",
+            options.jobs,
+            grid=(*tune.GRID, *MORE_POINTS.get(part, ())),
+            rehearsal=options.rounds,
+        )
         rows = complete(list(rows_of(part, options.seeds, base, chosen)), folder, options.jobs)
         accuracy_vs_bytes(rows, folder / "accuracy_vs_bytes.png")
         bytes_to_accuracy(rows, folder / "bytes_to_accuracy.png")

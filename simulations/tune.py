@@ -1,9 +1,11 @@
 """Choose each scheme's learning rates on held-out training images: one small grid, the same for all.
 
-    python -m simulations.tune --schemes dense surp:218 stc:218 --out simulations/results/tuning
+    python -m simulations.tune --schemes dense surp:218 stc:218 --rounds 50 --rehearsal 100 --out results/tuning
 
 The test images are not looked at: 5,000 training images are kept from training and take their place. DGC brings its own
-momentum, of the same strength, which must not come twice: its points have none locally.
+momentum, of the same strength, which must not come twice: its points have none locally. What is best in few rounds may
+diverge in more of them: the rehearsal runs each scheme's best point for as long as it is needed, and where that goes
+astray takes the next best one.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -28,7 +31,8 @@ from simulations.training import PRECISIONS
 HELD_OUT = 5000  # images
 _RAMP = {"final_rate": 0.1, "warm_up": 0.3}
 _AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "averaging": 0.9}
-GRID: tuple[dict[str, float], ...] = (
+Grid = tuple[dict[str, float], ...]
+GRID: Grid = (
     {"learning_rate": 0.015},
     {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
     {"learning_rate": 0.05} | _RAMP,
@@ -37,10 +41,12 @@ GRID: tuple[dict[str, float], ...] = (
     _AVERAGED,
     _AVERAGED | {"server_learning_rate": 2, "fading": True},
 )
+TAKING_TURNS = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more points, where clients sit out rounds
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9
 _CLOSE = 0.0015  # points this near to a scheme's best one go into a run-off,
 _MORE_SEEDS = 2  # with so many more seeds
+_WORSE = 0.01  # a rehearsal that ends so much below the tuning went astray
 _SETTLED = 5  # last rounds that are averaged: single ones differ by chance more than neighbouring points do
 
 
@@ -54,38 +60,52 @@ def point(settings: Settings, levers: dict[str, float]) -> Settings:
     return replace(settings, **given)
 
 
-def chosen(rows: list[Row], scheme: str, base: Settings) -> dict[str, float]:
-    """The point of the grid with the best mean accuracy, among those that were run with most seeds."""
-    found = _accuracies(rows, scheme, base)
-    most = max(len(seeds) for seeds in found)
-    return max(
-        (point for point in zip(GRID, found, strict=True) if len(point[1]) == most), key=lambda each: fmean(each[1])
-    )[0]
+def chosen(rows: list[Row], scheme: str, base: Settings, grid: Grid, rehearsal: int = 0) -> dict[str, float]:
+    """The best point that did not go astray when it was rehearsed, as far as the rows know.
+
+    Args:
+        rows: of the tuning and of rehearsals.
+        scheme: with its budget.
+        base: settings of the tuning.
+        grid: the points.
+        rehearsal: rounds of it; 0 for none.
+    """
+    ranked = _ranked(rows, scheme, base, grid)
+    return next((levers for levers in ranked if not _astray(rows, scheme, base, levers, rehearsal)), ranked[0])
 
 
-def _close(rows: list[Row], scheme: str, base: Settings) -> list[dict[str, float]]:
+def _ranked(rows: list[Row], scheme: str, base: Settings, grid: Grid) -> list[dict[str, float]]:
+    """The points by their mean accuracy, best first; those that were run with most seeds before all others."""
+    found = [(levers, _accuracies(rows, scheme, base, levers)) for levers in grid]
+    return [levers for levers, seeds in sorted(found, key=lambda each: (len(each[1]), fmean(each[1])), reverse=True)]
+
+
+def _astray(rows: list[Row], scheme: str, base: Settings, levers: dict[str, float], rounds: int) -> bool:
+    """Whether a point is known to have diverged in its rehearsal, or to have ended well below where it was before."""
+    rehearsed = _accuracies(rows, scheme, replace(base, rounds=rounds), levers) if rounds else []
+    return bool(rehearsed) and min(rehearsed) < fmean(_accuracies(rows, scheme, base, levers)) - _WORSE
+
+
+def _close(rows: list[Row], scheme: str, base: Settings, grid: Grid) -> list[dict[str, float]]:
     """The points whose order chance may have made; none if the best is clearly the best."""
-    means = [fmean(seeds) for seeds in _accuracies(rows, scheme, base)]
-    close = [levers for levers, mean in zip(GRID, means, strict=True) if mean >= max(means) - _CLOSE]
+    means = [fmean(_accuracies(rows, scheme, base, levers)) for levers in grid]
+    close = [levers for levers, mean in zip(grid, means, strict=True) if mean >= max(means) - _CLOSE]
     return close if len(close) > 1 else []
 
 
-def _accuracies(rows: list[Row], scheme: str, base: Settings) -> list[list[float]]:
-    """For each point of the grid, the accuracy of each seed; 0 where it diverged."""
-    mine = [row for row in rows if row["scheme"] == parse(scheme)[0]]
+def _accuracies(rows: list[Row], scheme: str, base: Settings, levers: dict[str, float]) -> list[float]:
+    """The accuracy of each seed at a point; 0 where it diverged."""
     return [
-        [
-            0.0 if row.get("failed") else fmean(accuracy for _, accuracy in row["accuracy"][-_SETTLED:])
-            for row in mine
-            if results.is_of(row, point(replace(base, scheme=scheme, seed=row["seed"]), levers))
-        ]
-        for levers in GRID
+        0.0 if row.get("failed") else fmean(accuracy for _, accuracy in row["accuracy"][-_SETTLED:])
+        for row in rows
+        if row["scheme"] == parse(scheme)[0]
+        and results.is_of(row, point(replace(base, scheme=scheme, seed=row["seed"]), levers))
     ]
 
 
-def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
-    """Schemes down, points across, the best of each in bold."""
-    points = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in GRID]
+def table(rows: list[Row], schemes: list[str], base: Settings, grid: Grid, rehearsal: int = 0) -> str:
+    """Schemes down, points across, the chosen one of each in bold."""
+    points = [", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in levers.items()) for levers in grid]
     lines = [
         f"Accuracy on {base.held_out:,} held-out training images of **{base.dataset}** over the last {_SETTLED} of "
         f"{base.rounds} rounds, at each point of the grid:", "",
@@ -93,41 +113,65 @@ def table(rows: list[Row], schemes: list[str], base: Settings) -> str:
         f"Points within {_CLOSE:.2%} of a scheme's best one were run with {_MORE_SEEDS} more seeds. "
         f"Local momentum {_LOCAL_MOMENTUM:g}; none for DGC, which brings its own. Warm-up as a share of the rounds.",
         "",
-        "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(GRID) + 1)) + " |",
-        "| --- |" + " ---: |" * len(GRID),
+        "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(grid) + 1)) + " |",
+        "| --- |" + " ---: |" * len(grid),
     ]  # fmt: skip
     for scheme in schemes:
-        best = chosen(rows, scheme, base)
+        best = chosen(rows, scheme, base, grid, rehearsal)
         cells = []
-        for levers, seeds in zip(GRID, _accuracies(rows, scheme, base), strict=True):
+        for levers in grid:
+            seeds = _accuracies(rows, scheme, base, levers)
             shown = "—" if not seeds else f"{fmean(seeds):.2%}" if min(seeds) > 0 else "diverged"
             shown += f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
+            shown += f", astray in {rehearsal} rounds" if _astray(rows, scheme, base, levers, rehearsal) else ""
             cells.append(f"**{shown}**" if levers is best else shown)
         lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def tuned(schemes: list[str], base: Settings, seeds: list[int], folder: Path, jobs: int) -> dict[str, dict[str, float]]:
-    """Run the grid for every scheme where the folder does not hold it; write tables; give the best point of each."""
-    runs = [
-        point(replace(base, scheme=scheme, seed=seed), levers)
-        for scheme in schemes
-        for levers in GRID
-        for seed in seeds
-    ]
-    rows = complete(runs, folder, jobs)
-    more = range(max(seeds) + 1, max(seeds) + 1 + _MORE_SEEDS)
-    run_off = [
-        point(replace(base, scheme=scheme, seed=seed), levers)
-        for scheme in schemes
-        for levers in _close(rows, scheme, base)
-        for seed in more
-    ]
-    rows += complete(run_off, folder, jobs)
-    best = {scheme: chosen(rows, scheme, base) for scheme in schemes}
-    (folder / "tuning.md").write_text(table(rows, schemes, base))
+def tuned(
+    schemes: list[str],
+    base: Settings,
+    seeds: list[int],
+    folder: Path,
+    jobs: int,
+    grid: Grid | None = None,
+    rehearsal: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Run the grid for every scheme where the folder does not hold it; write tables; give the point for each.
+
+    Args:
+        schemes: with their budgets.
+        base: settings of the tuning.
+        seeds: that every point is run with.
+        folder: of the results.
+        jobs: rows at a time.
+        grid: the points; None for `GRID`.
+        rehearsal: rounds in which a chosen point must not go astray; 0 for no rehearsal.
+    """
+    grid = GRID if grid is None else grid
+    rehearsal = 0 if rehearsal == base.rounds else rehearsal  # it was one
+
+    def run(points: list[tuple[str, dict[str, float]]], seeds: Iterable[int], rounds: int = base.rounds) -> list[Row]:
+        found = [
+            (replace(base, scheme=scheme, seed=seed, rounds=rounds), at) for scheme, at in points for seed in seeds
+        ]
+        return complete([point(settings, levers) for settings, levers in found], folder, jobs)
+
+    rows = run([(scheme, levers) for scheme in schemes for levers in grid], seeds)
+    close = [(scheme, levers) for scheme in schemes for levers in _close(rows, scheme, base, grid)]
+    rows += run(close, range(max(seeds) + 1, max(seeds) + 1 + _MORE_SEEDS))
+    best = {scheme: chosen(rows, scheme, base, grid) for scheme in schemes}
+    rehearsed: dict[str, dict[str, float]] = {}
+    while rehearsal and rehearsed != best:
+        rows += run(
+            [(scheme, best[scheme]) for scheme in schemes if rehearsed.get(scheme) != best[scheme]], seeds, rehearsal
+        )
+        rehearsed = best
+        best = {scheme: chosen(rows, scheme, base, grid, rehearsal) for scheme in schemes}
+    (folder / "tuning.md").write_text(table(rows, schemes, base, grid, rehearsal))
     (folder / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
-    print("\n" + table(rows, schemes, base), flush=True)
+    print("\n" + table(rows, schemes, base, grid, rehearsal), flush=True)
     return best
 
 
@@ -136,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulations.tune", description=__doc__.split("\n")[0])
     parser.add_argument("--schemes", nargs="+", required=True, help="with their budgets, as in surp:218")
     parser.add_argument("--rounds", type=int, default=40, help="default: %(default)s")
+    parser.add_argument("--rehearsal", type=int, default=0, help="rounds in which the chosen points must not go astray")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--clients", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--local-steps", type=int, default=30, help="default: %(default)s")
@@ -151,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         rounds=options.rounds, clients=options.clients, dataset=dataset.name, data_root=options.data_root,
         held_out=options.held_out, local_steps=options.local_steps, precision=options.precision,
     )  # fmt: skip
-    tuned(options.schemes, base, options.seeds, options.out, options.jobs)
+    tuned(options.schemes, base, options.seeds, options.out, options.jobs, rehearsal=options.rehearsal)
     return 0
 
 

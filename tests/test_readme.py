@@ -27,7 +27,10 @@ def rows_of(name: str, folder: str) -> Any:
 
 def test_the_tables_are_made_of_the_committed_rows() -> None:
     assert FILES["table.md"].read_text() == tables.table(rows_of("results.json", "quickstart"))
-    assert FILES["summary.md"].read_text() == tables.summary(rows_of("results.json", "iid"))
+    for part in ("iid",):
+        rows = rows_of("results.json", part)
+        assert (RESULTS / part / "summary.md").read_text() == tables.summary(rows)
+        assert (RESULTS / part / "both_ways.md").read_text() == tables.both_ways(rows)
     assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
     assert FILES["deployment.md"].read_text() == deployment.table(rows_of("deployment.json", "deployment"))
     assert FILES["bench_server.md"].read_text() == bench_server.table(rows_of("bench_server.json", "bench"))
@@ -37,11 +40,13 @@ def test_the_tables_are_made_of_the_committed_rows() -> None:
 
 
 def test_the_tuning_table_and_what_was_chosen_are_made_of_the_committed_rows() -> None:
-    rows = rows_of("results.json", "tuning")
+    rows = rows_of("results.json", "iid/tuning")
     base = Settings(rounds=50, held_out=tune.HELD_OUT, dataset="mnist", precision="bfloat16")
     schemes = list(reproduce.TUNED)
-    assert FILES["tuning.md"].read_text() == tune.table(rows, schemes, base)
-    assert rows_of("chosen.json", "tuning") == {scheme: tune.chosen(rows, scheme, base) for scheme in schemes}
+    assert FILES["tuning.md"].read_text() == tune.table(rows, schemes, base, tune.GRID, rehearsal=100)
+    assert rows_of("chosen.json", "iid/tuning") == {
+        scheme: tune.chosen(rows, scheme, base, tune.GRID, rehearsal=100) for scheme in schemes
+    }
 
 
 def test_the_python_example_runs() -> None:

@@ -365,7 +365,12 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracy = {0.1: [0.980, 0.970, 0.970], 0.2: [0.979, 0.981, 0.981], 0.3: [0.960, 1.0, 1.0]}  # by rate and seed
+    in_long: dict[float, float] = {}
     asked: list[tuple[float, int]] = []
+
+    def ended(run: Settings) -> float:
+        short = accuracy[run.learning_rate][run.seed]
+        return in_long.get(run.learning_rate, short) if run.rounds == 50 else short
 
     def completed(runs: list[Settings], folder: Path, jobs: int) -> list[results.Row]:
         asked.extend((run.learning_rate, run.seed) for run in runs)
@@ -375,16 +380,21 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
                 residual_norm=[0.1],
             )
         ]  # fmt: skip
-        return [
-            results.row_of(run, "digits", [(1, accuracy[run.learning_rate][run.seed])] * 6, spent, "") for run in runs
-        ]
+        return [results.row_of(run, "digits", [(1, ended(run))] * 6, spent, "") for run in runs]
 
     monkeypatch.setattr(tune, "GRID", tuple({"learning_rate": rate} for rate in accuracy))
     monkeypatch.setattr(tune, "complete", completed)
-    best = tune.tuned(["stc:218"], replace(SMALL, dataset="digits"), [0], tmp_path, 1)
+    base = replace(SMALL, dataset="digits")
+    best = tune.tuned(["stc:218"], base, [0], tmp_path, 1)
     assert asked == [(0.1, 0), (0.2, 0), (0.3, 0), (0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2)]
     assert best == {"stc:218": {"learning_rate": 0.2}}
     assert "| 97.33% (3 seeds) | **98.03% (3 seeds)** | 96.00% |" in (tmp_path / "tuning.md").read_text()
+    asked.clear()
+    in_long[0.2] = 0.9
+    assert tune.tuned(["stc:218"], base, [0], tmp_path, 1, rehearsal=50) == {"stc:218": {"learning_rate": 0.1}}
+    assert asked[7:] == [(0.2, 0), (0.1, 0)]
+    shown = "| **97.33% (3 seeds)** | 98.03% (3 seeds), astray in 50 rounds | 96.00% |"
+    assert shown in (tmp_path / "tuning.md").read_text()
 
 
 def test_dgc_is_not_given_momentum_twice() -> None:
@@ -402,9 +412,11 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
         f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
     )
     assert reproduce.main(["--parts", "iid", "sampled", *arguments.split()]) == 0
-    (levers,) = json.loads((tmp_path / "tuning" / "chosen.json").read_text()).values()
-    assert {row["held_out"] for row in results.load(tmp_path / "tuning")} == {300}
     for part, sampled in (("iid", 0), ("sampled", 3)):
+        (levers,) = json.loads((tmp_path / part / "tuning" / "chosen.json").read_text()).values()
+        tuning = results.load(tmp_path / part / "tuning")
+        assert {(row["held_out"], row["sampled"]) for row in tuning} == {(300, sampled)}
+        assert len({row["server_learning_rate"] for row in tuning}) == (2 if sampled else 1)  # it has a point more
         rows = results.load(tmp_path / part)
         assert [row["budget"] for row in rows] == [100, 60]
         for row in rows:
