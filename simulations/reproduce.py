@@ -2,9 +2,9 @@
 
     python -m simulations.reproduce --out simulations/results        # or make reproduce
 
-Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Each tunes first (on held-out
-training images: simulations.tune), then runs every scheme with what it was best with. A row that is there already is
-not run again.
+Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Every scheme is tuned first, for
+the first two and for the third (on held-out training images: simulations.tune), and then run with what it was best with.
+A row that is there already is not run again.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ PARTS: dict[str, dict[str, str | int]] = {
     "dirichlet": {"partition": "dirichlet:0.5"},
     "sampled": {"sampled": 3},
 }
+TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
 MORE_POINTS: dict[str, tune.Grid] = {"sampled": tune.TAKING_TURNS}
 
 
@@ -77,14 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
         data_root=options.data_root, precision=options.precision,
     )  # fmt: skip
     for part in options.parts:
-        folder = options.out / part
+        folder, tuned_on = options.out / part, TUNED_ON.get(part, part)
         chosen = tune.tuned(
             list(TUNED),
-            replace(base, rounds=options.tuning_rounds, held_out=tune.HELD_OUT, **PARTS[part]),  # type: ignore[arg-type]
+            replace(base, rounds=options.tuning_rounds, held_out=tune.HELD_OUT, **PARTS[tuned_on]),  # type: ignore[arg-type]
             [0],
-            folder / "tuning",
+            options.out / tuned_on / "tuning",
             options.jobs,
-            grid=(*tune.GRID, *MORE_POINTS.get(part, ())),
+            grid=(*tune.GRID, *MORE_POINTS.get(tuned_on, ())),
             rehearsal=options.rounds,
         )
         rows = complete(list(rows_of(part, options.seeds, base, chosen)), folder, options.jobs)

@@ -81,7 +81,7 @@ def _ranked(rows: list[Row], scheme: str, base: Settings, grid: Grid) -> list[di
 
 
 def _astray(rows: list[Row], scheme: str, base: Settings, levers: dict[str, float], rounds: int) -> bool:
-    """Whether a point is known to have diverged in its rehearsal, or to have ended well below where it was before."""
+    """Whether a point is known to have diverged in a rehearsal, or to have ended well below where it was before."""
     rehearsed = _accuracies(rows, scheme, replace(base, rounds=rounds), levers) if rounds else []
     return bool(rehearsed) and min(rehearsed) < fmean(_accuracies(rows, scheme, base, levers)) - _WORSE
 
@@ -160,12 +160,15 @@ def tuned(
 
     rows = run([(scheme, levers) for scheme in schemes for levers in grid], seeds)
     close = [(scheme, levers) for scheme in schemes for levers in _close(rows, scheme, base, grid)]
-    rows += run(close, range(max(seeds) + 1, max(seeds) + 1 + _MORE_SEEDS))
+    more = list(range(max(seeds) + 1, max(seeds) + 1 + _MORE_SEEDS))
+    rows += run(close, more)
     best = {scheme: chosen(rows, scheme, base, grid) for scheme in schemes}
     rehearsed: dict[str, dict[str, float]] = {}
     while rehearsal and rehearsed != best:
         rows += run(
-            [(scheme, best[scheme]) for scheme in schemes if rehearsed.get(scheme) != best[scheme]], seeds, rehearsal
+            [each for each in best.items() if rehearsed.get(each[0]) != each[1]],
+            [*seeds, *more],
+            rehearsal,
         )
         rehearsed = best
         best = {scheme: chosen(rows, scheme, base, grid, rehearsal) for scheme in schemes}

@@ -392,7 +392,7 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
     asked.clear()
     in_long[0.2] = 0.9
     assert tune.tuned(["stc:218"], base, [0], tmp_path, 1, rehearsal=50) == {"stc:218": {"learning_rate": 0.1}}
-    assert asked[7:] == [(0.2, 0), (0.1, 0)]
+    assert asked[7:] == [(0.2, 0), (0.2, 1), (0.2, 2), (0.1, 0), (0.1, 1), (0.1, 2)]
     shown = "| **97.33% (3 seeds)** | 98.03% (3 seeds), astray in 50 rounds | 96.00% |"
     assert shown in (tmp_path / "tuning.md").read_text()
 
