@@ -2,9 +2,9 @@
 
     python -m simulations.reproduce --out simulations/results        # or make reproduce
 
-Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Every scheme is tuned first, for
-the first two and for the third (on held-out training images: simulations.tune), and then run with what it was best with.
-A row that is there already is not run again.
+Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Every scheme is tuned first,
+for the first two parts and for the third, on held-out training images (simulations.tune), and then run with what it was
+best with. A row that is there already is not run again.
 """
 
 from __future__ import annotations
