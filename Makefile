@@ -23,8 +23,8 @@ bench: $(READY)  ## encode and decode beside torch.topk and one pass over the ve
 	$(BIN)/python -m simulations.bench --out $(OUT)
 	$(BIN)/python -m simulations.bench_server --out $(OUT)
 
-deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire, dense beside SuRP
-	$(BIN)/python -m simulations.deployment --out $(OUT)
+deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
+	$(BIN)/python -m simulations.deployment --downlinks none surp:2000 --evaluation 1 --rounds 5 --out $(OUT)
 
 setup: $(READY)
 
