@@ -15,9 +15,10 @@ reproduce.py   the whole protocol: tunes, then runs every scheme as it was tuned
 results.py     rows, and results.json
 tables.py      rows as table.md and summary.md
 plots.py       rows as pictures
+overview.py    all parts of the protocol in one table and one picture
 bench.py       speed of the codec beside its peers
 messages.py    error at equal bytes, and what the bits say, on recorded updates
 gate.py        SuRP beside STC at six budgets
 fuzz.py        broken messages against the decoders
-readme.py      results into the README
+readme.py      results into the READMEs
 """

@@ -130,8 +130,6 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
         "wire_bytes_broadcast_down": share(whole.down, _BROADCAST, turns),
         "wire_bytes_up_by_round": [wire.up.total() / row["clients"] for wire in wires],
         "wire_bytes_down_by_round": [wire.down.total() / row["clients"] for wire in wires],
-        "wire_bytes_all_up": whole.up.total() / turns,
-        "wire_bytes_all_down": whole.down.total() / turns,
     }
 
 

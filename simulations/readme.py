@@ -1,42 +1,43 @@
-"""Copy the committed results into the README, between its marks: `python -m simulations.readme`."""
+"""Copy the committed results between the marks of the README and of the results' own: `python -m simulations.readme`.
+
+A mark names its file: `<!-- iid/summary.md -->` ... `<!-- end -->`.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "simulations" / "results"
-FILES = {
-    "table.md": RESULTS / "quickstart" / "table.md",
-    "gate.md": RESULTS / "gate" / "gate.md",
-    "tuning.md": RESULTS / "iid" / "tuning" / "tuning.md",
-    "summary.md": RESULTS / "iid" / "summary.md",
-    "both_ways.md": RESULTS / "iid" / "both_ways.md",
-    "messages.md": RESULTS / "messages" / "messages.md",
-    "flower.md": RESULTS / "quickstart" / "flower.md",
-    "deployment.md": RESULTS / "deployment" / "deployment.md",
-    "bench_server.md": RESULTS / "bench" / "bench_server.md",
-    "bench.md": RESULTS / "bench" / "bench.md",
-}
+READMES = (ROOT / "README.md", RESULTS / "README.md")
+_MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"
 
 
-def filled(readme: str) -> str:
-    """The README with every marked part replaced by its file."""
-    for name, file in FILES.items():
-        start, end = f"<!-- {name} -->", "<!-- end -->"
-        before, found, rest = readme.partition(start)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise ValueError(f"the README has no {start} ... {end} to put {file.name} in")
-        readme = f"{before}{start}\n\n{file.read_text().strip()}\n\n{end}{after}"
-    return readme
+def filled(text: str) -> str:
+    """A README with every marked part replaced by its file.
+
+    Raises:
+        ValueError: a mark has no end, or an end no mark.
+        FileNotFoundError: the results hold no file of that name.
+    """
+    opened, *parts = re.split(f"({_MARK.pattern})", text)
+    ended = [opened]
+    for mark, name, part in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        _, end, after = part.partition(_END)
+        if not end:
+            raise ValueError(f"after {mark} comes no {_END}")
+        ended.append(f"{mark}\n\n{(RESULTS / name).read_text().strip()}\n\n{_END}{after}")
+    if "".join(ended).count(_END) != len(ended) - 1:
+        raise ValueError(f"a {_END} has no mark before it")
+    return "".join(ended)
 
 
 def main() -> int:
-    """Rewrite the README."""
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    """Rewrite both."""
+    for readme in READMES:
+        readme.write_text(filled(readme.read_text()))
     return 0
 
 

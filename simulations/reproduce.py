@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from simulations import tune
+from simulations import results, tune
 from simulations.compare import complete
 from simulations.data import LOADERS, data_root, load
+from simulations.overview import accuracy_at_budgets, overview
 from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
 from simulations.settings import Settings
 from simulations.training import PRECISIONS
@@ -92,6 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
         accuracy_vs_bytes(rows, folder / "accuracy_vs_bytes.png")
         bytes_to_accuracy(rows, folder / "bytes_to_accuracy.png")
         print(f"\n{(folder / 'summary.md').read_text()}")
+    parts = {part: rows for part in PARTS if (rows := results.load(options.out / part))}
+    (options.out / "overview.md").write_text(overview(parts))
+    accuracy_at_budgets(parts, options.out / "overview.png")
+    print(f"\n{(options.out / 'overview.md').read_text()}")
     return 0
 
 

@@ -9,16 +9,31 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, bench_server, deployment, gate, messages, reproduce, tables, tune
-from simulations.readme import FILES, RESULTS, filled
+from simulations import bench, bench_server, deployment, gate, messages, reproduce, results, tables, tune
+from simulations.overview import overview
+from simulations.readme import READMES, RESULTS, filled
 from simulations.settings import Settings
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = READMES[0].read_text()
+PARTS = ("iid",)
 
 
-def test_figures_are_those_of_the_committed_results() -> None:
-    assert filled(README) == README
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
+def test_figures_are_those_of_the_committed_results(readme: Path) -> None:
+    text = readme.read_text()
+    assert "<!-- end -->" in text
+    assert filled(text) == text
+
+
+def test_marks_that_do_not_match_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"after <!-- overview\.md --> comes no"):
+        filled("<!-- overview.md --> text")
+    with pytest.raises(ValueError, match="no mark before it"):
+        filled("text <!-- end -->")
+
+
+def text_of(file: str) -> str:
+    return (RESULTS / file).read_text()
 
 
 def rows_of(name: str, folder: str) -> Any:
@@ -26,27 +41,39 @@ def rows_of(name: str, folder: str) -> Any:
 
 
 def test_the_tables_are_made_of_the_committed_rows() -> None:
-    assert FILES["table.md"].read_text() == tables.table(rows_of("results.json", "quickstart"))
-    for part in ("iid",):
-        rows = rows_of("results.json", part)
-        assert (RESULTS / part / "summary.md").read_text() == tables.summary(rows)
-        assert (RESULTS / part / "both_ways.md").read_text() == tables.both_ways(rows)
-    assert FILES["bench.md"].read_text() == bench.table(rows_of("bench.json", "bench"))
-    assert FILES["deployment.md"].read_text() == deployment.table(rows_of("deployment.json", "deployment"))
-    assert FILES["bench_server.md"].read_text() == bench_server.table(rows_of("bench_server.json", "bench"))
+    assert text_of("quickstart/table.md") == tables.table(rows_of("results.json", "quickstart"))
+    parts = {part: rows_of("results.json", part) for part in PARTS}
+    for part, rows in parts.items():
+        assert text_of(f"{part}/table.md") == tables.table(rows)
+        assert text_of(f"{part}/summary.md") == tables.summary(rows)
+        assert text_of(f"{part}/both_ways.md") == tables.both_ways(rows)
+    assert text_of("overview.md") == overview(parts)
+    assert text_of("bench/bench.md") == bench.table(rows_of("bench.json", "bench"))
+    assert text_of("deployment/deployment.md") == deployment.table(rows_of("deployment.json", "deployment"))
+    assert text_of("bench/bench_server.md") == bench_server.table(rows_of("bench_server.json", "bench"))
     gate_rows, updates = rows_of("results.json", "gate"), rows_of("messages.json", "messages")
-    assert FILES["gate.md"].read_text() == gate.table(gate_rows, updates)
-    assert FILES["messages.md"].read_text() == messages.table(rows_of("messages.json", "messages"), "mnist")
+    assert text_of("gate/gate.md") == gate.table(gate_rows, updates)
+    assert text_of("messages/messages.md") == messages.table(updates, "mnist")
 
 
-def test_the_tuning_table_and_what_was_chosen_are_made_of_the_committed_rows() -> None:
-    rows = rows_of("results.json", "iid/tuning")
-    base = Settings(rounds=50, held_out=tune.HELD_OUT, dataset="mnist", precision="bfloat16")
-    schemes = list(reproduce.TUNED)
-    assert FILES["tuning.md"].read_text() == tune.table(rows, schemes, base, tune.GRID, rehearsal=100)
-    assert rows_of("chosen.json", "iid/tuning") == {
-        scheme: tune.chosen(rows, scheme, base, tune.GRID, rehearsal=100) for scheme in schemes
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in reproduce.TUNED_ON])
+def test_the_tuning_table_and_what_was_chosen_are_made_of_the_committed_rows(part: str) -> None:
+    rows = rows_of("results.json", f"{part}/tuning")
+    base = Settings(rounds=50, held_out=tune.HELD_OUT, dataset="mnist", precision="bfloat16", **reproduce.PARTS[part])  # type: ignore[arg-type]
+    schemes, grid = list(reproduce.TUNED), (*tune.GRID, *reproduce.MORE_POINTS.get(part, ()))
+    assert text_of(f"{part}/tuning/tuning.md") == tune.table(rows, schemes, base, grid, rehearsal=100)
+    assert rows_of("chosen.json", f"{part}/tuning") == {
+        scheme: tune.chosen(rows, scheme, base, grid, rehearsal=100) for scheme in schemes
     }
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_row_was_run_as_its_scheme_was_tuned(part: str) -> None:
+    chosen = rows_of("chosen.json", f"{reproduce.TUNED_ON.get(part, part)}/tuning")
+    base = Settings(rounds=100, dataset="mnist", precision="bfloat16")
+    runs = list(reproduce.rows_of(part, [0, 1, 2], base, chosen))
+    for row in rows_of("results.json", part):
+        assert any(results.is_of(row, run) for run in runs), (row["scheme"], row["budget"], row["seed"])
 
 
 def test_the_python_example_runs() -> None:
@@ -56,6 +83,7 @@ def test_the_python_example_runs() -> None:
     assert len(names["message"]) <= 218  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("linked", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
-def test_linked_files_exist(linked: str) -> None:
-    assert (ROOT / linked).exists()
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
+def test_linked_files_exist(readme: Path) -> None:
+    for linked in re.findall(r"\]\((?!http)([^)]+)\)", readme.read_text()):
+        assert (readme.parent / linked).exists(), linked

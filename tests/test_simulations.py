@@ -15,7 +15,7 @@ import pytest
 from flwr.app import Context, Message
 from surp_fl.strategies import NoUsableReply, Traffic
 
-from simulations import client_app, compare, data, plots, reproduce, results, server_app, tables, tune
+from simulations import client_app, compare, data, overview, plots, reproduce, results, server_app, tables, tune
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -422,6 +422,23 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
         for row in rows:
             assert (row["held_out"], row["sampled"], row["learning_rate"]) == (0, sampled, levers["learning_rate"])
         assert (tmp_path / part / "bytes_to_accuracy.png").exists()
+    shown = (tmp_path / "overview.md").read_text().splitlines()
+    assert "| scheme | up [B] | down [B] | IID | IID, 3 of 4 a round |" in shown
+    assert [line.split(" | ")[0] for line in shown[4:]] == ["| surp 100 B", "| surp 60 B"]
+    assert (tmp_path / "overview.png").stat().st_size > 10_000
+
+
+def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) -> None:
+    rows = [run_in_process(replace(SMALL, rounds=2, local_steps=2, scheme=name)) for name in ("surp:100", "dense")]
+    fails: results.Row = {**rows[0], "sampled": 3, "failed": "round 2"}
+    parts = {"iid": rows, "sampled": [fails]}
+    ends = [results.final_accuracy(row) for row in rows]
+    *_, surp, dense = overview.overview(parts).splitlines()
+    shown = f"{100 * ends[0]:.2f}"
+    assert surp.endswith(f"| {shown} % ({shown} to {shown}) | diverged (1 of 1) |")
+    assert dense.endswith(" | — |")
+    overview.accuracy_at_budgets(parts, tmp_path / "overview.png")
+    assert (tmp_path / "overview.png").stat().st_size > 10_000
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:

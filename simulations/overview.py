@@ -1,0 +1,113 @@
+"""The parts of the protocol side by side: one table, and one picture of accuracy against bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from simulations.results import Row, final_accuracy, groups, steady_bytes_down
+
+_STYLES = {  # of a scheme: colour, marker
+    "surp": ("C0", "o"),
+    "surp both ways": ("C9", "D"),
+    "stc": ("C3", "s"),
+    "rtop-k": ("C2", "^"),
+    "dgc": ("C4", "v"),
+    "top-k": ("C1", "P"),
+    "qsgd": ("C5", "X"),
+    "dense": ("0.35", "*"),
+}
+_SIZES = (70, 3_000_000)  # bytes, from where to where the axis goes
+
+
+def overview(parts: Mapping[str, list[Row]]) -> str:
+    """Show a line for each scheme, with its bytes and what it ends with in each part.
+
+    Args:
+        parts: rows of each part, by the part's name.
+    """
+    by_label = {part: groups(rows) for part, rows in parts.items()}
+    labels = dict.fromkeys(label for named in by_label.values() for label in named)
+    first = next(iter(parts.values()))[0]
+    lines = [
+        ["scheme", "up [B]", "down [B]", *map(_what, parts.values())],
+        ["---", "---:", "---:"] + ["---:"] * len(parts),
+    ]
+    for label in labels:
+        seeds = next(named[label] for named in by_label.values() if label in named)
+        up = fmean(row["payload_bytes_up_mean"] for row in seeds)
+        down = fmean(map(steady_bytes_down, seeds))
+        ends = [_ends(named.get(label, [])) for named in by_label.values()]
+        lines.append([label, f"{up:,.0f}", f"{down:,.0f}", *ends])
+    head = (
+        f"Accuracy of LeNet-5-Caffe on the test images of **{first['dataset']}** after {first['rounds']} rounds: mean "
+        "of the seeds (worst to best). Payload per client and round, every header included; down, after the first one."
+    )
+    return f"{head}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
+    """Draw what each scheme ends with against what it uploads, a panel for each part: mean, worst and best seed."""
+    size = (1 + 4.6 * len(parts), 4.9)
+    figure, panels = plt.subplots(1, len(parts), figsize=size, squeeze=False, layout="constrained")
+    for axes, rows in zip(panels[0], parts.values(), strict=True):
+        families: dict[str, list[list[Row]]] = {}
+        for seeds in groups(rows).values():
+            family = seeds[0]["scheme"] + (" both ways" if seeds[0].get("downlink") else "")
+            families.setdefault(family, []).append(seeds)
+        for family, members in families.items():
+            _family(axes, family, members)
+        axes.set(xscale="log", xlabel="bytes up, per client and round", title=_what(rows), xlim=_SIZES)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+        axes.grid(alpha=0.3)
+    panels[0][0].set_ylabel("test accuracy [%]: mean, worst and best seed")
+    named = {text: line for axes in panels[0] for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    shown = [family for family in _STYLES if family in named]
+    figure.legend([named[family] for family in shown], shown, loc="outside lower center", ncols=len(shown), fontsize=9)
+    figure.savefig(file, dpi=140)
+    plt.close(figure)
+
+
+def _family(axes: Axes, family: str, members: list[list[Row]]) -> None:
+    """Draw one scheme at all its budgets; a cross at the bottom where a seed diverged."""
+    colour, marker = _STYLES.get(family, ("k", "."))
+    points = []
+    for seeds in members:
+        size = fmean(row["payload_bytes_up_mean"] for row in seeds)
+        ends = [100 * final_accuracy(row) for row in seeds]
+        if any(map(math.isnan, ends)):
+            axes.plot(size, 0.02, marker="x", color=colour, transform=axes.get_xaxis_transform())
+        else:
+            points.append((size, min(ends), fmean(ends), max(ends)))
+    if not points:
+        return
+    sizes, worst, mean, best = zip(*sorted(points), strict=True)
+    spread = [[m - w for m, w in zip(mean, worst, strict=True)], [b - m for m, b in zip(mean, best, strict=True)]]
+    line = "-" if len({round(size, -1) for size in sizes}) == len(sizes) > 1 else ""
+    axes.errorbar(sizes, mean, spread, color=colour, marker=marker, linestyle=line, capsize=3, label=family)
+    if family == "dense":
+        axes.axhline(mean[0], color=colour, linestyle=":", linewidth=1)
+
+
+def _what(rows: list[Row]) -> str:
+    """Name a part by how images and rounds are shared out."""
+    row = rows[0]
+    partition = row["partition"].replace("dirichlet:", "Dirichlet ").replace("iid", "IID")
+    return partition + (f", {row['sampled']} of {row['clients']} a round" if row.get("sampled") else "")
+
+
+def _ends(seeds: list[Row]) -> str:
+    ends = [100 * final_accuracy(row) for row in seeds]
+    diverged = sum(map(math.isnan, ends))
+    if not ends or diverged:
+        return f"diverged ({diverged} of {len(ends)})" if ends else "—"
+    return f"{fmean(ends):.2f} % ({min(ends):.2f} to {max(ends):.2f})"
