@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from simulations.results import Row, final_accuracy, groups, steady_bytes_down
+from simulations.results import Row, bytes_down, final_accuracy, groups
 
 _STYLES = {  # of a scheme: colour, marker
     "surp": ("C0", "o"),
@@ -45,12 +45,12 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
     for label in labels:
         seeds = next(named[label] for named in by_label.values() if label in named)
         up = fmean(row["payload_bytes_up_mean"] for row in seeds)
-        down = fmean(map(steady_bytes_down, seeds))
+        down = fmean(map(bytes_down, seeds))
         ends = [_ends(named.get(label, [])) for named in by_label.values()]
         lines.append([label, f"{up:,.0f}", f"{down:,.0f}", *ends])
     head = (
         f"Accuracy of LeNet-5-Caffe on the test images of **{first['dataset']}** after {first['rounds']} rounds: mean "
-        "of the seeds (worst to best). Payload per client and round, every header included; down, after the first one."
+        "of the seeds (worst to best). Payload per client and round, every header included; down, first models apart."
     )
     return f"{head}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

@@ -53,6 +53,9 @@ class Row(TypedDict):
     payload_bytes_down_mean: float
     payload_bytes_down_by_round: list[float]  # for each client that takes part, to train and to evaluate
     record_bytes_down_by_round: list[float]  # the same; older rows have none
+    models_down: int  # messages that brought the whole model; of the others, all together:
+    change_bytes_down: int
+    change_record_bytes_down: int
     encode_seconds_mean: float
     decode_seconds_mean: float
     relative_error_mean: float
@@ -83,6 +86,12 @@ def row_of(
     scheme, budget, options = parse(settings.scheme)
     taking_part = settings.sampled or settings.clients
     payloads = [size for spent in traffic for size in spent.payload_bytes_up]
+    down = [
+        (spent.model_bytes, *sizes)
+        for spent in traffic
+        for sizes in zip(spent.payload_bytes_down, spent.record_bytes_down, strict=True)
+    ]
+    changes = [(payload, record) for model, payload, record in down if payload < model]
     return Row(
         scheme=scheme,
         budget=budget,
@@ -116,6 +125,9 @@ def row_of(
         payload_bytes_down_mean=fmean(size for spent in traffic for size in spent.payload_bytes_down),
         payload_bytes_down_by_round=[sum(spent.payload_bytes_down) / taking_part for spent in traffic],
         record_bytes_down_by_round=[sum(spent.record_bytes_down) / taking_part for spent in traffic],
+        models_down=len(down) - len(changes),
+        change_bytes_down=sum(payload for payload, _ in changes),
+        change_record_bytes_down=sum(record for _, record in changes),
         encode_seconds_mean=fmean(time for spent in traffic for time in spent.encode_seconds),
         decode_seconds_mean=fmean(time for spent in traffic for time in spent.decode_seconds),
         relative_error_mean=fmean(error for spent in traffic for error in spent.relative_error),
@@ -168,16 +180,33 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def steady_bytes_down(row: Row) -> float:
-    """Payload bytes down for each client and round after the first, which takes the whole model."""
-    later = down_by_round(row)[1:]
-    return fmean(later) if later else row["payload_bytes_down_mean"]
+def bytes_down(row: Row) -> float:
+    """Payload bytes down for each client and round; of rounds that brought changes, where others bring the model."""
+    return per_change(row, row["change_bytes_down"]) if row.get("downlink") else fmean(down_by_round(row))
+
+
+def per_change(row: Row, total: int) -> float:
+    """The share of a total in each client's round that did not bring the whole model; NaN if all did."""
+    turns = len(row["payload_bytes_up_by_round"]) * _taking_part(row) - row["models_down"]
+    return total / turns if turns > 0 else math.nan
+
+
+def models_down(row: Row) -> float:
+    """How many times a client is sent the whole model in the run; older rows tell by their bytes."""
+    if row.get("downlink"):
+        return row["models_down"] / row["clients"]
+    return sum(down_by_round(row)) / DENSE_BYTES * _taking_part(row) / row["clients"]
 
 
 def bytes_of_run(row: Row) -> float:
-    """Payload bytes, up and down, of all rounds together, for one of the clients that take part in each."""
-    up = sum(map(sum, row["payload_bytes_up_by_round"])) / (row.get("sampled") or row["clients"])
-    return up + sum(down_by_round(row))
+    """Payload bytes of a client, up and down, of all rounds together; those that it sits out cost nothing."""
+    up = sum(map(sum, row["payload_bytes_up_by_round"]))
+    return (up + sum(down_by_round(row)) * _taking_part(row)) / row["clients"]
+
+
+def _taking_part(row: Row) -> int:
+    """How many clients take part in a round."""
+    return row.get("sampled") or row["clients"]
 
 
 def down_by_round(row: Row) -> list[float]:
@@ -187,7 +216,7 @@ def down_by_round(row: Row) -> list[float]:
 
 def bytes_to(row: Row, accuracy: float) -> float | None:
     """Bytes that one client has uploaded when the test accuracy is reached for the first time; None if it never is."""
-    share = (row.get("sampled") or row["clients"]) / row["clients"]
+    share = _taking_part(row) / row["clients"]
     uploaded = 0.0
     for (_, found), sizes in zip(row["accuracy"][1:], row["payload_bytes_up_by_round"], strict=True):
         uploaded += share * fmean(sizes)

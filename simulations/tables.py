@@ -18,15 +18,16 @@ from simulations.results import (
     DENSE_BYTES,
     USUAL,
     Row,
+    bytes_down,
     bytes_of_run,
     bytes_to,
-    down_by_round,
     final_accuracy,
     groups,
     label_of,
+    models_down,
+    per_change,
     scheme_of,
     setting_of,
-    steady_bytes_down,
 )
 
 LEVERS = (
@@ -68,8 +69,8 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 
 _DOWN: dict[str, Callable[[Row], str]] = {
     "downlink": lambda row: row.get("downlink") or "whole model",
-    "payload down, first round [B]": lambda row: _first_and_later([down_by_round(row)])[0],
-    "payload down, later mean [B]": lambda row: f"{steady_bytes_down(row):,.1f}",
+    "whole models down": lambda row: f"{models_down(row):.1f}",
+    "payload down, first models apart [B]": lambda row: f"{bytes_down(row):,.1f}",
 }
 
 
@@ -105,7 +106,7 @@ def summary(rows: list[Row]) -> str:
     """
     levers = [name for name in LEVERS if len({setting_of(row, name) for row in rows}) > 1]
     marks = [f"bytes to {100 * mark:g}%" for mark in MARKS]
-    down = ["payload down, after round 1 [B]"] if any(row.get("downlink") for row in rows) else []
+    down = ["payload down, first models apart [B]"] if any(row.get("downlink") for row in rows) else []
     lines = [
         [
             "scheme",
@@ -127,7 +128,7 @@ def summary(rows: list[Row]) -> str:
             label, str(len(seeds)), _shown(fmean(ends)), f"{_shown(ends[0])} to {_shown(ends[-1])}",
             f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.1f}",
             f"{fmean(formulas):,.0f}" if formulas else "—",
-            *[f"{fmean(map(steady_bytes_down, seeds)):,.1f}" for _ in down],
+            *[f"{fmean(map(bytes_down, seeds)):,.1f}" for _ in down],
         ]  # fmt: skip
         for mark in MARKS:
             reached = [bytes_to(row, mark) for row in seeds]
@@ -141,37 +142,36 @@ def summary(rows: list[Row]) -> str:
 
 
 def both_ways(rows: list[Row]) -> str:
-    """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models."""
+    """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models.
+
+    Where changes go down, a client is sent the whole model when it is new.
+    """
     named = groups(rows)
     compressed = {scheme_of(row) for row in rows if row.get("downlink")}
     shown = [seeds for seeds in named.values() if scheme_of(seeds[0]) in {"dense", *compressed}]
     whole = {label_of(seeds[0]): fmean(bytes_of_run(row) for row in seeds) for seeds in shown}
     heads = (
-        "test accuracy, mean", "payload up [B]", "record up [B]", "payload down, round 1 [B]", "then [B]",
-        "record down, round 1 [B]", "then [B]", "payload of the whole run [MB]", "fewer",
+        "test accuracy, mean", "payload up [B]", "record up [B]", "whole models down", "payload of changes down [B]",
+        "their record [B]", "payload of the whole run [MB]", "fewer",
     )  # fmt: skip
     lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
     for seeds in shown:
-        payload = [down_by_round(row) for row in seeds]
-        record = [row.get("record_bytes_down_by_round", []) for row in seeds]  # older rows have none
+        changes = ["—", "—"]
+        if seeds[0].get("downlink"):
+            payload = fmean(per_change(row, row["change_bytes_down"]) for row in seeds)
+            record = fmean(per_change(row, row["change_record_bytes_down"]) for row in seeds)
+            changes = [f"{payload:,.0f}", f"{record:,.0f}"]
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
             [
                 label_of(seeds[0]), _shown(fmean(final_accuracy(row) for row in seeds)),
                 f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.0f}",
                 f"{fmean(row['record_bytes_up_mean'] for row in seeds):,.0f}",
-                *(_first_and_later(payload)), *(_first_and_later(record)),
+                f"{fmean(map(models_down, seeds)):.1f}", *changes,
                 f"{whole[label_of(seeds[0])] / 1e6:,.2f}", f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×",
             ]
         )  # fmt: skip
     return f"{protocol(rows)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _first_and_later(runs: list[list[float]]) -> tuple[str, str]:
-    """The means of the first round, and of all later ones."""
-    first = [each for run in runs for each in run[:1]]
-    later = [each for run in runs for each in run[1:]]
-    return f"{fmean(first):,.0f}" if first else "—", f"{fmean(later):,.0f}" if later else "—"
 
 
 def write(rows: list[Row], folder: Path) -> None:

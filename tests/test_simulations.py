@@ -298,20 +298,34 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     whole = 4 * PARAMETERS
     assert [row["payload_bytes_down_by_round"][0] for row in rows[:2]] == [2 * whole] * 2  # to train and to evaluate
     assert whole < rows[2]["payload_bytes_down_by_round"][0] <= whole + 1000
-    assert [results.steady_bytes_down(row) for row in rows[:2]] == [2 * whole] * 2
-    assert 500 < results.steady_bytes_down(rows[2]) <= 1000
-    assert "payload down, after round 1 [B]" in (tmp_path / "summary.md").read_text()
-    assert "payload down, later mean [B]" in (tmp_path / "table.md").read_text()
+    assert [results.bytes_down(row) for row in rows[:2]] == [2 * whole] * 2
+    assert [results.models_down(row) for row in rows] == [6, 6, 1]
+    assert 500 < results.bytes_down(rows[2]) <= 1500  # of three rounds' evaluations and two rounds' training, by two
+    assert "payload down, first models apart [B]" in (tmp_path / "summary.md").read_text()
+    assert "payload down, first models apart [B]" in (tmp_path / "table.md").read_text()
     lines = (tmp_path / "both_ways.md").read_text().splitlines()
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[4:]}
     assert list(cells) == ["dense", "surp 218 B", "surp 218 B, down surp 1,000 B"]
     assert cells["dense"][1] == f"{whole + 4:,}"  # a header
-    assert cells["dense"][3:5] == [f"{2 * whole:,}"] * 2
+    assert cells["dense"][3:6] == ["6.0", "—", "—"]
+    assert cells["surp 218 B, down surp 1,000 B"][3:5] == ["1.0", f"{results.bytes_down(rows[2]):,.0f}"]
+    assert 500 < float(cells["surp 218 B, down surp 1,000 B"][5].replace(",", "")) < 2500
     spent = {name: float(line[-2].split()[0]) for name, line in cells.items()}
     assert spent["dense"] == round(3 * 3 * whole / 1e6, 2)
     assert 2 * 3 * whole / 1e6 < spent["surp 218 B"] < 2 * 3 * whole / 1e6 + 0.01
     assert whole / 1e6 < spent["surp 218 B, down surp 1,000 B"] < whole / 1e6 + 0.02
     assert [float(line[-1][:-1]) for line in cells.values()] == [1, 1.5, pytest.approx(9, abs=0.1)]
+
+
+def test_models_that_newcomers_are_sent_are_counted_apart() -> None:
+    row = run_in_process(replace(SMALL, downlink="surp:1000", clients=4, sampled=2, rounds=6, local_steps=1))
+    whole = 4 * PARAMETERS
+    assert row["models_down"] in (3, 4)  # one for each client that took part at all
+    assert results.models_down(row) == row["models_down"] / 4
+    assert 500 < results.bytes_down(row) <= 5 * 1000  # what a client missed comes with what is new
+    spent = 2 * sum(row["payload_bytes_down_by_round"])
+    assert spent == row["models_down"] * whole + row["change_bytes_down"]
+    assert results.bytes_of_run(row) == (spent + sum(map(sum, row["payload_bytes_up_by_round"]))) / 4
 
 
 def test_flowers_run_config_knows_every_setting() -> None:
