@@ -7,25 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-import matplotlib as mpl
-
-mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from simulations.plots import family_of, in_order, style_of
 from simulations.results import Row, bytes_down, final_accuracy, groups
 
-_STYLES = {  # of a scheme: colour, marker
-    "surp": ("C0", "o"),
-    "surp both ways": ("C9", "D"),
-    "stc": ("C3", "s"),
-    "rtop-k": ("C2", "^"),
-    "dgc": ("C4", "v"),
-    "top-k": ("C1", "P"),
-    "qsgd": ("C5", "X"),
-    "dense": ("0.35", "*"),
-}
 _SIZES = (70, 3_000_000)  # bytes, from where to where the axis goes
 
 
@@ -62,8 +50,7 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
     for axes, rows in zip(panels[0], parts.values(), strict=True):
         families: dict[str, list[list[Row]]] = {}
         for seeds in groups(rows).values():
-            family = seeds[0]["scheme"] + (" both ways" if seeds[0].get("downlink") else "")
-            families.setdefault(family, []).append(seeds)
+            families.setdefault(family_of(seeds[0]), []).append(seeds)
         for family, members in families.items():
             _family(axes, family, members)
         axes.set(xscale="log", xlabel="bytes up, per client and round", title=_what(rows), xlim=_SIZES)
@@ -71,7 +58,7 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("test accuracy [%]: mean, worst and best seed")
     named = {text: line for axes in panels[0] for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown = [family for family in _STYLES if family in named]
+    shown = in_order(named)
     figure.legend([named[family] for family in shown], shown, loc="outside lower center", ncols=len(shown), fontsize=9)
     figure.savefig(file, dpi=140)
     plt.close(figure)
@@ -79,7 +66,7 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
 
 def _family(axes: Axes, family: str, members: list[list[Row]]) -> None:
     """Draw one scheme at all its budgets; a cross at the bottom where a seed diverged."""
-    colour, marker = _STYLES.get(family, ("k", "."))
+    colour, marker = style_of(family)
     points = []
     for seeds in members:
         size = fmean(row["payload_bytes_up_mean"] for row in seeds)

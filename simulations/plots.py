@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
@@ -9,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from numpy.typing import NDArray
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -18,29 +21,71 @@ from simulations.results import Row, bytes_to, final_accuracy, groups, text_of
 from simulations.schemes import parse
 from simulations.tables import MARKS, protocol
 
+_STYLES = {  # of a family of schemes: colour, marker; in the order of legends
+    "surp": ("C0", "o"),
+    "surp both ways": ("C9", "D"),
+    "stc": ("C3", "s"),
+    "rtop-k": ("C2", "^"),
+    "dgc": ("C4", "v"),
+    "top-k": ("C1", "P"),
+    "qsgd": ("C5", "X"),
+    "dense": ("0.35", "*"),
+    "surp-paper": ("C6", "p"),
+}
+_DASHES = ("-", "--", ":", "-.", (0, (1, 4)))  # of one scheme's budgets and options
 _LEAST = 1000  # bytes, where the axis begins
 _LEGEND = 3  # columns
+_TICKS = (20, 50, 70, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.8)  # of accuracies
+_BEST = 99.9  # above it, accuracies are drawn as it: the scale has no end
+
+
+def family_of(row: Row) -> str:
+    """Name a scheme at all its budgets, apart from itself with the way down compressed."""
+    return row["scheme"] + (" both ways" if row.get("downlink") else "")
+
+
+def style_of(family: str) -> tuple[str, str]:
+    """Its colour and marker, the same in all pictures."""
+    return _STYLES.get(family, ("k", "."))
+
+
+def in_order(families: Iterable[str]) -> list[str]:
+    """Put families into the order of legends."""
+    known = list(_STYLES)
+    return sorted(families, key=lambda family: known.index(family) if family in known else len(known))
 
 
 def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
-    """Draw accuracy by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all."""
+    """Draw accuracy by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all.
+
+    The scale of the accuracies is that of the errors' logarithm.
+    """
     named = groups(rows)
+    drawn: Counter[str] = Counter()
     lines_of_legend = -(-len(named) // _LEGEND)
     size = (11, 4.4 + 0.19 * lines_of_legend)
     figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
-    for place, (label, seeds) in enumerate(named.items()):
+    for label, seeds in named.items():
         last = min(len(row["accuracy"]) for row in seeds)  # not all alike, where one diverged
         accuracies = 100 * np.array([[accuracy for _, accuracy in row["accuracy"][1:last]] for row in seeds])
         rounds = [server_round for server_round, _ in seeds[0]["accuracy"][1:last]]
         spent = [[fmean(sizes) for sizes in row["payload_bytes_up_by_round"][: last - 1]] for row in seeds]
         uploaded = np.cumsum(np.mean(spent, axis=0)) * (seeds[0].get("sampled") or seeds[0]["clients"])
         uploaded /= seeds[0]["clients"]
-        style: dict[str, Any] = {"color": f"C{place % 10}", "linewidth": 1.8, "linestyle": "-" if place < 10 else "--"}
+        family = family_of(seeds[0])
+        dashes = _DASHES[drawn[family] % len(_DASHES)]
+        style: dict[str, Any] = {"color": style_of(family)[0], "linewidth": 1.6, "linestyle": dashes}
+        drawn[family] += 1
         for axes, x in ((by_round, rounds), (by_bytes, uploaded)):
             axes.plot(x, accuracies.mean(axis=0), label=f"{label}: {_end(seeds)}", **style)
-            axes.fill_between(x, accuracies.min(axis=0), accuracies.max(axis=0), color=style["color"], alpha=0.18)
-    settled = [accuracy for row in rows for _, accuracy in row["accuracy"][-max(1, len(row["accuracy"]) * 3 // 4) :]]
-    by_round.set(xlabel="round", ylabel="test accuracy [%]", ylim=(max(0.0, 100 * min(settled) - 5), 100.5))
+            axes.fill_between(x, accuracies.min(axis=0), accuracies.max(axis=0), color=style["color"], alpha=0.15)
+    by_round.set_yscale("function", functions=(_of_error, lambda scaled: 100 - 10**-scaled))
+    middle = np.median([accuracy for row in rows for _, accuracy in row["accuracy"][:5]])
+    best = max(accuracy for row in rows for _, accuracy in row["accuracy"])
+    shown = (100 * middle, 100 - 70 * max(1 - best, 0.001))
+    by_round.set(xlabel="round", ylabel="test accuracy [%]", ylim=shown)
+    by_round.set_yticks([tick for tick in _TICKS if shown[0] <= tick < shown[1]])
+    by_round.yaxis.set_major_formatter("{x:g}")
     by_round.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_bytes.set(xlabel="bytes uploaded by one client so far (messages, headers included)", xscale="log")
     for axes in (by_round, by_bytes):
@@ -50,6 +95,12 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     figure.suptitle(fill(title, 140), fontsize=9)
     figure.savefig(file, dpi=140)
     plt.close(figure)
+
+
+def _of_error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minus the logarithm of the error; both in percent."""
+    scaled: NDArray[np.float64] = -np.log10(100 - np.minimum(accuracy, _BEST))
+    return scaled
 
 
 def _end(seeds: list[Row]) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from surp_fl.strategies import Traffic
 
@@ -53,9 +53,9 @@ class Row(TypedDict):
     payload_bytes_down_mean: float
     payload_bytes_down_by_round: list[float]  # for each client that takes part, to train and to evaluate
     record_bytes_down_by_round: list[float]  # the same; older rows have none
-    models_down: int  # messages that brought the whole model; of the others, all together:
-    change_bytes_down: int
-    change_record_bytes_down: int
+    models_down: NotRequired[int]  # messages that brought the whole model; of the others, all together:
+    change_bytes_down: NotRequired[int]
+    change_record_bytes_down: NotRequired[int]
     encode_seconds_mean: float
     decode_seconds_mean: float
     relative_error_mean: float
@@ -182,18 +182,20 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def bytes_down(row: Row) -> float:
     """Payload bytes down for each client and round; of rounds that brought changes, where others bring the model."""
-    return per_change(row, row["change_bytes_down"]) if row.get("downlink") else fmean(down_by_round(row))
+    return per_change(row, "change_bytes_down") if row.get("downlink") else fmean(down_by_round(row))
 
 
-def per_change(row: Row, total: int) -> float:
-    """The share of a total in each client's round that did not bring the whole model; NaN if all did."""
+def per_change(row: Row, name: Literal["change_bytes_down", "change_record_bytes_down"]) -> float:
+    """What changes took in each client's round that did not bring the whole model; NaN if all did, or if unknown."""
+    if name not in row:
+        return math.nan
     turns = len(row["payload_bytes_up_by_round"]) * _taking_part(row) - row["models_down"]
-    return total / turns if turns > 0 else math.nan
+    return row[name] / turns if turns > 0 else math.nan
 
 
 def models_down(row: Row) -> float:
-    """How many times a client is sent the whole model in the run; older rows tell by their bytes."""
-    if row.get("downlink"):
+    """How many times a client is sent the whole model in the run; of older rows, what the bytes come to."""
+    if "models_down" in row:
         return row["models_down"] / row["clients"]
     return sum(down_by_round(row)) / DENSE_BYTES * _taking_part(row) / row["clients"]
 

@@ -156,18 +156,16 @@ def both_ways(rows: list[Row]) -> str:
     )  # fmt: skip
     lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
     for seeds in shown:
-        changes = ["—", "—"]
-        if seeds[0].get("downlink"):
-            payload = fmean(per_change(row, row["change_bytes_down"]) for row in seeds)
-            record = fmean(per_change(row, row["change_record_bytes_down"]) for row in seeds)
-            changes = [f"{payload:,.0f}", f"{record:,.0f}"]
+        payload = fmean(per_change(row, "change_bytes_down") for row in seeds)
+        record = fmean(per_change(row, "change_record_bytes_down") for row in seeds)
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
             [
                 label_of(seeds[0]), _shown(fmean(final_accuracy(row) for row in seeds)),
                 f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.0f}",
                 f"{fmean(row['record_bytes_up_mean'] for row in seeds):,.0f}",
-                f"{fmean(map(models_down, seeds)):.1f}", *changes,
+                f"{fmean(map(models_down, seeds)):.1f}",
+                *("—" if math.isnan(size) else f"{size:,.0f}" for size in (payload, record)),
                 f"{whole[label_of(seeds[0])] / 1e6:,.2f}", f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×",
             ]
         )  # fmt: skip
