@@ -15,7 +15,7 @@ from simulations.readme import READMES, RESULTS, filled
 from simulations.settings import Settings
 
 README = READMES[0].read_text()
-PARTS = ("iid",)
+PARTS = ("iid", "sampled")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
@@ -85,5 +85,8 @@ def test_the_python_example_runs() -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
 def test_linked_files_exist(readme: Path) -> None:
-    for linked in re.findall(r"\]\((?!http)([^)]+)\)", readme.read_text()):
-        assert (readme.parent / linked).exists(), linked
+    for linked, heading in re.findall(r"\]\((?!http)([^)#]+)#?([^)]*)\)", readme.read_text()):
+        file = readme.parent / linked
+        assert file.exists(), linked
+        if heading:
+            assert heading in [line.strip("# ").lower().replace(" ", "-") for line in file.read_text().splitlines()]
