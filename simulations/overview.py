@@ -97,4 +97,5 @@ def _ends(seeds: list[Row]) -> str:
     diverged = sum(map(math.isnan, ends))
     if not ends or diverged:
         return f"diverged ({diverged} of {len(ends)})" if ends else "—"
-    return f"{fmean(ends):.2f} % ({min(ends):.2f} to {max(ends):.2f})"
+    spread = f"{min(ends):.2f} to {max(ends):.2f}" if len(ends) > 1 else "one seed"
+    return f"{fmean(ends):.2f} % ({spread})"

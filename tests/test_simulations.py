@@ -448,9 +448,11 @@ def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) ->
     parts = {"iid": rows, "sampled": [fails]}
     ends = [results.final_accuracy(row) for row in rows]
     *_, surp, dense = overview.overview(parts).splitlines()
-    shown = f"{100 * ends[0]:.2f}"
-    assert surp.endswith(f"| {shown} % ({shown} to {shown}) | diverged (1 of 1) |")
+    assert surp.endswith(f"| {100 * ends[0]:.2f} % (one seed) | diverged (1 of 1) |")
     assert dense.endswith(" | — |")
+    other: results.Row = {**rows[0], "seed": 1, "accuracy": [(0, 0.1), (1, 0.2), (2, 1.0)]}
+    (line,) = overview.overview({"iid": [rows[0], other]}).splitlines()[4:]
+    assert line.endswith(f"| {50 * ends[0] + 50:.2f} % ({100 * ends[0]:.2f} to 100.00) |")
     overview.accuracy_at_budgets(parts, tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 10_000
 
