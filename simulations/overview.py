@@ -31,11 +31,11 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
         ["---", "---:", "---:"] + ["---:"] * len(parts),
     ]
     for label in labels:
-        seeds = next(named[label] for named in by_label.values() if label in named)
-        up = fmean(row["payload_bytes_up_mean"] for row in seeds)
-        down = fmean(map(bytes_down, seeds))
+        there = [named[label] for named in by_label.values() if label in named]
+        up = _sizes([fmean(row["payload_bytes_up_mean"] for row in seeds) for seeds in there])
+        down = _sizes([fmean(map(bytes_down, seeds)) for seeds in there])
         ends = [_ends(named.get(label, [])) for named in by_label.values()]
-        lines.append([label, f"{up:,.0f}", f"{down:,.0f}", *ends])
+        lines.append([label, up, down, *ends])
     head = (
         f"Accuracy of LeNet-5-Caffe on the test images of **{first['dataset']}** after {first['rounds']} rounds: mean "
         "of the seeds (worst to best). Payload per client and round, every header included; down, first models apart."
@@ -45,9 +45,14 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
 
 def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
     """Draw what each scheme ends with against what it uploads, a panel for each part: mean, worst and best seed."""
-    size = (1 + 4.6 * len(parts), 4.9)
-    figure, panels = plt.subplots(1, len(parts), figsize=size, squeeze=False, layout="constrained")
-    for axes, rows in zip(panels[0], parts.values(), strict=True):
+    columns = len(parts) if len(parts) < 4 else 2
+    lines = math.ceil(len(parts) / columns)
+    size = (1 + 4.6 * columns, 0.7 + 4.2 * lines)
+    figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
+    panels: list[Axes] = list(grid.flat)
+    for axes in panels[len(parts) :]:
+        axes.remove()
+    for axes, rows in zip(panels, parts.values(), strict=False):
         families: dict[str, list[list[Row]]] = {}
         for seeds in groups(rows).values():
             families.setdefault(family_of(seeds[0]), []).append(seeds)
@@ -56,8 +61,9 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
         axes.set(xscale="log", xlabel="bytes up, per client and round", title=_what(rows), xlim=_SIZES)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
         axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel("test accuracy [%]: mean, worst and best seed")
-    named = {text: line for axes in panels[0] for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    for axes in panels[::columns]:
+        axes.set_ylabel("test accuracy [%]: mean, worst and best seed")
+    named = {text: line for axes in panels for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown = in_order(named)
     figure.legend([named[family] for family in shown], shown, loc="outside lower center", ncols=len(shown), fontsize=9)
     figure.savefig(file, dpi=140)
@@ -90,6 +96,12 @@ def _what(rows: list[Row]) -> str:
     row = rows[0]
     partition = row["partition"].replace("dirichlet:", "Dirichlet ").replace("iid", "IID")
     return partition + (f", {row['sampled']} of {row['clients']} a round" if row.get("sampled") else "")
+
+
+def _sizes(of_parts: list[float]) -> str:
+    """One number of bytes, or two where the parts differ by more than a hundredth."""
+    low, high = min(of_parts), max(of_parts)
+    return f"{low:,.0f}" if high < 1.01 * low else f"{low:,.0f} to {high:,.0f}"
 
 
 def _ends(seeds: list[Row]) -> str:

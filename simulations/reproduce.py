@@ -1,9 +1,9 @@
-"""The comparison that the README quotes: every scheme as it was tuned, three seeds, three ways to share the work.
+"""The comparison that the README quotes: every scheme as it was tuned, three seeds, four ways to share the work.
 
     python -m simulations.reproduce --out simulations/results        # or make reproduce
 
-Three parts: all clients on IID images, all on Dirichlet(0.5) ones, and 3 of 10 a round. Every scheme is tuned first,
-for the first two parts and for the third, on held-out training images (simulations.tune), and then run with what it was
+Four parts: all clients a round or 3 of 10, with IID images or Dirichlet(0.5) ones. Every scheme is tuned first, on IID
+images held out of the training ones (simulations.tune), for all clients and for 3 of 10, and then run with what it was
 best with. A row that is there already is not run again.
 """
 
@@ -40,8 +40,9 @@ PARTS: dict[str, dict[str, str | int]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
     "sampled": {"sampled": 3},
+    "sampled_dirichlet": {"sampled": 3, "partition": "dirichlet:0.5"},
 }
-TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
+TUNED_ON = {"dirichlet": "iid", "sampled_dirichlet": "sampled"}  # parts that get the tuning of another one
 MORE_POINTS: dict[str, tune.Grid] = {"sampled": tune.TAKING_TURNS}
 
 

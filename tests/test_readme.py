@@ -15,7 +15,7 @@ from simulations.readme import READMES, RESULTS, filled
 from simulations.settings import Settings
 
 README = READMES[0].read_text()
-PARTS = ("iid", "sampled")
+PARTS = ("iid", "dirichlet", "sampled")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
