@@ -101,7 +101,7 @@ def _what(rows: list[Row]) -> str:
 def _sizes(of_parts: list[float]) -> str:
     """One number of bytes, or two where the parts differ by more than a hundredth."""
     low, high = min(of_parts), max(of_parts)
-    return f"{low:,.0f}" if high < 1.01 * low else f"{low:,.0f} to {high:,.0f}"
+    return f"{fmean(of_parts):,.0f}" if high < 1.01 * low else f"{low:,.0f} to {high:,.0f}"
 
 
 def _ends(seeds: list[Row]) -> str:

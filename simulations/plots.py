@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -92,7 +93,8 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
         axes.grid(alpha=0.3)
     figure.legend(*by_round.get_legend_handles_labels(), loc="outside lower center", ncols=_LEGEND, fontsize=8)
     title = protocol(rows).replace("**", "").replace(" Bytes are per client and round.", "")
-    figure.suptitle(fill(title, 140), fontsize=9)
+    lines = math.ceil(len(title) / 140)
+    figure.suptitle(fill(title, len(title) // lines + 15), fontsize=9)  # lines of like length
     figure.savefig(file, dpi=140)
     plt.close(figure)
 

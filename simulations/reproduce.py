@@ -27,6 +27,7 @@ from simulations.training import PRECISIONS
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
 AS_TUNED = {  # the others, and whose tuning they get
     "qsgd": "dense",
+    "surp:128": "surp:218",
     "surp:150": "surp:218",
     "surp:700": "surp:218",
     "surp:1000": "surp:218",
