@@ -174,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--momentum", type=float, default=common.momentum, help="default: %(default)s")
     parser.add_argument("--fading", action="store_true", help="what clients owe fades as the learning rate falls")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="of the local SGD (%(default)s)")
+    parser.add_argument("--clipping", type=float, default=0.0, help="largest norm of a step's gradient; 0 for any")
     parser.add_argument(
         "--precision", choices=sorted(PRECISIONS), default=common.precision,
         help="of the local products; bfloat16 takes half the time where the processor has it (%(default)s)",

@@ -38,6 +38,7 @@ class Row(TypedDict):
     momentum: float
     fading: bool
     weight_decay: float
+    clipping: float
     precision: str
     warm_up: int
     final_rate: float
@@ -69,8 +70,8 @@ class Row(TypedDict):
 USUAL = Settings()  # what a row that is older than a setting was run with
 _SAME = (
     "seed", "held_out", "partition", "clients", "sampled", "rounds", "local_steps", "batch_size", "learning_rate",
-    "momentum", "weight_decay", "precision", "warm_up", "final_rate", "server_learning_rate", "server_momentum",
-    "averaging", "fading", "downlink", "evaluation",
+    "momentum", "weight_decay", "clipping", "precision", "warm_up", "final_rate", "server_learning_rate",
+    "server_momentum", "averaging", "fading", "downlink", "evaluation",
 )  # fmt: skip
 
 
@@ -110,6 +111,7 @@ def row_of(
         momentum=settings.momentum,
         fading=settings.fading,
         weight_decay=settings.weight_decay,
+        clipping=settings.clipping,
         precision=settings.precision,
         warm_up=settings.warm_up,
         final_rate=settings.final_rate,

@@ -31,6 +31,7 @@ class Settings:
         momentum: of the local SGD; starts from zero in each round.
         fading: whether what clients owe fades as the learning rate falls, as if it were owed in gradients.
         weight_decay: of the local SGD.
+        clipping: largest norm of a step's gradient, all arrays together; 0 for any.
         precision: of the local SGD's products, "float32" or "bfloat16"; weights are float32 in both.
         warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
         final_rate: share of the learning rate that is left in the last round, on a cosine.
@@ -58,6 +59,7 @@ class Settings:
     momentum: float = 0.9
     fading: bool = False
     weight_decay: float = 0.0
+    clipping: float = 0.0
     precision: str = "float32"
     warm_up: int = 0
     final_rate: float = 1.0

@@ -34,6 +34,7 @@ LEVERS = (
     "learning_rate",
     "momentum",
     "weight_decay",
+    "clipping",
     "warm_up",
     "final_rate",
     "server_learning_rate",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 
 from simulations.data import Dataset, Images
 from simulations.lenet import LeNet5Caffe
@@ -37,10 +38,11 @@ def train(
     learning_rate: float,
     momentum: float,
     weight_decay: float,
+    clipping: float,
     precision: str,
     rng: np.random.Generator,
 ) -> float:
-    """Train in place with SGD for a number of steps.
+    """Train in place with SGD for a number of steps; no step's gradient is longer than `clipping`, where that is not 0.
 
     Returns:
         The mean loss of the steps.
@@ -58,6 +60,8 @@ def train(
             logits = model(images)
         loss = cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        if clipping:
+            clip_grad_norm_(model.parameters(), clipping)
         optimizer.step()
         losses.append(loss.detach())
     return float(torch.stack(losses).mean())

@@ -12,10 +12,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import Context, Message
 from surp_fl.strategies import NoUsableReply, Traffic
+from torch.nn.utils import parameters_to_vector
 
-from simulations import client_app, compare, data, overview, plots, reproduce, results, server_app, tables, tune
+from simulations import (
+    client_app,
+    compare,
+    data,
+    overview,
+    plots,
+    reproduce,
+    results,
+    server_app,
+    tables,
+    training,
+    tune,
+)  # fmt: skip
 from simulations.data import DataMissing, partition
 from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
@@ -203,6 +217,24 @@ def test_the_average_of_models_is_tested_and_not_trained_from() -> None:
     assert rows[0]["model_sha256"] == rows[1]["model_sha256"]
     assert rows[0]["accuracy"][:2] == rows[1]["accuracy"][:2]
     assert rows[0]["accuracy"][3] != rows[1]["accuracy"][3]
+
+
+def test_no_step_follows_a_gradient_that_is_longer_than_the_clipping_allows() -> None:
+    digits = data.load("digits", Path())
+    moved = {}
+    for clipping in (0.0, 0.1, 1e6):
+        torch.manual_seed(0)
+        model = LeNet5Caffe()
+        before = parameters_to_vector(model.parameters()).detach()
+        training.train(
+            model, digits, np.arange(64), steps=1, batch_size=16, learning_rate=0.5, momentum=0.0, weight_decay=0.0,
+            clipping=clipping, precision="float32", rng=np.random.default_rng(0),
+        )  # fmt: skip
+        moved[clipping] = parameters_to_vector(model.parameters()).detach() - before
+    assert float(moved[0.1].norm()) == pytest.approx(0.5 * 0.1, rel=1e-3)
+    assert float(moved[0.0].norm()) > 0.5 * 0.2
+    assert torch.equal(moved[0.0], moved[1e6])
+    torch.testing.assert_close(moved[0.1] / moved[0.1].norm(), moved[0.0] / moved[0.0].norm(), rtol=0, atol=1e-5)
 
 
 def test_products_in_bfloat16_are_near_those_in_float32() -> None:
