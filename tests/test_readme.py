@@ -15,7 +15,7 @@ from simulations.readme import READMES, RESULTS, filled
 from simulations.settings import Settings
 
 README = READMES[0].read_text()
-PARTS = ("iid", "dirichlet", "sampled")
+PARTS = ("iid", "dirichlet", "sampled", "sampled_dirichlet")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
@@ -89,4 +89,5 @@ def test_linked_files_exist(readme: Path) -> None:
         file = readme.parent / linked
         assert file.exists(), linked
         if heading:
-            assert heading in [line.strip("# ").lower().replace(" ", "-") for line in file.read_text().splitlines()]
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
