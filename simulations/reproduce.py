@@ -44,7 +44,10 @@ PARTS: dict[str, dict[str, str | int]] = {
     "sampled_dirichlet": {"sampled": 3, "partition": "dirichlet:0.5"},
 }
 TUNED_ON = {"dirichlet": "iid", "sampled_dirichlet": "sampled"}  # parts that get the tuning of another one
-MORE_POINTS: dict[str, tune.Grid] = {"sampled": tune.TAKING_TURNS}
+MORE_POINTS: dict[str, tune.Grid] = {
+    "sampled": tune.TAKING_TURNS,
+    "sampled_dirichlet": (*tune.TAKING_TURNS, *tune.CLIPPED),
+}
 
 
 def rows_of(part: str, seeds: list[int], base: Settings, chosen: dict[str, dict[str, float]]) -> Iterator[Settings]:

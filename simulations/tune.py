@@ -41,7 +41,11 @@ GRID: Grid = (
     _AVERAGED,
     _AVERAGED | {"server_learning_rate": 2, "fading": True},
 )
-TAKING_TURNS = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more points, where clients sit out rounds
+TAKING_TURNS: Grid = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more points, where clients sit out
+CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
+    _AVERAGED | {"server_learning_rate": 1.5, "fading": True, "clipping": 2},
+    _AVERAGED | {"server_learning_rate": 2, "fading": True, "clipping": 2},
+)
 OWN_MOMENTUM = {"dgc"}  # schemes that bring one
 _LOCAL_MOMENTUM = 0.9
 _CLOSE = 0.0015  # points this near to a scheme's best one go into a run-off,
