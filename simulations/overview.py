@@ -24,7 +24,8 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
         parts: rows of each part, by the part's name.
     """
     by_label = {part: groups(rows) for part, rows in parts.items()}
-    labels = dict.fromkeys(label for named in by_label.values() for label in named)
+    most_first = sorted(by_label.values(), key=len, reverse=True)  # it has all in their order
+    labels = dict.fromkeys(label for named in most_first for label in named)
     first = next(iter(parts.values()))[0]
     lines = [
         ["scheme", "up [B]", "down [B]", *map(_what, parts.values())],

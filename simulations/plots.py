@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from simulations.results import Row, bytes_to, final_accuracy, groups, text_of
@@ -34,6 +35,7 @@ _STYLES = {  # of a family of schemes: colour, marker; in the order of legends
     "surp-paper": ("C6", "p"),
 }
 _DASHES = ("-", "--", ":", "-.", (0, (1, 4)))  # of one scheme's budgets and options
+_LIGHTEST = 0.45  # share of its colour, where a scheme has several budgets
 _LEAST = 1000  # bytes, where the axis begins
 _LEGEND = 3  # columns
 _TICKS = (20, 50, 70, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.8)  # of accuracies
@@ -62,6 +64,7 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     The scale of the accuracies is that of the errors' logarithm.
     """
     named = groups(rows)
+    of_family = Counter(family_of(seeds[0]) for seeds in named.values())
     drawn: Counter[str] = Counter()
     lines_of_legend = -(-len(named) // _LEGEND)
     size = (11, 4.4 + 0.19 * lines_of_legend)
@@ -75,7 +78,8 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
         uploaded /= seeds[0]["clients"]
         family = family_of(seeds[0])
         dashes = _DASHES[drawn[family] % len(_DASHES)]
-        style: dict[str, Any] = {"color": style_of(family)[0], "linewidth": 1.6, "linestyle": dashes}
+        colour = _shade(style_of(family)[0], drawn[family], of_family[family])
+        style: dict[str, Any] = {"color": colour, "linewidth": 1.6, "linestyle": dashes}
         drawn[family] += 1
         for axes, x in ((by_round, rounds), (by_bytes, uploaded)):
             axes.plot(x, accuracies.mean(axis=0), label=f"{label}: {_end(seeds)}", **style)
@@ -97,6 +101,12 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     figure.suptitle(fill(title, len(title) // lines + 15), fontsize=9)  # lines of like length
     figure.savefig(file, dpi=140)
     plt.close(figure)
+
+
+def _shade(colour: str, place: int, places: int) -> tuple[float, ...]:
+    """The colour of one of a scheme's budgets: light for the first, full for the last."""
+    share = _LIGHTEST + (1 - _LIGHTEST) * (place + 1) / places if places > 1 else 1.0
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
 def _of_error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:

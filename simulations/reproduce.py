@@ -2,9 +2,9 @@
 
     python -m simulations.reproduce --out simulations/results        # or make reproduce
 
-Four parts: all clients a round or 3 of 10, with IID images or Dirichlet(0.5) ones. Every scheme is tuned first, on IID
-images held out of the training ones (simulations.tune), for all clients and for 3 of 10, and then run with what it was
-best with. A row that is there already is not run again.
+Four parts: all clients a round or 3 of 10, with IID images or Dirichlet(0.5) ones. Every scheme is tuned first, on
+images held out of the training ones (simulations.tune), and then run with what it was best with; with all clients,
+Dirichlet(0.5) is run as IID images tuned it. A row that is there already is not run again.
 """
 
 from __future__ import annotations
@@ -25,25 +25,36 @@ from simulations.settings import Settings
 from simulations.training import PRECISIONS
 
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
-AS_TUNED = {  # the others, and whose tuning they get
+SCHEMES = {  # what is run, and whose tuning it gets
+    "dense": "dense",
     "qsgd": "dense",
+    "surp:60": "surp:109",
+    "surp:80": "surp:109",
+    "surp:109": "surp:109",
     "surp:128": "surp:218",
     "surp:150": "surp:218",
+    "surp:218": "surp:218",
     "surp:700": "surp:218",
     "surp:1000": "surp:218",
+    "surp:1500": "surp:218",
+    "stc:218": "stc:218",
     "stc:1000": "stc:218",
+    "top-k:2050": "top-k:2050",
     "rtop-k:2050:ratio=1": "rtop-k:2050:ratio=2",
+    "rtop-k:2050:ratio=2": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=10": "rtop-k:2050:ratio=2",
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
+    "dgc:2050": "dgc:2050",
 }
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
+WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
 PARTS: dict[str, dict[str, str | int]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
     "sampled": {"sampled": 3},
     "sampled_dirichlet": {"sampled": 3, "partition": "dirichlet:0.5"},
 }
-TUNED_ON = {"dirichlet": "iid", "sampled_dirichlet": "sampled"}  # parts that get the tuning of another one
+TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
 MORE_POINTS: dict[str, tune.Grid] = {
     "sampled": tune.TAKING_TURNS,
     "sampled_dirichlet": (*tune.TAKING_TURNS, *tune.CLIPPED),
@@ -52,13 +63,14 @@ MORE_POINTS: dict[str, tune.Grid] = {
 
 def rows_of(part: str, seeds: list[int], base: Settings, chosen: dict[str, dict[str, float]]) -> Iterator[Settings]:
     """The runs of a part of the protocol, seed by seed."""
+    both_ways = BOTH_WAYS | WITH_MORE if "sampled" in PARTS[part] else BOTH_WAYS
     for seed in seeds:
-        for scheme in (*TUNED, *AS_TUNED):
+        for scheme, tuned in SCHEMES.items():
             row = replace(base, scheme=scheme, seed=seed, **PARTS[part])  # type: ignore[arg-type]
-            row = tune.point(row, chosen[AS_TUNED.get(scheme, scheme)])
+            row = tune.point(row, chosen[tuned])
             yield row
-            if scheme in BOTH_WAYS:
-                yield replace(row, downlink=BOTH_WAYS[scheme])
+            if scheme in both_ways:
+                yield replace(row, downlink=both_ways[scheme])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -208,6 +208,17 @@ def bytes_of_run(row: Row) -> float:
     return (up + sum(down_by_round(row)) * _taking_part(row)) / row["clients"]
 
 
+def bytes_of_round(row: Row) -> float:
+    """Payload bytes of a client in a round, up and down, on average over the run: of changes, where they go down.
+
+    Rounds that a client sits out are counted; whole models are not, but where nothing else goes down.
+    """
+    if not row.get("downlink"):
+        return bytes_of_run(row) / len(row["payload_bytes_up_by_round"])
+    up = sum(map(sum, row["payload_bytes_up_by_round"]))
+    return (up + row.get("change_bytes_down", math.nan)) / row["clients"] / len(row["payload_bytes_up_by_round"])
+
+
 def _taking_part(row: Row) -> int:
     """How many clients take part in a round."""
     return row.get("sampled") or row["clients"]

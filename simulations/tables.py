@@ -19,6 +19,7 @@ from simulations.results import (
     USUAL,
     Row,
     bytes_down,
+    bytes_of_round,
     bytes_of_run,
     bytes_to,
     final_accuracy,
@@ -145,7 +146,8 @@ def summary(rows: list[Row]) -> str:
 def both_ways(rows: list[Row]) -> str:
     """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models.
 
-    Where changes go down, a client is sent the whole model when it is new.
+    Where changes go down, a client is sent the whole model when it is new; these first models apart, a round's payload
+    is what goes up and down, on average over all rounds, those too that a client sits out.
     """
     named = groups(rows)
     compressed = {scheme_of(row) for row in rows if row.get("downlink")}
@@ -153,12 +155,13 @@ def both_ways(rows: list[Row]) -> str:
     whole = {label_of(seeds[0]): fmean(bytes_of_run(row) for row in seeds) for seeds in shown}
     heads = (
         "test accuracy, mean", "payload up [B]", "record up [B]", "whole models down", "payload of changes down [B]",
-        "their record [B]", "payload of the whole run [MB]", "fewer",
+        "their record [B]", "payload of a round, up and down, on average [B]", "payload of the whole run [MB]", "fewer",
     )  # fmt: skip
     lines = [["scheme", *heads], ["---", *["---:"] * len(heads)]]
     for seeds in shown:
         payload = fmean(per_change(row, "change_bytes_down") for row in seeds)
         record = fmean(per_change(row, "change_record_bytes_down") for row in seeds)
+        each_round = fmean(map(bytes_of_round, seeds))
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
             [
@@ -166,7 +169,7 @@ def both_ways(rows: list[Row]) -> str:
                 f"{fmean(row['payload_bytes_up_mean'] for row in seeds):,.0f}",
                 f"{fmean(row['record_bytes_up_mean'] for row in seeds):,.0f}",
                 f"{fmean(map(models_down, seeds)):.1f}",
-                *("—" if math.isnan(size) else f"{size:,.0f}" for size in (payload, record)),
+                *("—" if math.isnan(size) else f"{size:,.0f}" for size in (payload, record, each_round)),
                 f"{whole[label_of(seeds[0])] / 1e6:,.2f}", f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×",
             ]
         )  # fmt: skip

@@ -342,6 +342,11 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     assert cells["dense"][3:6] == ["6.0", "—", "—"]
     assert cells["surp 218 B, down surp 1,000 B"][3:5] == ["1.0", f"{results.bytes_down(rows[2]):,.0f}"]
     assert 500 < float(cells["surp 218 B, down surp 1,000 B"][5].replace(",", "")) < 2500
+    of_rounds = [float(line[6].replace(",", "")) for line in cells.values()]
+    first = [0, 0, whole]  # where changes go down
+    assert of_rounds == pytest.approx(
+        [(results.bytes_of_run(row) - apart) / 3 for row, apart in zip(rows, first, strict=True)], abs=0.6
+    )
     spent = {name: float(line[-2].split()[0]) for name, line in cells.items()}
     assert spent["dense"] == round(3 * 3 * whole / 1e6, 2)
     assert 2 * 3 * whole / 1e6 < spent["surp 218 B"] < 2 * 3 * whole / 1e6 + 0.01
@@ -453,7 +458,7 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
     monkeypatch.setattr(tune, "GRID", (tune.GRID[0], {"learning_rate": 0.02, "final_rate": 0.5}))
     monkeypatch.setattr(tune, "HELD_OUT", 300)
     monkeypatch.setattr(reproduce, "TUNED", ("surp:100",))
-    monkeypatch.setattr(reproduce, "AS_TUNED", {"surp:60": "surp:100"})
+    monkeypatch.setattr(reproduce, "SCHEMES", {"surp:60": "surp:100", "surp:100": "surp:100"})
     arguments = (
         f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
     )
@@ -464,13 +469,13 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
         assert {(row["held_out"], row["sampled"]) for row in tuning} == {(300, sampled)}
         assert len({row["server_learning_rate"] for row in tuning}) == (2 if sampled else 1)  # it has a point more
         rows = results.load(tmp_path / part)
-        assert [row["budget"] for row in rows] == [100, 60]
+        assert [row["budget"] for row in rows] == [60, 100]
         for row in rows:
             assert (row["held_out"], row["sampled"], row["learning_rate"]) == (0, sampled, levers["learning_rate"])
         assert (tmp_path / part / "bytes_to_accuracy.png").exists()
     shown = (tmp_path / "overview.md").read_text().splitlines()
     assert "| scheme | up [B] | down [B] | IID | IID, 3 of 4 a round |" in shown
-    assert [line.split(" | ")[0] for line in shown[4:]] == ["| surp 100 B", "| surp 60 B"]
+    assert [line.split(" | ")[0] for line in shown[4:]] == ["| surp 60 B", "| surp 100 B"]
     assert (tmp_path / "overview.png").stat().st_size > 10_000
 
 
@@ -490,10 +495,12 @@ def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) ->
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
-    assert set(reproduce.AS_TUNED.values()) <= set(reproduce.TUNED)
+    assert set(reproduce.SCHEMES.values()) == set(reproduce.TUNED) <= set(reproduce.SCHEMES)
     for part in reproduce.PARTS:
         base = Settings(rounds=100, precision="bfloat16")
         runs = list(reproduce.rows_of(part, [0, 1], base, {scheme: dict(tune.GRID[3]) for scheme in reproduce.TUNED}))
-        assert len(runs) == 2 * (len(reproduce.TUNED) + len(reproduce.AS_TUNED) + len(reproduce.BOTH_WAYS))
+        down = dict(reproduce.BOTH_WAYS | (reproduce.WITH_MORE if "sampled" in part else {}))
+        assert {(run.scheme, run.downlink) for run in runs if run.downlink} == set(down.items())
+        assert len(runs) == 2 * (len(reproduce.SCHEMES) + len(down))
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
