@@ -28,8 +28,8 @@ TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:
 SCHEMES = {  # what is run, and whose tuning it gets
     "dense": "dense",
     "qsgd": "dense",
-    "surp:60": "surp:109",
     "surp:80": "surp:109",
+    "surp:95": "surp:109",
     "surp:109": "surp:109",
     "surp:128": "surp:218",
     "surp:150": "surp:218",

@@ -176,6 +176,8 @@ def tuned(
         )
         rehearsed = best
         best = {scheme: chosen(rows, scheme, base, grid, rehearsal) for scheme in schemes}
+    for mixed in ("summary.md", "table.md"):  # of all points together, which says nothing
+        (folder / mixed).unlink(missing_ok=True)
     (folder / "tuning.md").write_text(table(rows, schemes, base, grid, rehearsal))
     (folder / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
     print("\n" + table(rows, schemes, base, grid, rehearsal), flush=True)

@@ -57,14 +57,24 @@ def test_the_tables_are_made_of_the_committed_rows() -> None:
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in reproduce.TUNED_ON])
-def test_the_tuning_table_and_what_was_chosen_are_made_of_the_committed_rows(part: str) -> None:
-    rows = rows_of("results.json", f"{part}/tuning")
+def test_the_tuning_runs_the_committed_rows_and_no_others(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = rows_of("results.json", f"{part}/tuning")
+    found: list[Any] = []
+
+    def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Any]:
+        asked = [next(row for row in committed if results.is_of(row, run)) for run in runs]
+        found.extend(asked)
+        return asked
+
+    monkeypatch.setattr(tune, "complete", complete)
     base = Settings(rounds=50, held_out=tune.HELD_OUT, dataset="mnist", precision="bfloat16", **reproduce.PARTS[part])  # type: ignore[arg-type]
-    schemes, grid = list(reproduce.TUNED), (*tune.GRID, *reproduce.MORE_POINTS.get(part, ()))
-    assert text_of(f"{part}/tuning/tuning.md") == tune.table(rows, schemes, base, grid, rehearsal=100)
-    assert rows_of("chosen.json", f"{part}/tuning") == {
-        scheme: tune.chosen(rows, scheme, base, grid, rehearsal=100) for scheme in schemes
-    }
+    grid = (*tune.GRID, *reproduce.MORE_POINTS.get(part, ()))
+    tune.tuned(list(reproduce.TUNED), base, [0], tmp_path, 1, grid, rehearsal=100)
+    assert (tmp_path / "tuning.md").read_text() == text_of(f"{part}/tuning/tuning.md")
+    assert (tmp_path / "chosen.json").read_text() == text_of(f"{part}/tuning/chosen.json")
+    assert len({id(row) for row in found}) == len(committed)
 
 
 @pytest.mark.parametrize("part", PARTS)
