@@ -115,7 +115,8 @@ def table(rows: list[Row], schemes: list[str], base: Settings, grid: Grid, rehea
         f"{base.rounds} rounds, at each point of the grid:", "",
         *(f"{place}. {levers}" for place, levers in enumerate(points, 1)), "",
         f"Points that came within {_CLOSE:.2%} of a scheme's best one with the first seed were run with {_MORE_SEEDS} "
-        f"more. Local momentum {_LOCAL_MOMENTUM:g}; none for DGC, which brings its own. Warm-up as a share of the rounds.",
+        f"more. Local momentum {_LOCAL_MOMENTUM:g}; none for DGC, which brings its own. "
+        "Warm-up as a share of the rounds.",
         "",
         "| scheme | " + " | ".join(f"point {place}" for place in range(1, len(grid) + 1)) + " |",
         "| --- |" + " ---: |" * len(grid),
