@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from simulations import bench_server, deployment
-from simulations.proxy import CountingProxy
+from simulations.proxy import CountingProxy, Wire
+from simulations.results import Row
 from simulations.settings import Settings
 
 
@@ -28,6 +31,27 @@ def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest
     assert account["payload_bytes_up"] < account["record_bytes_up"] < account["wire_bytes_reply_up"] < 4_900
     assert account["wire_bytes_broadcast_down"] * 6 > 5 * 1_724_320  # six turns, in five of which the model was fetched
     assert "surp 218 B" in deployment.table([account])
+
+
+def test_what_is_fetched_before_the_log_says_so_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy:
+        up = 0
+
+        def so_far(self) -> Wire:
+            return Wire(up=Counter({"/": self.up}))
+
+    deployed, proxy = deployment.Deployment(clients=1), Proxy()
+    deployed.env, deployed.folder, deployed.proxies = {}, Path(), cast(list[CountingProxy], [proxy])
+
+    def run_app(*arguments: Any) -> Row:
+        for line, before in (("[ROUND 1/2]", 10), ("[ROUND 2/2]", 200), ("Strategy execution finished", 3_000)):
+            proxy.up += before
+            arguments[-1](line)
+        return cast(Row, {})
+
+    monkeypatch.setattr(deployment, "run_app", run_app)
+    _, wires = deployed.run(Settings())
+    assert [wire.up.total() for wire in wires] == [210, 3_000]
 
 
 def test_the_proxy_counts_every_byte_by_request() -> None:
