@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
-from surp_fl.client import Scheme
 from surp_fl.codecs import READERS, reader_of
+from surp_fl.codecs.codec import Scheme
 from surp_fl.context import Reference
 from surp_fl.message import HEADER_BYTES, pack
 

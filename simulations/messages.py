@@ -30,8 +30,8 @@ from simulations.lenet import initial_arrays
 from simulations.schemes import last_scheme_of
 from simulations.settings import Settings
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
-from surp_fl.client import Scheme
 from surp_fl.codecs import Codec
+from surp_fl.codecs.codec import Scheme
 from surp_fl.context import Reference
 from surp_fl.memory import Memory
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from surp_fl import DGC, QSGD, STC, Dense, ErrorFeedback, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.dgc import WARM_UP
 
 Options = dict[str, float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
-from surp_fl.record import arrays_of
+from surp_fl.record import Arrays, arrays_of
+from surp_fl.statistics import Kinds
 
 _UNANSWERED = 8  # models of one node that are kept while nothing of it is understood
 
@@ -21,13 +22,24 @@ class Held:
 
     Attributes:
         server_round: in which they were sent it.
-        fingerprint: of its layout.
-        vector: float32, shape (n,), not to be written to.
+        fingerprint: of its layout, copies apart from what they are copies of.
+        vector: in that layout; float32, not to be written to.
     """
 
     server_round: int
     fingerprint: int
     vector: NDArray[np.float32]
+    _tied: dict[Layout, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
+
+    def in_layout(self, layout: Layout) -> NDArray[np.float32]:
+        """The vector in a layout of the same arrays; always the same object, not to be written to."""
+        if not layout.copies:
+            return self.vector
+        if layout not in self._tied:
+            vector = layout.flatten_floats(layout.untied.floats_of(self.vector, copy=False))
+            vector.flags.writeable = False
+            self._tied[layout] = vector
+        return self._tied[layout]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,30 +47,44 @@ class Broadcast:
     """What nodes are sent in a round, and what their updates are to be added to.
 
     Attributes:
-        layout: of the model.
-        vector: the strategy's model; float32, shape (n,), not to be written to.
+        layout: of the model that nodes have.
+        arrays: the strategy's model.
         held: the model as nodes have it: the same, unless what they are sent is compressed.
+        others: running statistics and integer arrays as nodes have them.
         arrays_name: of the ArrayRecord that the app sees.
         bytes: of array data.
     """
 
     layout: Layout
-    vector: NDArray[np.float32]
+    arrays: Arrays
     held: Held
+    others: Arrays
     arrays_name: str
     bytes: int
 
     @classmethod
     def of(
-        cls, server_round: int, name: str, record: ArrayRecord, public: NDArray[np.float32] | None = None
+        cls, server_round: int, name: str, record: ArrayRecord, public: Arrays | None = None, kinds: Kinds | None = None
     ) -> Broadcast:
-        """Read the model that a message carries; `public` is what nodes get of it, None for all."""
+        """Read the model that a message carries.
+
+        Args:
+            server_round: as the server counts.
+            name: of the record.
+            record: the strategy's model.
+            public: what nodes get of it; None for all.
+            kinds: the user's word on which arrays are running statistics.
+        """
         arrays = arrays_of(record)
-        layout = Layout.of(arrays)
-        vector = layout.flatten(arrays)
+        had = arrays if public is None else public
+        layout = Layout.of(had, kinds)
+        vector = layout.untied.flatten(had)
         vector.flags.writeable = False
-        held = Held(server_round, layout.fingerprint, vector if public is None else public)
-        return cls(layout, vector, held, name, sum(array.nbytes for array in arrays.values()))
+        held = Held(server_round, layout.untied.fingerprint, vector)
+        size = sum(array.nbytes for array in arrays.values())
+        if public is None and all(spec.dtype == vector.dtype for spec in layout.untied.floats):  # one copy is enough
+            arrays |= layout.untied.floats_of(vector, copy=False)
+        return cls(layout, arrays, held, layout.others_of(had), name, size)
 
 
 class Books:
@@ -102,15 +128,15 @@ class Books:
         """Of which earlier rounds the model that a node was sent is kept."""
         return [held.server_round for held in self._before.get(node, [])]
 
-    def references(self, node: int) -> list[Reference]:
-        """What a message of this round may have been coded against, the likeliest first."""
+    def references(self, node: int, layout: Layout) -> list[Reference]:
+        """What a message of this round, in this layout, may have been coded against, the likeliest first."""
         sent = self.sent[node].held
         pairs: list[Reference] = [
-            (sent.vector, before.vector)
+            (sent.in_layout(layout), before.in_layout(layout))
             for before in self._before.get(node, [])
             if before.fingerprint == sent.fingerprint
         ]
-        return pairs or [sent.vector]
+        return pairs or [sent.in_layout(layout)]
 
     def understood(self, node: int) -> None:
         """A message came: what is sent in this round comes in front when the next begins, and nothing else matters."""

@@ -6,6 +6,7 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import operator
 import secrets
@@ -17,19 +18,22 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from numpy.typing import NDArray
+from surp_fl.strategies.beside import Beside, saturated
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
 from surp_fl.strategies.delivery import Delivery
-from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
-from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
+from surp_fl.strategies.mean import Mean, keeps_others_out, needs_only_the_mean
+from surp_fl.strategies.replies import Decoded, Opened, by_content, decode, is_ours, left_out, open_all
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
-from surp_fl.client import Scheme
-from surp_fl.codecs.codec import Sparse
+from surp_fl.codecs.codec import Scheme
 from surp_fl.message import MalformedMessage
+from surp_fl.packing import digest_of
 from surp_fl.record import (
     APPLIED,
     BUDGET,
+    KINDS,
     NAME,
     ROUND,
     ROUNDS,
@@ -39,6 +43,7 @@ from surp_fl.record import (
     ordinary_reply,
     record_of,
 )
+from surp_fl.statistics import Kinds, kinds_in
 
 log = logging.getLogger("flwr")
 
@@ -74,6 +79,8 @@ class DecodeUpdates(Strategy):
         downlink: how the model's changes are sent to clients, as SuRP(budget=2000); None sends the model each time.
         packed: send a whole model as one array, which takes one request of a client in place of one an array; with
             `downlink` that is so in any case.
+        statistics: which float arrays are running statistics, "mean" or "variance" by name; they are sent beside the
+            trained arrays and no debt is kept of them. None recognises those of torch, Keras and flax by their names.
 
     Attributes:
         traffic: bytes and times of every round so far.
@@ -96,6 +103,7 @@ class DecodeUpdates(Strategy):
         history_bytes: int = 1 << 28,
         downlink: Scheme | None = None,
         packed: bool = True,
+        statistics: Kinds | None = None,
     ) -> None:
         check_inner(strategy, mean_alone)
         check_downlink(downlink)
@@ -105,18 +113,22 @@ class DecodeUpdates(Strategy):
         self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
         self.patience = patience
         self.downlink = downlink
-        self._delivery = Delivery(downlink, packed)
+        self.statistics = statistics
+        self._delivery = Delivery(downlink, packed, kinds=statistics)
         self.traffic: list[Traffic] = []
         self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
+        self._history_bytes = history_bytes
         self._session = secrets.randbits(62)
+        self._last = b""  # digest of the model that a start ended with
+        self._rounding: dict[str, NDArray[np.float32]] = {}  # what arrays narrower than float32 could not hold yet
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._turn = 0  # rounds that this object has begun; rises from one start to the next
         self._evaluation = Down([], [])
         self._running = False
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
-        self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
-        self._counters = CounterMean()  # of this round
+        self._others_beside = self.mean_alone or keeps_others_out(strategy)
+        self._beside: Beside | None = None  # of this round
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -128,9 +140,15 @@ class DecodeUpdates(Strategy):
         self._running = True
         self._dtypes = {}
         given = inspect.signature(super().start).bind(*args, **options).arguments
-        self._delivery = Delivery(self.downlink, self._delivery.packed, given.get("timeout", 3600.0))
+        timeout = given.get("timeout", 3600.0)
+        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
+        initial = given["initial_arrays"]
+        if digest_of(arrays_of(initial)) != self._last:  # another model: what clients owe is owed to the one before
+            self._session, self._books, self._rounding = secrets.randbits(62), Books(self._history_bytes), {}
         try:
-            return super().start(*args, **options)
+            result = super().start(*args, **options)
+            self._last = digest_of(arrays_of(result.arrays if len(result.arrays) else initial))
+            return result
         finally:
             self._running = False
 
@@ -141,12 +159,12 @@ class DecodeUpdates(Strategy):
         check_outermost(self._running)
         self._dtypes = self._dtypes or {name: array.numpy().dtype for name, array in arrays.items()}
         config[SESSION] = self._session
-        counters = self._counters_in(arrays)
-        floats = ArrayRecord({name: array for name, array in arrays.items() if name not in counters})
-        messages = list(self.strategy.configure_train(server_round, floats if counters else arrays, config, grid))
+        others = self._others_in(arrays)
+        trained = ArrayRecord({name: array for name, array in arrays.items() if name not in others})
+        messages = list(self.strategy.configure_train(server_round, trained if others else arrays, config, grid))
         check_one_model(messages)
-        if counters:
-            _put_back(messages, counters, list(arrays))
+        if others:
+            _put_back(messages, others, list(arrays))
         self.traffic.append(Traffic(server_round))
         self._turn += 1
         public = self._delivery.train(messages, grid, arrays)
@@ -155,7 +173,7 @@ class DecodeUpdates(Strategy):
         for message in messages:
             ((name, record),) = message.content.array_records.items()
             if id(record) not in broadcasts:
-                broadcasts[id(record)] = Broadcast.of(self._turn, name, record, public)
+                broadcasts[id(record)] = Broadcast.of(self._turn, name, record, public, self.statistics)
             sent[message.metadata.dst_node_id] = broadcasts[id(record)]
             self.traffic[-1].model_bytes = broadcasts[id(record)].bytes
         self._books.begin(sent)
@@ -172,9 +190,9 @@ class DecodeUpdates(Strategy):
         self.traffic[-1].went(again)
         opened, errors = open_all(sorted(answers, key=by_content), self._books, self._weighted_by)
         opened.sort(key=lambda each: self._books.rounds(each.node)[:1])  # what is read off two models is read once
-        self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
+        self._beside = Beside(opened[0].broadcast.layout, opened[0].broadcast.others) if opened else None
         applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
             arrays = self._as_first(arrays)
@@ -208,6 +226,8 @@ class DecodeUpdates(Strategy):
         told: dict[str, Any] = {ROUND: self._turn, APPLIED: self._books.applied.get(node, 0)}
         if rounds := self._books.rounds(node):  # Flower cannot count an empty list
             told[ROUNDS] = rounds
+        if self.statistics is not None:
+            told[KINDS] = json.dumps(dict(self.statistics))
         if self.budget_for is not None:
             told[BUDGET] = _whole(self.budget_for(node, server_round), node)
         configs = message.content.config_records
@@ -220,11 +240,13 @@ class DecodeUpdates(Strategy):
         applied = []
         replies = []
         weights: list[Any] = []
-        for each, (indices, values) in self._decoded(opened, errors):
-            vector = each.broadcast.vector.copy()
-            vector[indices] += values
-            layout = each.broadcast.layout
-            arrays = layout.floats_of(vector) if self._counters_beside else layout.unflatten(vector, each.update.exact)
+        for each, decoded in self._decoded(opened, errors):
+            layout = each.broadcast.layout.untied
+            update = np.zeros(layout.size, np.float32)
+            update[decoded.sparse[0]] = decoded.sparse[1]
+            arrays = layout.moved(each.broadcast.arrays, update)
+            if not self._others_beside:
+                arrays = layout.assembled(arrays, decoded.others)
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
@@ -239,8 +261,8 @@ class DecodeUpdates(Strategy):
         assert isinstance(self.strategy, FedAvg)
         mean = Mean(opened[0].broadcast, self.strategy.weighted_by_key)
         applied = []
-        for each, sparse in self._decoded(opened, errors):
-            mean.add(each.update, sparse)
+        for each, decoded in self._decoded(opened, errors):
+            mean.add(each.update, decoded.sparse)
             applied.append(each.node)
         self._check_some(server_round, len(applied), errors)
         if not mean.weight:
@@ -255,26 +277,25 @@ class DecodeUpdates(Strategy):
         """The errors that the inner strategy is told of: Flower's DP wrappers give a round up for a single one."""
         return errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
 
-    def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Sparse]]:
+    def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Decoded]]:
         """Decode one after the other, so that one is held at a time; what cannot be decoded joins the errors."""
         traffic = self.traffic[-1]
         for each in opened:
             began = time.perf_counter()
             try:
-                sparse = decode(each, self._books, self.scheme)
+                decoded = decode(each, self._books, self.scheme)
             except MalformedMessage as fault:
                 errors.append(left_out(each.reply, fault))
                 continue
             traffic.decode_seconds.append(time.perf_counter() - began)
-            if self._counters_beside:
-                self._counters.add(float(each.update.metrics[self._weighted_by]), each.update.exact)
-            traffic.payload_bytes_up.append(len(each.update.message))
-            traffic.coordinates_up.append(len(sparse[0]))
+            if self._beside is not None:
+                weight = each.update.metrics[self._weighted_by] if self._weighted_by else 1.0
+                self._beside.add(float(weight), decoded.others)
+            traffic.payload_bytes_up.append(each.update.change.payload)
+            traffic.coordinates_up.append(len(decoded.sparse[0]))
             traffic.record_bytes_up.append(count_bytes(each.reply.content))
-            traffic.encode_seconds.append(each.update.stats.encode_seconds)
-            traffic.relative_error.append(each.update.stats.relative_error)
-            traffic.residual_norm.append(each.update.stats.residual_norm)
-            yield each, sparse
+            traffic.measured(each.update.stats)
+            yield each, decoded
 
     def _check_some(self, server_round: int, usable: int, errors: list[Message]) -> None:
         """Raise NoUsableReply where it has to be."""
@@ -291,23 +312,38 @@ class DecodeUpdates(Strategy):
         self._failed_rounds += 1
         log.error("surp-fl: %s; the model stays as it is", said)
 
-    def _counters_in(self, arrays: ArrayRecord) -> dict[str, Array]:
-        """The arrays that are averaged beside the strategy."""
-        if not self._counters_beside:
+    def _others_in(self, arrays: ArrayRecord) -> dict[str, Array]:
+        """The arrays that are averaged beside the strategy: integers, and running statistics."""
+        if not self._others_beside:
             return {}
-        return {name: array for name, array in arrays.items() if self._dtypes[name].kind != "f"}
+        kinds = kinds_in([name for name, dtype in self._dtypes.items() if dtype.kind == "f"], self.statistics)
+        return {name: array for name, array in arrays.items() if self._dtypes[name].kind != "f" or name in kinds}
 
     def _as_first(self, arrays: ArrayRecord) -> ArrayRecord:
         """Names and dtypes of the first model: averaging makes counters floats, adaptive strategies make float64."""
-        counters = self._counters.mean(self._dtypes)
-        if not counters and all(array.dtype == str(self._dtypes[name]) for name, array in arrays.items()):
+        beside = self._beside
+        others = {} if beside is None else beside.mean() if self._others_beside else beside.agreed()
+        narrow = any(dtype.kind == "f" and dtype.itemsize < 4 for dtype in self._dtypes.values())
+        kinds = kinds_in([name for name, dtype in self._dtypes.items() if dtype.kind == "f"], self.statistics)
+        same = all(array.dtype == str(self._dtypes[name]) for name, array in arrays.items())
+        if same and not others and not narrow and not kinds:
             return arrays
-        found = arrays_of(arrays) | counters
+        found = arrays_of(arrays) | others
         for name in sorted(found, key=list(self._dtypes).index):
-            array = found.pop(name)  # and to the end
-            dtype = self._dtypes[name]
-            found[name] = (np.rint(array) if dtype.kind in "iub" else array).astype(dtype)
+            array, dtype = found.pop(name), self._dtypes[name]  # and to the end
+            if kinds.get(name) == "variance":
+                array = np.maximum(array, 0)
+            elif dtype.kind == "f" and dtype.itemsize < 4:
+                array = self._rounded(name, array, dtype)
+            found[name] = saturated(array, dtype)
         return record_of(found)
+
+    def _rounded(self, name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array in a narrow dtype; what that cannot hold is added the next time."""
+        whole = array.astype(np.float32) + self._rounding.get(name, np.float32(0))
+        narrow = whole.astype(dtype)
+        self._rounding[name] = whole - narrow.astype(np.float32)
+        return narrow
 
 
 def _whole(budget: Any, node: int) -> int:
@@ -317,11 +353,11 @@ def _whole(budget: Any, node: int) -> int:
         raise TypeError(f"budget_for gives {budget!r} for node {node}; expected a whole number of bytes") from None
 
 
-def _put_back(messages: list[Message], counters: dict[str, Array], order: list[str]) -> None:
+def _put_back(messages: list[Message], others: dict[str, Array], order: list[str]) -> None:
     """Put arrays that the inner strategy was not shown into its messages; those that share a record go on sharing."""
     whole: dict[int, ArrayRecord] = {}
     for message in messages:
         ((name, record),) = message.content.array_records.items()
         if id(record) not in whole:
-            whole[id(record)] = ArrayRecord({key: counters[key] if key in counters else record[key] for key in order})
+            whole[id(record)] = ArrayRecord({key: others[key] if key in others else record[key] for key in order})
         message.content = RecordDict({**message.content, name: whole[id(record)]})

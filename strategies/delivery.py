@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-import numpy as np
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 from surp_fl.strategies.downlink import Downlink, lacks_base, model_of, replaced
 from surp_fl.strategies.traffic import Down
 
 from surp_fl.broadcast import put_whole
-from surp_fl.client import Scheme
-from surp_fl.packing import Packed, digest_of
+from surp_fl.codecs.codec import Scheme
+from surp_fl.packing import Arrays, Packed, digest_of
 from surp_fl.record import arrays_of, error_reply
+from surp_fl.statistics import Kinds
 
 
 class Delivery:
@@ -28,10 +27,13 @@ class Delivery:
         scheme: of the changes; None sends whole models.
         packed: send a whole model as one array; where the strategy sends nodes different models, as they are.
         timeout: seconds, for the replies of a phase.
+        kinds: the user's word on which arrays are running statistics.
     """
 
-    def __init__(self, scheme: Scheme | None, packed: bool, timeout: float = 3600.0) -> None:
-        self._downlink = None if scheme is None else Downlink(scheme)
+    def __init__(
+        self, scheme: Scheme | None, packed: bool, timeout: float = 3600.0, kinds: Kinds | None = None
+    ) -> None:
+        self._downlink = None if scheme is None else Downlink(scheme, kinds)
         self.packed = packed
         self._timeout = timeout
         self._public = False  # whether the messages of this phase bring the public model
@@ -39,7 +41,7 @@ class Delivery:
         self._grid: Grid | None = None
         self._until = 0.0
 
-    def train(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> NDArray[np.float32] | None:
+    def train(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> Arrays | None:
         """Bring the public model up to the one in the messages; None where nodes are sent that as it is.
 
         Args:
@@ -63,7 +65,7 @@ class Delivery:
         self._public = True
         self._trains_the_model = _same(records[0], model)
         self._downlink.advance(records[0])
-        return self._downlink.vector
+        return self._downlink.arrays
 
     def evaluate(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> None:
         """Bring the public model up to the strategy's, if that is what nodes evaluate and train."""

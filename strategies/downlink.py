@@ -15,14 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 from surp_fl.strategies.traffic import Down
 
-from surp_fl.broadcast import MISSING, add, put_deltas, put_whole
-from surp_fl.client import Scheme
+from surp_fl.broadcast import MISSING, advanced, put_deltas, put_whole
+from surp_fl.change import Change, change_of
+from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
 from surp_fl.packing import Arrays, Packed, digest_of
 from surp_fl.record import NAME, arrays_of
+from surp_fl.statistics import Kinds
 
 log = logging.getLogger("flwr")
 
@@ -32,11 +33,10 @@ _FRAME = 16  # bytes that a change takes beside its message: the digest of its b
 
 @dataclass(frozen=True)
 class _Delta:
-    """From one version to the next, which has this number."""
+    """From one version to the next."""
 
     base: bytes
-    message: bytes
-    number: int
+    change: Change
 
 
 class Downlink:
@@ -44,11 +44,13 @@ class Downlink:
 
     Args:
         scheme: of the deltas, whose memory is not used.
+        kinds: the user's word on which arrays are running statistics.
         seed: of the encoder's random choices.
     """
 
-    def __init__(self, scheme: Scheme, seed: int = 0) -> None:
+    def __init__(self, scheme: Scheme, kinds: Kinds | None = None, seed: int = 0) -> None:
         self._scheme = scheme
+        self._kinds = kinds
         self._rng = np.random.default_rng([seed, 1])
         self._deltas: deque[_Delta] = deque()
         self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; and as the strategy filled it
@@ -56,16 +58,14 @@ class Downlink:
         self._failed: set[int] = set()  # nodes whose last reply was an error
         self._layout: Layout | None = None
         self._vector = np.zeros(0, np.float32)
-        self._exact: Arrays = {}
-        self._changed: dict[str, int] = {}  # by exact array: the number of the version that brought it
+        self._arrays: Arrays = {}
         self._source = b""
-        self._number = 0
         self.version = b""
 
     @property
-    def vector(self) -> NDArray[np.float32]:
-        """The public model's float arrays; shape (n,), not to be written to."""
-        return self._vector
+    def arrays(self) -> Arrays:
+        """The public model; not to be written to."""
+        return self._arrays
 
     def advance(self, record: ArrayRecord) -> None:
         """Make a new version, if the strategy's model is another than the last time."""
@@ -73,41 +73,44 @@ class Downlink:
         source = digest_of(model)
         if source == self._source:
             return
-        layout = Layout.of(model)
-        vector = layout.flatten(model)
-        message = self._message_to(vector) if layout == self._layout else None
-        self._layout = layout
-        self._number += 1
-        if message is None:
+        change = self._change_to(model)
+        if change is None:
             self._deltas.clear()
+            self._arrays = model
         else:
-            vector = add(layout, self._vector.copy(), message, self._vector)
-        vector.flags.writeable = False
-        exact = {spec.name: model[spec.name] for spec in layout.exact}
-        for name, array in exact.items():
-            if message is None or not np.array_equal(array, self._exact[name]):
-                self._changed[name] = self._number
-        self._vector, self._exact = vector, exact
-        before, self.version = self.version, digest_of(self._arrays())
-        if message is not None and self.version != before:
-            self._deltas.append(_Delta(before, message, self._number))
+            assert self._layout is not None
+            self._arrays = advanced(self._layout, self._arrays, change, self._vector)
+        before, self.version = self.version, digest_of(self._arrays)
+        self._layout = Layout.of(self._arrays, self._kinds)
+        self._vector = self._layout.flatten(self._arrays)
+        self._vector.flags.writeable = False
+        if change is not None and self.version != before:
+            self._deltas.append(_Delta(before, change))
             self._forget()
         self._source = source
 
-    def _message_to(self, vector: NDArray[np.float32]) -> bytes | None:
-        """The delta towards a vector; None where the whole model has to go, or is not much more."""
-        assert self._layout is not None
-        wanted = vector - self._vector
+    def _change_to(self, model: Arrays) -> Change | None:
+        """The delta towards a model; None where the whole model has to go, or is not much more."""
+        layout = self._layout
+        if layout is None or Layout.of(model, self._kinds).arrays != layout.arrays:
+            return None
+        if any(not np.array_equal(model[name], model[first]) for name, first in layout.copies):
+            return None  # what was equal is so no more
+        wanted = layout.difference(model, self._arrays)
         if not np.isfinite(wanted).all():
             return None
-        message = self._scheme.codec.encode(wanted, self._layout, rng=self._rng, reference=self._vector)
-        return message if len(message) + _FRAME <= self._whole_bytes() // 2 else None
+        try:
+            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, self._vector)
+        except ValueError as fault:
+            log.warning("surp-fl: what changed in the model cannot be told, the whole goes: %s", fault)
+            return None
+        return change if change.payload + _FRAME <= self._whole_bytes() // 2 else None
 
     def _forget(self) -> None:
         """Drop what is too long a way for any client: the whole model is the shorter one."""
-        spent = sum(len(delta.message) + _FRAME for delta in self._deltas)
+        spent = sum(delta.change.payload + _FRAME for delta in self._deltas)
         while spent > self._whole_bytes() // 2 or len(self._deltas) > _MOST:
-            spent -= len(self._deltas.popleft().message) + _FRAME
+            spent -= self._deltas.popleft().change.payload + _FRAME
 
     def fill(self, messages: Sequence[Message]) -> Down:
         """Let messages of a strategy, all of one phase, bring the last version in place of the model that they hold."""
@@ -159,20 +162,15 @@ class Downlink:
                 continue
             place = places.get(message.metadata.dst_node_id)
             lacking = [] if place is None else deltas[place:]
-            exact = self._changed_since(lacking[0].number) if lacking else {}
-            size = sum(len(delta.message) for delta in lacking) + sum(array.nbytes for array in exact.values())
+            size = sum(delta.change.payload for delta in lacking)
             if place is None or size >= whole:
-                size, packed = whole, packed or Packed.of(self._arrays())
-                message.content = put_whole(message.content, found[0], packed, keep=True)
+                size, packed = whole, packed or Packed.of(self._arrays)
+                message.content = put_whole(message.content, found[0], packed, keep=True, kinds=self._kinds)
             else:
-                pairs = ((delta.base, delta.message) for delta in lacking)
-                message.content = put_deltas(message.content, found[0], pairs, exact, self.version)
+                pairs = ((delta.base, delta.change) for delta in lacking)
+                message.content = put_deltas(message.content, found[0], pairs, self.version, self._kinds)
             payload.append(size)
         return Down.of(payload, messages)
-
-    def _changed_since(self, number: int) -> Arrays:
-        """The integer and boolean arrays that this version or a later one brought."""
-        return {name: array for name, array in self._exact.items() if self._changed[name] >= number}
 
     def _note(self, replies: Iterable[Message]) -> None:
         """Who holds the last version now, and who may hold none that can be brought up to it."""
@@ -184,10 +182,6 @@ class Downlink:
             elif not failed and node in self._sent:
                 self._held[node] = self.version
             (self._failed.add if failed else self._failed.discard)(node)
-
-    def _arrays(self) -> Arrays:
-        assert self._layout is not None
-        return self._layout.unflatten(self._vector, self._exact)
 
     def _whole_bytes(self) -> int:
         assert self._layout is not None

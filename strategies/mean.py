@@ -6,15 +6,13 @@ mean is this model plus the weighted mean of the updates, so that one reply whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, QFedAvg, Strategy
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
-from numpy.typing import NDArray
 from surp_fl.strategies.books import Broadcast
 
 from surp_fl.codecs.codec import Sparse
@@ -33,30 +31,12 @@ def needs_only_the_mean(strategy: Strategy) -> bool:
     )
 
 
-def keeps_counters_out(strategy: Strategy) -> bool:
-    """Whether integer and boolean arrays are averaged beside a strategy: it would step them as weights, or fail.
+def keeps_others_out(strategy: Strategy) -> bool:
+    """Whether integer arrays and running statistics are averaged beside a strategy: it would step them as weights.
 
-    Strategies that choose among clients, or protect them, do with counters what they do with weights.
+    Strategies that choose among clients, or protect them, do with them what they do with weights.
     """
     return type(strategy).aggregate_train in _OF_MEANS | {QFedAvg.aggregate_train}
-
-
-class CounterMean:
-    """The weighted mean of the integer and boolean arrays of one round's models, rounded."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, NDArray[np.float64]] = {}
-        self._weight = 0.0
-
-    def add(self, weight: float, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take in what one client sent."""
-        for name, array in arrays.items():
-            self._sums[name] = self._sums.get(name, np.zeros(array.shape)) + weight * array
-        self._weight += weight
-
-    def mean(self, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, NDArray[Any]]:
-        """The mean by name, in these dtypes."""
-        return {name: np.rint(total / self._weight).astype(dtypes[name]) for name, total in self._sums.items()}
 
 
 class Mean:
@@ -70,7 +50,7 @@ class Mean:
     def __init__(self, broadcast: Broadcast, weighted_by: str) -> None:
         self._broadcast = broadcast
         self.weighted_by = weighted_by
-        self._sum = np.zeros(broadcast.layout.size, np.float32)  # of weight × update
+        self._sum = np.zeros(broadcast.layout.untied.size, np.float32)  # of weight × update
         self.weight = 0.0
         self._unit = 0.0  # the first weight that is not 0: what float32 is to hold are its multiples
         self._names: tuple[str, str] | None = None
@@ -91,8 +71,7 @@ class Mean:
         arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
         mean, self._sum = self._sum, np.empty(0, np.float32)  # its memory is used again, and freed
         mean /= np.float32(self.weight / self._unit)
-        mean += self._broadcast.vector
-        arrays = record_of(self._broadcast.layout.floats_of(mean, copy=False))
+        arrays = record_of(self._broadcast.layout.untied.moved(self._broadcast.arrays, mean))
         return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self.weighted_by: self.weight})})
 
     @contextmanager

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from flwr.app import Message
 from surp_fl.strategies.books import Books, Broadcast
 
-from surp_fl.client import Scheme
 from surp_fl.codecs import reader_of
-from surp_fl.codecs.codec import Sparse
+from surp_fl.codecs.codec import Scheme, Sparse
 from surp_fl.message import MalformedMessage
-from surp_fl.record import NAME, Update, error_reply, from_record
+from surp_fl.record import NAME, Arrays, Update, error_reply, from_record
 
 log = logging.getLogger("flwr")
 
@@ -37,6 +36,19 @@ class Opened:
     node: int
     update: Update
     broadcast: Broadcast
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a reply says.
+
+    Attributes:
+        sparse: what is to be added to the model's vector, the one of its untied layout.
+        others: running statistics and integer arrays as the client has them now.
+    """
+
+    sparse: Sparse
+    others: Arrays
 
 
 def by_content(reply: Message) -> tuple[bytes, int]:
@@ -81,22 +93,25 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
     return usable, errors
 
 
-def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Sparse:
-    """Decode the message of a reply, against what its node may have held.
+def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Decoded:
+    """Decode the sections of a reply, its message against what its node may have held.
 
     Raises:
         MalformedMessage: it is not what this node can have made.
     """
-    reader = scheme.codec.reader if scheme is not None else reader_of(opened.update.message)
+    change, layout = opened.update.change, opened.broadcast.layout
+    layout = layout.untied if opened.update.untied else layout
+    reader = scheme.codec.reader if scheme is not None else reader_of(change.message)
+    others = change.others(opened.broadcast.others, layout)
     faults = []
-    for reference in books.references(opened.node):
+    for reference in books.references(opened.node, layout):
         try:
-            sparse = reader.decode_sparse(opened.update.message, opened.broadcast.layout, reference=reference)
+            sparse = reader.decode_sparse(change.message, layout, reference=reference)
         except MalformedMessage as fault:
             faults.append(fault)
         else:
             books.understood(opened.node)
-            return sparse
+            return Decoded(layout.spread(*sparse), others)
     raise faults[0]
 
 
@@ -116,7 +131,7 @@ def _open(reply: Message, books: Books) -> Opened:
             f"the reply holds {sorted(reply.content)} and no '{NAME}' record: the client does not compress; "
             "give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
         )
-    return Opened(reply, node, from_record(record, books.sent[node].layout), books.sent[node])
+    return Opened(reply, node, from_record(record), books.sent[node])
 
 
 def _form_of(opened: Opened) -> _Form:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 
-from surp_fl.record import count_record
+from surp_fl.record import Stats, count_record
 
 PREFIX = "surp-fl/"  # of our metrics
 _MEANS = (
@@ -51,11 +51,11 @@ class Down(NamedTuple):
 
 @dataclass
 class Traffic:
-    """Bytes and times of one round; one entry per usable reply in each list.
+    """Bytes and times of one round; one entry per usable reply in each list, where its client measured that.
 
     Attributes:
         server_round: from 1.
-        payload_bytes_up: length of each message.
+        payload_bytes_up: length of each message, with the sections of statistics and integer arrays.
         record_bytes_up: Flower's count of each reply (message, metrics, keys).
         coordinates_up: how many coordinates each message names.
         payload_bytes_down: bytes of models and deltas in each train and evaluate message sent.
@@ -85,6 +85,15 @@ class Traffic:
         """Add what was sent."""
         self.payload_bytes_down += down.payload
         self.record_bytes_down += down.record
+
+    def measured(self, stats: Stats) -> None:
+        """Add what a client measured, as far as it did."""
+        for values, measured in (
+            (self.encode_seconds, stats.encode_seconds),
+            (self.relative_error, stats.relative_error),
+            (self.residual_norm, stats.residual_norm),
+        ):
+            values += [] if measured is None else [measured]
 
     def add_to(self, metrics: MetricRecord) -> None:
         """Add a training round's figures to the metrics that Flower logs and returns, as "surp-fl/...": means and sums.

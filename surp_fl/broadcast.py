@@ -16,7 +16,9 @@ In the message's config, beside what the server tells otherwise:
     "surp-fl:form"     bytes   JSON, [name, shape, dtype] of each array; with a whole model
     "surp-fl:bases"    list    digests; with deltas
     "surp-fl:deltas"   list    messages; with deltas
-    "surp-fl:exact:…"  bytes   an integer or boolean array that is another than in the first base; with deltas
+    "surp-fl:others"   list    of each delta: the sections of statistics and of exact arrays, each after its length in
+                               four bytes; with deltas, where one has any
+    "surp-fl:kinds"    str     which arrays are running statistics, where the user says so
 
 Knows Flower's records and codecs. Does not know who sends what to whom.
 """
@@ -24,9 +26,10 @@ Knows Flower's records and codecs. Does not know who sends what to whom.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
-import math
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +37,13 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
+from surp_fl.change import Change
 from surp_fl.codecs import reader_of
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
-from surp_fl.packing import Arrays, Packed, bytes_of, cut, digest_of, unpacked
-from surp_fl.record import NAME, record_of
+from surp_fl.packing import Arrays, Packed, digest_of, unpacked
+from surp_fl.record import KINDS, NAME, record_of
+from surp_fl.statistics import Kinds
 
 log = logging.getLogger("flwr")
 
@@ -48,24 +53,24 @@ _ARRAYS = f"{NAME}:arrays"
 _FORM = f"{NAME}:form"
 _BASES = f"{NAME}:bases"
 _DELTAS = f"{NAME}:deltas"
-_EXACT = f"{NAME}:exact:"
+_OTHERS = f"{NAME}:others"
 _KEEP = f"{NAME}:keep"
-_OURS = (VERSION, _ARRAYS, _FORM, _BASES, _DELTAS, _KEEP)
+_OURS = (VERSION, _ARRAYS, _FORM, _BASES, _DELTAS, _OTHERS, _KEEP, KINDS)
+_LENGTH = struct.Struct("<I")
+_NO_OTHERS = bytes(2 * _LENGTH.size)
 _PACKED = f"{NAME}:packed"  # the ArrayRecord
 
 
-def put_whole(content: RecordDict, name: str, packed: Packed, keep: bool) -> RecordDict:
+def put_whole(content: RecordDict, name: str, packed: Packed, keep: bool, kinds: Kinds | None = None) -> RecordDict:
     """The content of a message that brings a whole model, in place of one that holds its ArrayRecord, of this name."""
-    told = {VERSION: packed.version, _ARRAYS: name, _FORM: packed.form, _KEEP: keep}
+    told: dict[str, Any] = {VERSION: packed.version, _ARRAYS: name, _FORM: packed.form, _KEEP: keep}
+    if kinds is not None:
+        told[KINDS] = json.dumps(dict(kinds))
     return _with(content, name, told, {_PACKED: packed.record})
 
 
 def put_deltas(
-    content: RecordDict,
-    name: str,
-    deltas: Iterable[tuple[bytes, bytes]],
-    exact: Mapping[str, NDArray[Any]],
-    version: bytes,
+    content: RecordDict, name: str, deltas: Iterable[tuple[bytes, Change]], version: bytes, kinds: Kinds | None
 ) -> RecordDict:
     """The content of a message that brings deltas.
 
@@ -73,13 +78,19 @@ def put_deltas(
         content: of the message, as the strategy made it.
         name: of its ArrayRecord.
         deltas: each with the digest of its base, oldest first.
-        exact: integer and boolean arrays that differ from the first base's.
         version: digest of the model that they lead to.
+        kinds: the user's word on which arrays are running statistics.
     """
     told: dict[str, Any] = {VERSION: version, _ARRAYS: name, _KEEP: True}
+    if kinds is not None:
+        told[KINDS] = json.dumps(dict(kinds))
     if pairs := list(deltas):
-        told |= {_BASES: [base for base, _ in pairs], _DELTAS: [delta for _, delta in pairs]}
-    told |= {_EXACT + each: bytes_of(array).tobytes() for each, array in exact.items() if array.size}
+        told |= {_BASES: [base for base, _ in pairs], _DELTAS: [change.message for _, change in pairs]}
+    if any(change.statistics or change.exact for _, change in pairs):
+        told[_OTHERS] = [
+            b"".join(_LENGTH.pack(len(section)) + section for section in (change.statistics, change.exact))
+            for _, change in pairs
+        ]
     return _with(content, name, told, {})
 
 
@@ -115,12 +126,13 @@ class Brought:
     base: bytes | None = None
 
 
-def brought(content: RecordDict, held: Arrays | None) -> Brought:
+def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None) -> Brought:
     """Read the model that a message brings.
 
     Args:
         content: of the message.
         held: the version that this client holds; None for none.
+        kinds: the server's word on which arrays are running statistics.
 
     Raises:
         MalformedMessage: what was sent is not what it says.
@@ -137,14 +149,20 @@ def brought(content: RecordDict, held: Arrays | None) -> Brought:
     bases, deltas = config.get(_BASES, []), config.get(_DELTAS, [])
     if not isinstance(bases, list) or not isinstance(deltas, list) or len(bases) != len(deltas):
         raise MalformedMessage("the server's message has deltas, but not one base for each")
+    others = config.get(_OTHERS, [_NO_OTHERS] * len(deltas))
+    if not isinstance(others, list) or len(others) != len(deltas):
+        raise MalformedMessage("the server's message has other sections than deltas")
     now = None if held is None else digest_of(held)
     if held is None or now == version:
         return Brought(held, name, keep, version, now)
-    lacking = [delta for _, delta in itertools.dropwhile(lambda pair: pair[0] != now, zip(bases, deltas, strict=True))]
+    all_of_it = zip(bases, deltas, others, strict=True)
+    lacking = [told[1:] for told in itertools.dropwhile(lambda told: told[0] != now, all_of_it)]
     after: Arrays | None = None
     if lacking:
         try:
-            after = _advanced(held, lacking, config)
+            after = held
+            for message, sections in lacking:
+                after = advanced(Layout.of(after, kinds), after, _change_of(message, sections))
         except MalformedMessage as fault:  # the whole model makes it good
             log.warning("surp-fl: what changed in the model cannot be read, the whole is asked for: %s", fault)
     right = after is not None and digest_of(after) == version
@@ -156,7 +174,7 @@ def plain(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:
     found: dict[str, Any] = {name: record_of(arrays)}
     for each, record in content.items():
         if isinstance(record, ConfigRecord):
-            left = {key: value for key, value in record.items() if key not in _OURS and not key.startswith(_EXACT)}
+            left = {key: value for key, value in record.items() if key not in _OURS}
             if left or each != NAME:
                 found[each] = ConfigRecord(left)
         elif each != _PACKED:
@@ -164,42 +182,37 @@ def plain(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:
     return RecordDict(found)
 
 
-def add(
-    layout: Layout, vector: NDArray[np.float32], message: Any, reference: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Add a delta to a version's vector, in place; the same on both ends, to the bit.
+def advanced(layout: Layout, arrays: Arrays, change: Change, vector: NDArray[np.float32] | None = None) -> Arrays:
+    """The version that a change leads to; the same on both ends, to the bit.
 
     Args:
         layout: of the model.
-        vector: shape (n,); may be the reference.
-        message: the delta.
-        reference: the version's vector, which it was coded against.
+        arrays: of the version that the change was made against.
+        change: of all arrays.
+        vector: those of them that the layout lays into a vector, where that is at hand.
 
     Returns:
-        The vector, as arrays of the layout's dtypes hold it; another one where they are narrower than float32.
+        New arrays, in the model's dtypes.
 
     Raises:
-        MalformedMessage: it cannot be read.
+        MalformedMessage: a section of the change cannot be read.
     """
-    if not isinstance(message, bytes):
-        raise MalformedMessage(f"a delta is {type(message).__name__}; expected bytes")
-    indices, values = reader_of(message).decode_sparse(message, layout, reference=reference)
-    vector[indices] += values
-    if any(spec.dtype.itemsize < vector.itemsize for spec in layout.floats):
-        return layout.flatten_floats(layout.floats_of(vector, copy=False))
-    return vector
+    reference = layout.flatten(arrays) if vector is None else vector
+    update = reader_of(change.message).decode(change.message, layout, reference=reference)
+    return layout.assembled(layout.rounded(layout.moved(arrays, update)), change.others(arrays, layout))
 
 
-def _advanced(held: Arrays, deltas: list[Any], config: ConfigRecord) -> Arrays:
-    layout = Layout.of(held)
-    vector = layout.flatten(held)
-    for delta in deltas:
-        vector = add(layout, vector, delta, vector)
-    exact = dict(held)
-    for spec in layout.exact:
-        if (sent := config.get(_EXACT + spec.name)) is not None:
-            size = math.prod(spec.shape) * spec.dtype.itemsize
-            if not isinstance(sent, bytes) or len(sent) != size:
-                raise MalformedMessage(f"the exact array '{spec.name}' needs {size} bytes; found {sent!r:.40}")
-            exact |= cut(sent, [(spec.name, spec.shape, spec.dtype)])
-    return layout.unflatten(vector, exact)
+def _change_of(message: Any, sections: Any) -> Change:
+    if not isinstance(message, bytes) or not isinstance(sections, bytes):
+        raise MalformedMessage(f"a delta is {type(message).__name__} and {type(sections).__name__}; expected bytes")
+    found = []
+    at = 0
+    for _ in range(2):
+        if at + _LENGTH.size > len(sections):
+            raise MalformedMessage(f"the sections of a delta end after {len(sections)} bytes, within a length")
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(sections, at)[0]
+        found.append(sections[start:at])
+    if at != len(sections):
+        raise MalformedMessage(f"the sections of a delta take {at} bytes; found {len(sections)}")
+    return Change(message, *found)

@@ -6,39 +6,29 @@ Knows Flower. Does not know how a message is made.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
 from surp_fl.broadcast import MISSING, brings_version, brought, plain
-from surp_fl.codecs.codec import Codec
+from surp_fl.change import change_of
+from surp_fl.codecs import reader_of
+from surp_fl.codecs.codec import Scheme, with_budget
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
-from surp_fl.memory import Memory, NoMemory
-from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
+from surp_fl.memory import NoMemory, State, fault_of, norm_of
+from surp_fl.record import NAME, Stats, Update, arrays_of, kinds_told, to_record
 from surp_fl.state import Kept, Told, load, load_held, save, save_held
+
+log = logging.getLogger("flwr")
 
 NODE_BUDGET = "surp-fl-budget"  # in a node's config
 _OLDER_API = "fitins."  # how that names its records
-
-
-class Scheme(Protocol):
-    """One codec and one client memory: `SuRP`, `Dense`, or your own frozen dataclass."""
-
-    @property
-    def codec(self) -> Codec:
-        """Both ends of the messages."""
-        ...
-
-    @property
-    def memory(self) -> Memory:
-        """What the client carries between rounds."""
-        ...
 
 
 class CompressUpdates:
@@ -69,14 +59,15 @@ class CompressUpdates:
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
         """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
         held: bytes | None = None
+        kinds = kinds_told(message.content)
         if brings_version(message.content):
             before = load_held(context)
-            found = brought(message.content, before)
+            found = brought(message.content, before, kinds)
             if found.arrays is None:  # the client holds nothing that the deltas could be added to
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
             if found.keep:
                 held = found.version
-                save_held(context, found.arrays, before, found.base)
+                save_held(context, found.arrays, before, found.base, kinds)
             message.content = plain(message.content, found.name, found.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
@@ -85,8 +76,7 @@ class CompressUpdates:
         _refuse_what_would_break(message.content, scheme)
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
-        layout = Layout.of(received)
-        start = layout.flatten(received)
+        layout = Layout.of(received, kinds)
         rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
 
         reply = _answer_of(call_next, message, context)
@@ -95,28 +85,32 @@ class CompressUpdates:
         trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
         trained = arrays_of(trained_record)
         try:
-            delta = layout.flatten(trained) - start
+            layout.check(trained)
         except ValueError as fault:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
+        untied = any(not np.array_equal(trained[name], trained[first]) for name, first in layout.copies)
+        layout = layout.untied if untied else layout
+        start, delta = layout.flatten(received), layout.difference(trained, received)
 
         kept = load(context, layout, told)
+        memory = _usable(kept.memory, norm_of(start) + norm_of(delta))
         reference = self._reference(scheme, start, kept)
-        wanted = scheme.memory.recall(delta, kept.memory)
+        wanted = scheme.memory.recall(delta, memory)
         began = time.perf_counter()
-        compressed = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        change = change_of(scheme, wanted, received, trained, layout, rng, reference)
         seconds = time.perf_counter() - began
-        indices, values = scheme.codec.decode_sparse(compressed, layout, reference=reference)
+        indices, values = reader_of(change.message).decode_sparse(change.message, layout, reference=reference)
         sent = np.zeros(layout.size, np.float32)
         sent[indices] = values
-        memory = scheme.memory.settle(wanted, sent, kept.memory) or kept.memory
+        memory = scheme.memory.settle(wanted, sent, memory) or memory
 
         update = Update(
-            message=compressed,
-            exact={spec.name: trained[spec.name] for spec in layout.exact},
+            change=change,
             metrics=_metrics(reply.content),
             stats=_stats(seconds, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
+            untied=untied,
         )
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
         model = start if self.history and reference is not None else None
@@ -135,6 +129,15 @@ class CompressUpdates:
             if held is not None:
                 held.flags.writeable = False  # so that what is read off it can be kept
         return start if before is None else (start, before)
+
+
+def _usable(memory: State, scale: float) -> State:
+    """A client's memory, or nothing where it is out of all proportion."""
+    fault = fault_of(memory, scale)
+    if fault is None:
+        return memory
+    log.warning("surp-fl: %s: this client's training exploded before, it starts from nothing", fault)
+    return {}
 
 
 def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
@@ -162,8 +165,7 @@ def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
             f"this client is given a budget of {min(allowed)} B, and {type(scheme).__name__} has none that could be "
             "set: use a scheme with a budget, as SuRP(budget=...), or leave the budget out"
         )
-    made: Any = scheme
-    return replace(made, budget=min(allowed))  # type: ignore[no-any-return]
+    return with_budget(scheme, min(allowed))
 
 
 def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
@@ -210,7 +212,6 @@ def _node_of(context: Context) -> int:
 def _stats(
     seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
 ) -> Stats:
-    norm = float(np.linalg.norm(wanted))
-    error = float(np.linalg.norm(wanted - sent))
-    owed = 0.0 if residual is None else float(np.linalg.norm(residual))
-    return Stats(seconds, error / norm if norm > 0 else 0.0, owed)
+    norm = norm_of(wanted)
+    owed = 0.0 if residual is None else norm_of(residual)
+    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, owed)

@@ -7,6 +7,7 @@ or Flower.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -106,6 +107,31 @@ class MomentumCorrection:
         """Keep what is still owed, and the momentum where nothing was sent."""
         velocity = wanted - _owed(state, self.keep) if "residual" in state else wanted
         return {"residual": wanted - sent, "velocity": velocity * (sent == 0)}
+
+
+MOST_OWED = 1e4  # times the model and its update: honest debts have stayed below a thousandth of that
+
+
+def norm_of(vector: Vector) -> float:
+    """L2 norm, added up in float64: of any finite float32 vector it is finite."""
+    return math.sqrt(float(np.einsum("i,i->", vector, vector, dtype=np.float64)))
+
+
+def fault_of(state: State, scale: float) -> str | None:
+    """What is wrong with a client's memory, if anything: a client whose training exploded must not owe that for ever.
+
+    Args:
+        state: of the memory.
+        scale: norm of the model that the client was sent, plus that of what it learned now; 0 tells nothing.
+
+    Returns:
+        What was found; None for a memory that can be used.
+    """
+    for name, vector in state.items():
+        norm = norm_of(vector)
+        if not math.isfinite(norm) or norm > MOST_OWED * scale > 0:
+            return f"the {name} has norm {norm:g}, and the model and its update {scale:g} together"
+    return None
 
 
 def _check_keep(keep: float) -> None:

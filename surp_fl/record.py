@@ -4,8 +4,10 @@ A compressed reply is one ConfigRecord: every further record, and every array, w
 Flower's wire, with its own request. Knows Flower's records. Does not know how a message is made.
 
     "surp-fl"              bytes    the message
+    "surp-fl:statistics"   bytes    how running statistics changed, where they did: see change.py
+    "surp-fl:exact"        bytes    how integer and boolean arrays changed, where they did: see change.py
+    "surp-fl:untied"       bool     true where arrays that were equal are so no more: the message holds each by itself
     "surp-fl:stats"        bytes    encode seconds, relative error, norm of what is still owed; float32, little-endian
-    "surp-fl:exact:NAME"   bytes    an integer or boolean array, little-endian, as it is
     "surp-fl:arrays"       str      name of the app's ArrayRecord, where it is not the server's
     "surp-fl:metrics"      str      name of the app's MetricRecord, where it is not "metrics"
     anything else                   the app's metrics
@@ -13,6 +15,7 @@ Flower's wire, with its own request. Knows Flower's records. Does not know how a
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Mapping
@@ -33,8 +36,9 @@ from flwr.app import (
 from flwr.common.constant import ErrorCode
 from numpy.typing import NDArray
 
-from surp_fl.layout import Layout
+from surp_fl.change import Change
 from surp_fl.message import MalformedMessage
+from surp_fl.statistics import Kinds
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
 MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
@@ -46,7 +50,10 @@ ROUND = f"{NAME}:round"  # counted by that object, from 1, whatever the strategy
 ROUNDS = f"{NAME}:rounds"  # a list: of which earlier ones it holds the model that this client was sent
 APPLIED = f"{NAME}:applied"  # the round of the client's last message that was handed to the strategy; 0 for none
 BUDGET = f"{NAME}:budget"  # bytes that a message may have
-_EXACT = f"{NAME}:exact:"
+KINDS = f"{NAME}:kinds"  # JSON, name to kind: the server's word on which arrays are running statistics
+_STATISTICS = f"{NAME}:statistics"
+_EXACT = f"{NAME}:exact"
+_UNTIED = f"{NAME}:untied"
 _STATS = f"{NAME}:stats"
 _STATS_FORM = struct.Struct("<3f")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -59,7 +66,7 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Stats:
-    """What a client measured of its own message.
+    """What a client measured of its own message; None for what is no finite number.
 
     Attributes:
         encode_seconds: time to make the message.
@@ -67,9 +74,9 @@ class Stats:
         residual_norm: ‖residual‖, what is still owed afterwards.
     """
 
-    encode_seconds: float
-    relative_error: float
-    residual_norm: float
+    encode_seconds: float | None
+    relative_error: float | None
+    residual_norm: float | None
 
 
 @dataclass(frozen=True)
@@ -77,20 +84,20 @@ class Update:
     """What one reply carries.
 
     Attributes:
-        message: the codec's bytes.
-        exact: arrays that have no place in the vector, by name.
+        change: the codec's bytes, and what else changed.
         metrics: the app's own.
         stats: measured by the client.
         arrays_name: the app's name for its ArrayRecord, None for the name that the server used.
         metrics_name: the app's name for its MetricRecord.
+        untied: whether the message holds arrays that were equal each by itself.
     """
 
-    message: bytes
-    exact: Mapping[str, NDArray[Any]]
+    change: Change
     metrics: Metrics
     stats: Stats
     arrays_name: str | None = None
     metrics_name: str = "metrics"
+    untied: bool = False
 
 
 def to_record(update: Update) -> ConfigRecord:
@@ -99,12 +106,16 @@ def to_record(update: Update) -> ConfigRecord:
     Raises:
         ValueError: a metric has a name that is ours.
     """
-    values: dict[str, ConfigRecordValues] = {NAME: update.message}
-    stats = update.stats
-    values[_STATS] = _STATS_FORM.pack(*(min(each, _LARGEST) for each in astuple(stats)))
-    for name, array in update.exact.items():
-        if array.size > 0:  # Flower cannot count an empty value; the layout knows that it is empty
-            values[_EXACT + name] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    values: dict[str, ConfigRecordValues] = {NAME: update.change.message}
+    values[_STATS] = _STATS_FORM.pack(
+        *(math.nan if each is None else min(each, _LARGEST) for each in astuple(update.stats))
+    )
+    if update.change.statistics:  # Flower cannot count an empty value
+        values[_STATISTICS] = update.change.statistics
+    if update.change.exact:
+        values[_EXACT] = update.change.exact
+    if update.untied:
+        values[_UNTIED] = True
     if update.arrays_name is not None:
         values[_ARRAYS] = update.arrays_name
     if update.metrics_name != "metrics":
@@ -116,26 +127,17 @@ def to_record(update: Update) -> ConfigRecord:
     return ConfigRecord(values)
 
 
-def from_record(record: ConfigRecord, layout: Layout) -> Update:
-    """Take an update out of a ConfigRecord that came over the network.
+def from_record(record: ConfigRecord) -> Update:
+    """Take an update out of a ConfigRecord that came over the network; its sections are not read yet.
 
     Raises:
-        MalformedMessage: something is missing, of the wrong type, or of the wrong size.
+        MalformedMessage: something is missing, or of the wrong type.
     """
-    message = record.get(NAME)
-    if not isinstance(message, bytes):
-        raise MalformedMessage(
-            f"the record holds {type(message).__name__} under '{NAME}'; expected the message's bytes"
-        )
-    stats = record.get(_STATS)
-    if (
-        not isinstance(stats, bytes)
-        or len(stats) != _STATS_FORM.size
-        or not all(map(math.isfinite, _STATS_FORM.unpack(stats)))
-    ):
-        raise MalformedMessage(
-            f"the record holds {stats!r:.60} under '{_STATS}'; expected {_STATS_FORM.size} bytes, three float32"
-        )
+    sections = [record.get(key, b"") for key in (NAME, _STATISTICS, _EXACT)]
+    for key, section in zip((NAME, _STATISTICS, _EXACT), sections, strict=True):
+        if not isinstance(section, bytes) or (key == NAME and key not in record):
+            found = type(record.get(key)).__name__
+            raise MalformedMessage(f"the record holds {found} under '{key}'; expected bytes")
     arrays_name, metrics_name = record.get(_ARRAYS), record.get(_METRICS, "metrics")
     if not isinstance(arrays_name, str | None) or not isinstance(metrics_name, str):
         raise MalformedMessage("the record's names for the app's own records are not strings")
@@ -144,19 +146,30 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
         first = (value[0] if value else 0) if isinstance(value, list) else value
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
-    exact = {spec.name: _exact(spec.name, spec.shape, spec.dtype, record) for spec in layout.exact}
-    return Update(message, exact, metrics, Stats(*_STATS_FORM.unpack(stats)), arrays_name, metrics_name)
+    change, untied = Change(*map(bytes, sections)), record.get(_UNTIED) is True  # type: ignore[arg-type]
+    return Update(change, metrics, _stats_in(record.get(_STATS)), arrays_name, metrics_name, untied)
 
 
-def _exact(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], record: ConfigRecord) -> NDArray[Any]:
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    value = record.get(_EXACT + name, b"")
-    if not isinstance(value, bytes) or len(value) != size:
-        raise MalformedMessage(
-            f"the exact array '{name}' came as {type(value).__name__} of "
-            f"{len(value) if isinstance(value, bytes) else '?'} bytes; expected {size} bytes of {dtype}{list(shape)}"
-        )
-    return np.frombuffer(value, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+def _stats_in(found: Any) -> Stats:
+    """What a client measured. Nothing is computed from it, so that odd figures are missing ones, and no fault."""
+    if not isinstance(found, bytes) or len(found) != _STATS_FORM.size:
+        return Stats(None, None, None)
+    return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORM.unpack(found)))
+
+
+def kinds_told(content: RecordDict) -> Kinds | None:
+    """The server's word on which arrays are running statistics; None where it has none.
+
+    Raises:
+        ValueError: it is no JSON of names and kinds.
+    """
+    for config in content.config_records.values():
+        if KINDS in config:
+            told = json.loads(str(config[KINDS]))
+            if not isinstance(told, dict):
+                raise ValueError(f"the server's message has {KINDS} = {config[KINDS]!r:.60}; expected a JSON object")
+            return told
+    return None
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:

@@ -4,8 +4,9 @@
     "surp-fl:sent"      arrays   indices and values of the last message, until the server says that it was applied
     "surp-fl:model"     arrays   the model that the client was sent in the round of that message, unless it is this one:
     "surp-fl:held"      arrays   the version of the server's model that deltas are added to
-    "surp-fl:session"   config   which server object keeps track of all this, in which round that was, and the digest of
-                                 the version that was held then, where that was the model
+    "surp-fl:session"   config   which run of a server keeps track of all this, in which round that was, the fingerprint
+                                 of the model's layout, and the digest of the version that was held then, where that
+                                 was the model
 
 Knows Flower's Context. Does not know how a message is made.
 """
@@ -25,11 +26,13 @@ from surp_fl.layout import Layout
 from surp_fl.memory import State
 from surp_fl.packing import digest_of
 from surp_fl.record import APPLIED, BUDGET, HELD, MODEL, NAME, ROUND, ROUNDS, SENT, SESSION, arrays_of, record_of
+from surp_fl.statistics import Kinds
 
 log = logging.getLogger("flwr")
 
 _TURN = "round"
 _MODEL_HELD = "held"
+_FINGERPRINT = "fingerprint"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Told:
 
     Attributes:
         server_round: from 1, as the strategy counts; 0 where it does not.
-        session: which server object keeps track of what this client holds.
-        turn: the round as that object counts, from 1.
+        session: which run of a server keeps track of what this client holds: a model, and all that came of it.
+        turn: the round as that server counts, from 1.
         held: the turns of which it still holds the model that this client was sent.
         applied: the turn of this client's last message that reached the model; 0 for none.
         budget: bytes that a message may have.
@@ -95,10 +98,17 @@ class Kept:
 
 
 def load(context: Context, layout: Layout, told: Told) -> Kept:
-    """Read the state; what does not fit the model starts from nothing."""
+    """Read the state; what is of another model, or of another run, starts from nothing."""
     memory = _vectors(context, NAME, layout)
     kept = context.state.config_records.get(SESSION, ConfigRecord())
-    if told.session is None or kept.get(SESSION) != told.session:
+    same_run = kept.get(SESSION) == told.session
+    if memory and not (same_run and kept.get(_FINGERPRINT) == layout.fingerprint):
+        log.warning(
+            "surp-fl: this client's memory is of another %s: it starts from nothing",
+            "model (names or shapes differ)" if same_run else "run, whose model is not this one's",
+        )
+        memory = {}
+    if told.session is None or not same_run:
         return Kept(memory, None)
     last, applied = kept[_TURN], told.applied
     assert isinstance(last, int)
@@ -135,18 +145,17 @@ def save(
         told: by the server.
         held: digest of the version that is held, where the model is that, and need not be written twice.
     """
-    if memory:
-        _put(context, NAME, memory)
-    kept: dict[str, int | bytes] = {} if told.session is None else {SESSION: told.session, _TURN: told.turn}
-    if kept and held is not None and model is not None:
+    _put(context, NAME, memory)
+    kept: dict[str, int | bytes] = {_FINGERPRINT: layout.fingerprint}
+    tracked = told.session is not None
+    if told.session is not None:
+        kept |= {SESSION: told.session, _TURN: told.turn}
+    if tracked and held is not None and model is not None:
         kept[_MODEL_HELD], model = held, None
-    if kept:
-        context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
-    elif SESSION in context.state:
-        del context.state[SESSION]
+    context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
     indices = sent[0].astype(np.int32 if layout.size < 1 << 31 else np.int64)
-    _put(context, SENT, {"indices": indices, "values": sent[1]} if kept and "residual" in memory else {})
-    _put(context, MODEL, {"model": model} if kept and model is not None else {})
+    _put(context, SENT, {"indices": indices, "values": sent[1]} if tracked and "residual" in memory else {})
+    _put(context, MODEL, {"model": model} if tracked and model is not None else {})
 
 
 def _put(context: Context, name: str, arrays: State) -> None:
@@ -186,7 +195,11 @@ def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
 
 
 def save_held(
-    context: Context, arrays: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]] | None, base: bytes | None
+    context: Context,
+    arrays: dict[str, NDArray[Any]],
+    before: dict[str, NDArray[Any]] | None,
+    base: bytes | None,
+    kinds: Kinds | None = None,
 ) -> None:
     """Hold a version.
 
@@ -195,9 +208,10 @@ def save_held(
         arrays: of the version.
         before: the version that was held. Where it is the model of the last message, it goes on being that.
         base: the digest of that, if it is known.
+        kinds: the server's word on which arrays are running statistics.
     """
     kept = context.state.config_records.get(SESSION, ConfigRecord())
     held_then = kept.pop(_MODEL_HELD, None)
     if held_then is not None and before is not None and held_then == (base or digest_of(before)):
-        _put(context, MODEL, {"model": Layout.of(before).flatten(before)})
+        _put(context, MODEL, {"model": Layout.of(before, kinds).flatten(before)})
     _put(context, HELD, arrays)

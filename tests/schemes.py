@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from surp_fl import DGC, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.paper import l1, l2, rms
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surp_fl import DGC, QSGD, ErrorFeedback, Layout, MomentumCorrection, RTopK, TopK
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.memory import Memory, State
 from tests.vectors import Vector
 

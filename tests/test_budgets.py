@@ -12,7 +12,7 @@ from surp_fl.strategies import DecodeUpdates, FallingBudget, NoUsableReply
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import DGC, CompressUpdates, Dense, SuRP
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.record import BUDGET, NAME, record_of
 from tests.flower_app import app_with, initial
 

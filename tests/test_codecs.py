@@ -8,9 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
-from surp_fl.client import Scheme
 from surp_fl.codecs import READERS, reader_of
-from surp_fl.codecs.codec import Parts
+from surp_fl.codecs.codec import Parts, Scheme
 from surp_fl.codecs.paper import l1
 from surp_fl.message import SCHEME_NAMES, pack
 from tests.schemes import SCHEMES, Row

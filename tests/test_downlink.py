@@ -16,7 +16,8 @@ from surp_fl.strategies import DecodeUpdates
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.broadcast import brought, put_deltas
-from surp_fl.client import Scheme
+from surp_fl.change import Change, write_exact
+from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.packing import digest_of
@@ -72,7 +73,7 @@ def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
     downlink = strategy._delivery._downlink
     assert downlink is not None
     learned = vector_of(found.models[-2]) - vector_of(found.models[0])
-    behind = vector_of(found.models[-2]) - downlink.vector
+    behind = vector_of(found.models[-2]) - vector_of(downlink.arrays)
     assert np.linalg.norm(behind) < 0.35 * np.linalg.norm(learned)
 
 
@@ -223,23 +224,33 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     vector = LAYOUT.flatten(held)
     update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
     delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
+    change = Change(delta, b"", write_exact(held, held | {"batches": np.array(30)}, LAYOUT))
 
     def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
-        content = put_deltas(content_of(held), "arrays", [(base, delta)], {"batches": np.array(30)}, version)
+        content = put_deltas(content_of(held), "arrays", [(base, change)], version, None)
         content.config_records["config"].update(damage or {})
         return brought(content, held)
 
-    after = LAYOUT.unflatten(vector + DOWN.codec.decode(delta, LAYOUT, reference=vector), {"batches": np.array(30)})
+    after = LAYOUT.assembled(
+        LAYOUT.rounded(LAYOUT.moved(held, DOWN.codec.decode(delta, LAYOUT, reference=vector))),
+        {"batches": np.array(30)},
+    )
     right = bring(digest_of(held), digest_of(after))
     assert right.arrays is not None
     np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
     assert bring(b"another.", digest_of(after)).arrays is None
     assert bring(digest_of(held), b"another.").arrays is None
-    for damage in ({"surp-fl:exact:batches": b"123"}, {"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
+    others = bytes(4) + bytes([len(change.exact), 0, 0, 0]) + change.exact
+    assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [others]}).arrays is not None
+    for odd in (others[:-1], others + b"?", others[:6], b"", "text", others[:-1] + b"?"):
+        assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
+    for damage in ({"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
         assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the whole makes it good
     with pytest.raises(MalformedMessage, match="one base for each"):
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
-    assert brought(put_deltas(content_of(held), "arrays", [], {}, digest_of(held)), held).arrays is held
+    with pytest.raises(MalformedMessage, match="other sections than deltas"):
+        bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
+    assert brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held).arrays is held
 
 
 def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:

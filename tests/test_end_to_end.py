@@ -15,7 +15,8 @@ from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, Dense, NoMemory, SuRP
-from surp_fl.client import Scheme
+from surp_fl.change import Change
+from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
 from surp_fl.record import NAME, Stats, Update, arrays_of, count_bytes, from_record, record_of, to_record
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
@@ -97,12 +98,13 @@ def test_a_reply_is_one_record_that_flower_can_count() -> None:
         assert count_bytes(reply.content) < 100 + 120
 
 
-def test_payload_figures_are_the_lengths_of_the_messages() -> None:
+def test_payload_figures_are_the_lengths_of_all_sections() -> None:
     lengths: list[int] = []
 
     def watch(reply: Message) -> Message:
         if reply.metadata.message_type == "train":
-            lengths.append(len(reply.content.config_records[NAME][NAME]))  # type: ignore[arg-type]
+            record = reply.content.config_records[NAME]
+            lengths.append(sum(len(record.get(key, b"")) for key in (NAME, f"{NAME}:exact")))  # type: ignore[arg-type]
         return reply
 
     strategy = DecodeUpdates(fedavg())
@@ -145,9 +147,26 @@ def test_the_order_of_replies_does_not_change_the_model() -> None:
 
 
 def test_figures_beyond_float32_are_told_as_its_largest() -> None:
-    update = Update(b"1234", {}, {}, Stats(0.5, 1e300, float("inf")))
-    stats = from_record(to_record(update), Layout.of({})).stats
+    update = Update(Change(b"1234"), {}, Stats(0.5, 1e300, float("inf")))
+    stats = from_record(to_record(update)).stats
     assert stats == Stats(0.5, *[float(np.finfo(np.float32).max)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("odd", "usual"),
+    [(np.array([1, np.nan, 2], "<f4").tobytes(), Stats(1, None, 2)), (b"cut", Stats(None, None, None)), (7, None)],
+)
+def test_odd_statistics_of_a_client_count_as_missing_and_its_reply_counts(odd: Any, usual: Stats | None) -> None:
+    def with_odd_stats(reply: Message) -> Message:
+        reply.content.config_records[NAME]["surp-fl:stats"] = odd
+        return reply
+
+    strategy = DecodeUpdates(fedavg())
+    run(app_with([CompressUpdates(SURP)]), strategy, rounds=1, fault=of_node(2, with_odd_stats))
+    (traffic,) = strategy.traffic
+    assert (traffic.failures, len(traffic.payload_bytes_up)) == (0, 3)
+    assert len(traffic.relative_error) == 2
+    assert len(traffic.residual_norm) == (2 if usual is None or usual.residual_norm is None else 3)
 
 
 def test_names_of_the_apps_own_records_are_kept() -> None:
@@ -209,13 +228,14 @@ def with_a_text_as_metric(reply: Message) -> Message:
     return reply
 
 
-def with_a_short_counter(reply: Message) -> Message:
-    reply.content.config_records[NAME]["surp-fl:exact:batches"] = b"1234"
+def with_a_damaged_counter(reply: Message) -> Message:
+    record = reply.content.config_records[NAME]
+    record["surp-fl:exact"] = record["surp-fl:exact"][:-1] + b"1"  # type: ignore[index,operator]
     return reply
 
 
-def with_odd_stats(reply: Message) -> Message:
-    reply.content.config_records[NAME]["surp-fl:stats"] = np.array([1, np.nan, 1], "<f4").tobytes()
+def with_text_for_statistics(reply: Message) -> Message:
+    reply.content.config_records[NAME]["surp-fl:statistics"] = "a text"
     return reply
 
 
@@ -244,10 +264,10 @@ def uncompressed(reply: Message) -> Message:
     [
         (damage, "integrity check"),
         (cut, "damaged, cut or extended"),
-        (without_message, "expected the message's bytes"),
+        (without_message, "NoneType under 'surp-fl'; expected bytes"),
         (with_a_text_as_metric, "the metric 'loss' is str; expected a number"),
-        (with_odd_stats, "expected 12 bytes, three float32"),
-        (with_a_short_counter, r"expected 8 bytes of int64\[\]"),
+        (with_text_for_statistics, "str under 'surp-fl:statistics'; expected bytes"),
+        (with_a_damaged_counter, "the section of exact arrays, 5 bytes, is damaged"),
         (of_another_model, "other names or shapes"),
         (of_a_future_scheme, "scheme id 31; this version knows"),
         (uncompressed, r"give its app ClientApp\(mods=\[CompressUpdates"),

@@ -19,7 +19,7 @@ from surp_fl.strategies import DecodeUpdates, NoUsableReply
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import DGC, STC, CompressUpdates, MomentumCorrection, SuRP, TopK
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
 from surp_fl.record import NAME, SENT, arrays_of, record_of
 from tests.flower_app import Arrays, app_with, initial, learn

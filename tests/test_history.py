@@ -12,7 +12,7 @@ from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import as_server
 from surp_fl import CompressUpdates, SuRP, TopK
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp import context_of
 from surp_fl.message import HEADER_BYTES
 from surp_fl.record import MODEL, NAME, record_of

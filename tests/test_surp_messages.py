@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from surp_fl import STC, Layout, MalformedMessage, SuRP
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp import _Message, read
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Context, Reference

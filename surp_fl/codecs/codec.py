@@ -7,7 +7,7 @@ schemes share are here, once. Does not know Flower.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Reference
 from surp_fl.device import on_host
 from surp_fl.layout import Layout
+from surp_fl.memory import Memory
 from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, pack, scheme_id_of, unpack
 
 if TYPE_CHECKING:
@@ -181,6 +182,26 @@ class Codec:
     def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
         """As `Reader.decode_sparse`."""
         return self.reader.decode_sparse(message, layout, reference=reference)
+
+
+class Scheme(Protocol):
+    """One codec and one client memory: `SuRP`, `Dense`, or your own frozen dataclass."""
+
+    @property
+    def codec(self) -> Codec:
+        """Both ends of the messages."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What the client carries between rounds."""
+        ...
+
+
+def with_budget(scheme: Scheme, budget: int) -> Scheme:
+    """The same scheme with another budget, in bytes; it must be a dataclass that has one."""
+    made: Any = scheme
+    return replace(made, budget=budget)  # type: ignore[no-any-return]
 
 
 def _checked(reference: Reference, layout: Layout) -> Reference:

@@ -71,7 +71,7 @@ _MOST_STRETCHES = 4096  # in a message; with `most_picks`, what bounds a decoder
 _FRESH = 15  # in 16
 _MOST_TRIALS, _SPARE = 8, 8  # bits
 _LEAST_ROOM, _ROOM = 1024, 80  # bytes, and bytes a coordinate: more than there is to say
-_SMALLEST_BUDGET = 16
+SMALLEST_BUDGET = 16
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class SuRP:
     memory: Memory = field(default_factory=ErrorFeedback)
 
     def __post_init__(self) -> None:
-        if self.budget < _SMALLEST_BUDGET:
-            raise ValueError(f"budget = {self.budget} bytes; the smallest message of use has {_SMALLEST_BUDGET}")
+        if self.budget < SMALLEST_BUDGET:
+            raise ValueError(f"budget = {self.budget} bytes; the smallest message of use has {SMALLEST_BUDGET}")
 
     @property
     def codec(self) -> Codec:
