@@ -30,6 +30,7 @@ from tqdm import tqdm
 from simulations.bench import vector_of
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import Layout, SuRP
+from surp_fl.change import Change
 from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
 
 Arrays = dict[str, NDArray[Any]]
@@ -50,7 +51,7 @@ class _Answers(InProcessGrid):
 
     def _answer(self, message: Message) -> Message:
         node = message.metadata.dst_node_id
-        update = Update(self._messages[node - 1], {}, {"num-examples": 100 + node % 7}, Stats(0.0, 0.0, 0.0))
+        update = Update(Change(self._messages[node - 1]), {"num-examples": 100 + node % 7}, Stats(0.0, 0.0, 0.0))
         message.metadata.__dict__["_message_id"] = str(node)
         return Message(RecordDict({NAME: to_record(update)}), reply_to=message)
 

@@ -73,7 +73,8 @@ def difference(after: Array, before: Array) -> NDArray[np.float64]:
     unsigned = np.dtype(f"u{after.itemsize}")
     up = (after.astype(unsigned) - before.astype(unsigned)).astype(np.float64)  # differences wrap around
     down = (before.astype(unsigned) - after.astype(unsigned)).astype(np.float64)
-    return np.where(after >= before, up, -down)
+    signed: NDArray[np.float64] = np.where(after >= before, up, -down)
+    return signed
 
 
 def moved(before: Array, change: NDArray[np.float64]) -> Array:

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from simulations.engine import InProcessGrid, as_server
 from simulations.training import batches
 from surp_fl import CompressUpdates
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.record import NAME, arrays_of, record_of
 from tests.flower_app import fedavg
 
@@ -100,7 +100,7 @@ class Case:
     @property
     def first_negative(self) -> int | None:
         """The first round with a running variance that is negative, or no number; None for none."""
-        worst = zip([*self.least_on_clients, 0.0], self.least_on_server[1:] + [0.0], strict=False)
+        worst = zip([*self.least_on_clients, 0.0], [*self.least_on_server[1:], 0.0], strict=False)
         return next((place for place, pair in enumerate(worst, 1) if not min(pair) >= 0 or np.isnan(pair).any()), None)
 
 

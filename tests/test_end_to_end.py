@@ -104,7 +104,7 @@ def test_payload_figures_are_the_lengths_of_all_sections() -> None:
     def watch(reply: Message) -> Message:
         if reply.metadata.message_type == "train":
             record = reply.content.config_records[NAME]
-            lengths.append(sum(len(record.get(key, b"")) for key in (NAME, f"{NAME}:exact")))  # type: ignore[arg-type]
+            lengths.append(sum(len(record.get(key, b"")) for key in (NAME, f"{NAME}:exact")))  # type: ignore[arg-type,misc]
         return reply
 
     strategy = DecodeUpdates(fedavg())

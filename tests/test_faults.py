@@ -102,9 +102,10 @@ class Watched(DecodeUpdates):
         self.applied = {node: np.zeros(LAYOUT.size) for node in range(1, NODES + 1)}
 
     def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, (indices, values) in super()._decoded(opened, errors):
+        for each, decoded in super()._decoded(opened, errors):
+            indices, values = decoded.sparse
             self.applied[each.node][indices] += values
-            yield each, (indices, values)
+            yield each, decoded
 
 
 def memory_of(grid: InProcessGrid, node: int, name: str, key: str) -> Vector:
@@ -307,8 +308,8 @@ def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) 
     strategy.watch()
     with as_server():
         grid = InProcessGrid(app, 2)
-        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=6)
-        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=6)  # its rounds begin at 1 again
+        first_six = strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=6)
+        strategy.start(grid=grid, initial_arrays=first_six.arrays, num_rounds=6)  # its rounds begin at 1 again
     for node in (1, 2):
         delta = LAYOUT.flatten(
             learn(LAYOUT.unflatten(np.zeros(LAYOUT.size, np.float32), {"batches": np.array(0)}), node - 1, 1)
