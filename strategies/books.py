@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from surp_fl.context import Reference
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.record import arrays_of
 
@@ -55,8 +56,7 @@ class Broadcast:
         """Read the model that a message carries; `public` is what nodes get of it, None for all."""
         arrays = arrays_of(record)
         layout = Layout.of(arrays)
-        vector = layout.flatten(arrays)
-        vector.flags.writeable = False
+        vector = immutable(layout.flatten(arrays))
         held = Held(server_round, layout.fingerprint, vector if public is None else public)
         return cls(layout, vector, held, name, sum(array.nbytes for array in arrays.values()))
 

@@ -20,6 +20,7 @@ from surp_fl.strategies.traffic import Down
 
 from surp_fl.broadcast import MISSING, add, put_deltas, put_whole
 from surp_fl.client import Scheme
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.packing import Arrays, Packed, digest_of
 from surp_fl.record import NAME, arrays_of
@@ -82,7 +83,7 @@ class Downlink:
             self._deltas.clear()
         else:
             vector = add(layout, self._vector.copy(), message, self._vector)
-        vector.flags.writeable = False
+        vector = immutable(vector)
         exact = {spec.name: model[spec.name] for spec in layout.exact}
         for name, array in exact.items():
             if message is None or not np.array_equal(array, self._exact[name]):

@@ -5,6 +5,7 @@ The data path of one update, one line per file:
     layout.py    a model's arrays ↔ one float32 vector
     memory.py    wanted = delta + residual; residual ← wanted − sent
     context.py   what both ends know before a message: the model, and what it was
+    immutable.py vectors that nobody can write to: what is read off one can be kept
     select.py    what to say within a budget (largest.py finds the candidates)
     surp.py      magnitudes → the walk of Algorithm 2 (its compiled loops: _surp_loops.py)
     coding/      integers ↔ bits

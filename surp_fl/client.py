@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from surp_fl.broadcast import MISSING, brings_version, brought, plain
 from surp_fl.codecs.codec import Codec
 from surp_fl.context import Reference
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
 from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
@@ -86,7 +87,7 @@ class CompressUpdates:
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received)
-        start = layout.flatten(received)
+        start = immutable(layout.flatten(received))
         rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
 
         reply = _answer_of(call_next, message, context)
@@ -131,10 +132,7 @@ class CompressUpdates:
         if not scheme.codec.reader.contextual:
             return None
         before = kept.model if self.history else None
-        for held in (start, before):
-            if held is not None:
-                held.flags.writeable = False  # so that what is read off it can be kept
-        return start if before is None else (start, before)
+        return start if before is None else (start, immutable(before))
 
 
 def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
