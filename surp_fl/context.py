@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.shared import STEPS, Shared, keys_of
 from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout

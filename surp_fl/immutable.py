@@ -1,7 +1,7 @@
 """Vectors that nobody can ever write to, so that what is read off one may be kept for as long as it lives.
 
-A cleared WRITEABLE flag is no such promise: who owns the memory can set it again. numpy sets it on no array whose memory
-is a `bytes` object's. Knows vectors. Does not know what is read off them.
+A cleared WRITEABLE flag is no such promise: who owns the memory can set it again. numpy sets it on no array whose
+memory is a `bytes` object's. Knows vectors. Does not know what is read off them.
 """
 
 from __future__ import annotations
