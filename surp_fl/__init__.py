@@ -16,7 +16,7 @@ The data path of one update, one line per file:
     state.py     what the mod keeps between rounds
     broadcast.py the way down: whole models as one array, or what changed
     strategies/  the Flower strategy around any other: records go in, ordinary replies come out
-    cli.py       `surp-fl inspect`: what a stored message says
+    cli.py       `surp-fl inspect`: what a stored message says (stored.py reads the files)
 """
 
 from surp_fl.client import CompressUpdates
