@@ -25,6 +25,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from surp_fl import Layout, PaperSuRP, SuRP
+from surp_fl.immutable import immutable
 
 Vector = NDArray[np.float32]
 Row = dict[str, Any]
@@ -47,9 +48,7 @@ def vector_of(n: int) -> tuple[Layout, Vector, Vector, Vector]:
     model = np.repeat(spread.reshape(-1), columns)
     before = model.copy()
     before[:: max(1, vector.size // 2000)] += 1
-    for held in (model, before):
-        held.flags.writeable = False
-    return layout, vector, model, before
+    return layout, vector, immutable(model), immutable(before)
 
 
 def contenders(layout: Layout, vector: Vector, model: Vector, before: Vector) -> dict[str, Callable[[], object]]:

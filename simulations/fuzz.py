@@ -22,6 +22,7 @@ from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP,
 from surp_fl.codecs import READERS, reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.context import Reference
+from surp_fl.immutable import immutable
 from surp_fl.message import HEADER_BYTES, pack
 
 MOST_SECONDS = 1.0  # of the processor, for one message of about two hundred bytes
@@ -68,8 +69,7 @@ def originals() -> tuple[Layout, Reference, list[bytes]]:
     model = rng.normal(size=layout.size).astype(np.float32)
     before = model.copy()
     before[::17] += 1
-    model.flags.writeable = before.flags.writeable = False
-    reference = (model, before)
+    reference: Reference = (immutable(model), immutable(before))
     schemes: list[Scheme] = [
         Dense(), QSGD(bits=3, bucket=50), TopK(218), PaperSuRP(budget=218), STC(218), SuRP(60), SuRP(218),
         SuRP(218, progressive=True),

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from surp_fl.context import Reference
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.record import Arrays, arrays_of
 from surp_fl.statistics import Kinds
@@ -36,9 +37,8 @@ class Held:
         if not layout.copies:
             return self.vector
         if layout not in self._tied:
-            vector = layout.flatten_floats(layout.untied.floats_of(self.vector, copy=False))
-            vector.flags.writeable = False
-            self._tied[layout] = vector
+            floats = layout.untied.floats_of(self.vector, copy=False)
+            self._tied[layout] = immutable(layout.flatten_floats(floats))
         return self._tied[layout]
 
 
@@ -78,8 +78,7 @@ class Broadcast:
         arrays = arrays_of(record)
         had = arrays if public is None else public
         layout = Layout.of(had, kinds)
-        vector = layout.untied.flatten(had)
-        vector.flags.writeable = False
+        vector = immutable(layout.untied.flatten(had))
         held = Held(server_round, layout.untied.fingerprint, vector)
         size = sum(array.nbytes for array in arrays.values())
         if public is None and all(spec.dtype == vector.dtype for spec in layout.untied.floats):  # one copy is enough

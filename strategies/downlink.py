@@ -20,6 +20,7 @@ from surp_fl.strategies.traffic import Down
 from surp_fl.broadcast import MISSING, advanced, put_deltas, put_whole
 from surp_fl.change import Change, change_of
 from surp_fl.codecs.codec import Scheme
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.packing import Arrays, Packed, digest_of
 from surp_fl.record import NAME, arrays_of
@@ -82,8 +83,7 @@ class Downlink:
             self._arrays = advanced(self._layout, self._arrays, change, self._vector)
         before, self.version = self.version, digest_of(self._arrays)
         self._layout = Layout.of(self._arrays, self._kinds)
-        self._vector = self._layout.flatten(self._arrays)
-        self._vector.flags.writeable = False
+        self._vector = immutable(self._layout.flatten(self._arrays))
         if change is not None and self.version != before:
             self._deltas.append(_Delta(before, change))
             self._forget()

@@ -5,6 +5,7 @@ The data path of one update, one line per file:
     layout.py    a model's arrays ↔ one float32 vector
     memory.py    wanted = delta + residual; residual ← wanted − sent
     context.py   what both ends know before a message: the model, and what it was
+    immutable.py vectors that nobody can write to: what is read off one can be kept
     select.py    what to say within a budget (largest.py finds the candidates)
     surp.py      magnitudes → the walk of Algorithm 2 (its compiled loops: _surp_loops.py)
     coding/      integers ↔ bits
@@ -15,7 +16,7 @@ The data path of one update, one line per file:
     state.py     what the mod keeps between rounds
     broadcast.py the way down: whole models as one array, or what changed
     strategies/  the Flower strategy around any other: records go in, ordinary replies come out
-    cli.py       `surp-fl inspect`: what a stored message says
+    cli.py       `surp-fl inspect`: what a stored message says (stored.py reads the files)
 """
 
 from surp_fl.client import CompressUpdates

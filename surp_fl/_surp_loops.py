@@ -13,8 +13,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from surp_fl._compile import njit
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.int64]

@@ -20,6 +20,7 @@ from surp_fl.change import change_of
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
 from surp_fl.context import Reference
+from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
 from surp_fl.record import NAME, Stats, Update, arrays_of, kinds_told, to_record
@@ -90,7 +91,7 @@ class CompressUpdates:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
         untied = any(not np.array_equal(trained[name], trained[first]) for name, first in layout.copies)
         layout = layout.untied if untied else layout
-        start, delta = layout.flatten(received), layout.difference(trained, received)
+        start, delta = immutable(layout.flatten(received)), layout.difference(trained, received)
 
         kept = load(context, layout, told)
         memory = _usable(kept.memory, norm_of(start) + norm_of(delta))
@@ -125,10 +126,7 @@ class CompressUpdates:
         if not scheme.codec.reader.contextual:
             return None
         before = kept.model if self.history else None
-        for held in (start, before):
-            if held is not None:
-                held.flags.writeable = False  # so that what is read off it can be kept
-        return start if before is None else (start, before)
+        return start if before is None else (start, immutable(before))
 
 
 def _usable(memory: State, scale: float) -> State:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.shared import STEPS, Shared, keys_of
+from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
 
 Integers = NDArray[np.int64]
@@ -48,14 +49,14 @@ class Context:
     def of(cls, layout: Layout, reference: Reference) -> Context:
         """Read the tables off a model and the model before it; without a model, all cells of a layer are alike.
 
-        The last context is kept for as long as its reference lives, if that cannot be written to: the messages of a
-        round share one.
+        The last context is kept for as long as its reference lives, if nobody can ever write to that (`immutable`): the
+        messages of a round share one.
         """
         global _kept
         if reference is None:
             return _without_reference(layout)
         model, before = reference if isinstance(reference, tuple) else (reference, None)
-        if not _frozen(model) or (before is not None and not _frozen(before)):
+        if not is_immutable(model) or (before is not None and not is_immutable(before)):
             return cls._read_off(layout, model, before)
         kept = _kept  # read once: other threads may replace it
         if kept is None or not kept.holds(layout, model, before):
@@ -129,15 +130,6 @@ class _Kept:
 
 
 _kept: _Kept | None = None
-
-
-def _frozen(array: object) -> bool:
-    """Whether nobody can write to an array, through what it is a view of neither."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base
-    return array is None or isinstance(array, bytes)
 
 
 class _Table:

@@ -9,10 +9,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from surp_fl import device
+from surp_fl._compile import njit
 
 if TYPE_CHECKING:
     import torch

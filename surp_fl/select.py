@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.index_sets import best_powers
 from surp_fl.coding.shared import STEPS, Shared, layers_of
 from surp_fl.largest import largest

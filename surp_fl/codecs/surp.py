@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.coding.index_sets import Told, decode_set, encode_set, nothing_told, room

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
 
 _GOLDEN = (math.sqrt(5) - 1) / 2

@@ -10,8 +10,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from surp_fl._compile import njit
 from surp_fl.coding.index_tree import TRUST_LAYERS, Cells, decode_layer, encode_layer
 from surp_fl.coding.range_coder import Bytes, State, encode, ended, peek, take
 from surp_fl.coding.shared import (

@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, take
 from surp_fl.coding.split import MOST_SHARED, MOST_WEIGHT, decode_split, encode_split, fit
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from surp_fl._compile import njit
 
 State = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from surp_fl._compile import njit
 
 Integers = NDArray[np.int64]
 Signs = NDArray[np.bool_]

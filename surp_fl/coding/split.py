@@ -6,9 +6,9 @@ Knows two weights, two rooms, and how closely counts follow the weights; not wha
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
 from surp_fl.coding.range_coder import Bytes, State, encode, peek, take
 
 Integers = NDArray[np.int64]
