@@ -20,6 +20,7 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
 from surp_fl.strategies.delivery import Delivery
+from surp_fl.strategies.limits import most_bytes
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
@@ -64,9 +65,11 @@ class DecodeUpdates(Strategy):
 
     Args:
         strategy: the strategy to run inside.
-        scheme: refuse messages of any other scheme; None decodes every scheme that this version knows.
+        scheme: refuse messages of any other scheme but dense ones, which every client sends to models that are small
+            enough for them; None decodes every scheme that this version knows.
         budget_for: gives the bytes that a node's message may have in a round, (node id, round) -> bytes; None leaves
-            it to the train config ("surp-fl:budget") and to the clients.
+            it to the train config ("surp-fl:budget") and to the clients. A longer message than its node was told, or
+            than the dense one, is refused before it is decoded.
         mean_alone: whether the inner strategy needs the weighted mean alone; None finds out by its type.
         patience: rounds in a row that may have no usable reply, and leave the model as it was, once there was one.
         history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
@@ -161,6 +164,11 @@ class DecodeUpdates(Strategy):
         self._books.begin(sent)
         for message in messages:
             self._tell(message, server_round)
+        self._books.most = {
+            node: most_bytes(message.content, sent[node].layout)
+            for message in messages
+            for node in [message.metadata.dst_node_id]
+        }
         self.traffic[-1].went(self._delivery.fill(messages))
         return messages
 

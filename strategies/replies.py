@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from flwr.app import Message
 from surp_fl.strategies.books import Books, Broadcast
+from surp_fl.strategies.limits import check_payload, payload_of
 
 from surp_fl.client import Scheme
-from surp_fl.codecs import reader_of
+from surp_fl.codecs import dense, reader_of
 from surp_fl.codecs.codec import Sparse
-from surp_fl.message import MalformedMessage
+from surp_fl.message import MalformedMessage, scheme_id_of
 from surp_fl.record import NAME, Update, error_reply, from_record
 
 log = logging.getLogger("flwr")
@@ -87,11 +88,13 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Sparse:
     Raises:
         MalformedMessage: it is not what this node can have made.
     """
-    reader = scheme.codec.reader if scheme is not None else reader_of(opened.update.message)
+    message = opened.update.message
+    open_to = scheme if scheme_id_of(message) != dense.READER.scheme_id else None  # dense: small models of any scheme
+    reader = reader_of(message) if open_to is None else open_to.codec.reader
     faults = []
     for reference in books.references(opened.node):
         try:
-            sparse = reader.decode_sparse(opened.update.message, opened.broadcast.layout, reference=reference)
+            sparse = reader.decode_sparse(message, opened.broadcast.layout, reference=reference)
         except MalformedMessage as fault:
             faults.append(fault)
         else:
@@ -116,6 +119,7 @@ def _open(reply: Message, books: Books) -> Opened:
             f"the reply holds {sorted(reply.content)} and no '{NAME}' record: the client does not compress; "
             "give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
         )
+    check_payload(payload_of(record), books.most[node])
     return Opened(reply, node, from_record(record, books.sent[node].layout), books.sent[node])
 
 

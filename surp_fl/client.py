@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from surp_fl.broadcast import MISSING, brings_version, brought, plain
 from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.dense import Dense, longest
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
@@ -51,7 +52,8 @@ class CompressUpdates:
     Args:
         scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1. Where the
             train config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them takes the
-            place of the scheme's budget; both are in bytes.
+            place of the scheme's budget; both are in bytes. A message that would be longer than `Dense()` makes it, as
+            those to models of a few coordinates can be, is sent as that.
         history: code against the model before as well; False keeps one vector less, for larger messages.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
 
@@ -103,9 +105,13 @@ class CompressUpdates:
         reference = self._reference(scheme, start, kept)
         wanted = scheme.memory.recall(delta, kept.memory)
         began = time.perf_counter()
-        compressed = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        codec = scheme.codec
+        compressed = codec.encode(wanted, layout, rng=rng, reference=reference)
+        if len(compressed) > longest(layout):  # a model of a few coordinates: these say all of it, in fewer bytes
+            codec = Dense().codec
+            compressed = codec.encode(wanted, layout, rng=rng)
         seconds = time.perf_counter() - began
-        indices, values = scheme.codec.decode_sparse(compressed, layout, reference=reference)
+        indices, values = codec.decode_sparse(compressed, layout, reference=reference)
         sent = np.zeros(layout.size, np.float32)
         sent[indices] = values
         memory = scheme.memory.settle(wanted, sent, kept.memory) or kept.memory
