@@ -9,7 +9,6 @@ import inspect
 import logging
 import operator
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,7 +17,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from surp_fl.strategies.books import Books, Broadcast
-from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
+from surp_fl.strategies.checks import (
+    all_finite,
+    check_downlink,
+    check_inner,
+    check_one_model,
+    check_outermost,
+    hint_for,
+    nested,
+)
+from surp_fl.strategies.decoding import Weighing
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.limits import most_bytes
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
@@ -44,6 +52,7 @@ from surp_fl.record import (
 log = logging.getLogger("flwr")
 
 BudgetFor = Callable[[int, int], int]  # node id, round -> bytes
+_NOT_FINITE = "not finite; the model stays as it is, and what clients sent is owed again"
 _Aggregated = tuple[list[int], ArrayRecord | None, MetricRecord | None]  # nodes whose updates went in; the result
 
 
@@ -77,6 +86,8 @@ class DecodeUpdates(Strategy):
         downlink: how the model's changes are sent to clients, as SuRP(budget=2000); None sends the model each time.
         packed: send a whole model as one array, which takes one request of a client in place of one an array; with
             `downlink` that is so in any case.
+        proportion: how many times the usual L2 norm of an update a client's may have; a longer one is left out. None
+            takes any. `strategies/proportion.py` says what is usual.
 
     Attributes:
         traffic: bytes and times of every round so far.
@@ -99,6 +110,7 @@ class DecodeUpdates(Strategy):
         history_bytes: int = 1 << 28,
         downlink: Scheme | None = None,
         packed: bool = True,
+        proportion: float | None = 100.0,
     ) -> None:
         check_inner(strategy, mean_alone)
         check_downlink(downlink)
@@ -108,7 +120,9 @@ class DecodeUpdates(Strategy):
         self.mean_alone = needs_only_the_mean(strategy) if mean_alone is None else mean_alone
         self.patience = patience
         self.downlink = downlink
+        self.proportion = proportion
         self._delivery = Delivery(downlink, packed)
+        self._weighing = Weighing(proportion)
         self.traffic: list[Traffic] = []
         self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
@@ -130,6 +144,7 @@ class DecodeUpdates(Strategy):
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         self._running = True
         self._dtypes = {}
+        self._weighing = Weighing(self.proportion)  # another model, maybe: what was usual before says nothing of it
         given = inspect.signature(super().start).bind(*args, **options).arguments
         self._delivery = Delivery(self.downlink, self._delivery.packed, given.get("timeout", 3600.0))
         try:
@@ -183,7 +198,13 @@ class DecodeUpdates(Strategy):
         self._counters = CounterMean()
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
+        before = [dict(vars(inner)) for inner in nested(self.strategy)]
         applied, arrays, metrics = aggregate(server_round, opened, errors)
+        if arrays is not None and not all_finite(arrays):
+            log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, _NOT_FINITE)
+            for inner, kept in zip(nested(self.strategy), before, strict=True):
+                vars(inner).update(kept)  # its momentum, which is not finite either
+            return None, None
         if arrays is not None:
             arrays = self._as_first(arrays)
             self._books.applied.update(dict.fromkeys(applied, self._turn))
@@ -230,7 +251,11 @@ class DecodeUpdates(Strategy):
         weights: list[Any] = []
         for each, (indices, values) in self._decoded(opened, errors):
             vector = each.broadcast.vector.copy()
-            vector[indices] += values
+            with np.errstate(over="ignore"):
+                vector[indices] += values
+            if not np.isfinite(vector[indices]).all():
+                errors.append(left_out(each.reply, MalformedMessage("its model is beyond what float32 holds")))
+                continue
             layout = each.broadcast.layout
             arrays = layout.floats_of(vector) if self._counters_beside else layout.unflatten(vector, each.update.exact)
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
@@ -247,15 +272,20 @@ class DecodeUpdates(Strategy):
         assert isinstance(self.strategy, FedAvg)
         mean = Mean(opened[0].broadcast, self.strategy.weighted_by_key)
         applied = []
-        for each, sparse in self._decoded(opened, errors):
-            mean.add(each.update, sparse)
-            applied.append(each.node)
-        self._check_some(server_round, len(applied), errors)
-        if not mean.weight:
-            return [], None, None  # nobody's, or that of clients without a single example
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            for each, sparse in self._decoded(opened, errors):
+                mean.add(each.update, sparse)
+                applied.append(each.node)
+            self._check_some(server_round, len(applied), errors)
+            if not mean.weight:
+                return [], None, None  # nobody's, or that of clients without a single example
+            content = mean.content()
+        if not all_finite(*content.array_records.values()):
+            log.error("surp-fl: round %d: the mean of %d replies is %s", server_round, len(applied), _NOT_FINITE)
+            return [], None, None
         log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(applied))
         one = next(each.reply for each in opened if each.node == applied[0])
-        one.content = mean.content()
+        one.content = content
         with mean.metrics_of_all(self.strategy):
             return applied, *self.strategy.aggregate_train(server_round, [one, *self._handed_on(errors)])
 
@@ -264,16 +294,14 @@ class DecodeUpdates(Strategy):
         return errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
 
     def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Sparse]]:
-        """Decode one after the other, so that one is held at a time; what cannot be decoded joins the errors."""
+        """Decode one after the other; what cannot be decoded, or is out of proportion, joins the errors."""
         traffic = self.traffic[-1]
-        for each in opened:
-            began = time.perf_counter()
-            try:
-                sparse = decode(each, self._books, self.scheme)
-            except MalformedMessage as fault:
-                errors.append(left_out(each.reply, fault))
+        for each, sparse, seconds in self._weighing.round(opened, lambda each: decode(each, self._books, self.scheme)):
+            if isinstance(sparse, MalformedMessage):
+                errors.append(left_out(each.reply, sparse))
                 continue
-            traffic.decode_seconds.append(time.perf_counter() - began)
+            self._books.understood(each.node)
+            traffic.decode_seconds.append(seconds)
             if self._counters_beside:
                 self._counters.add(float(each.update.metrics[self._weighted_by]), each.update.exact)
             traffic.payload_bytes_up.append(len(each.update.message))

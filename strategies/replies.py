@@ -98,7 +98,6 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Sparse:
         except MalformedMessage as fault:
             faults.append(fault)
         else:
-            books.understood(opened.node)
             return sparse
     raise faults[0]
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
-from surp_fl.strategies import DecodeUpdates, replies
+from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import QSGD, CompressUpdates, Dense, SuRP, TopK
 from surp_fl.client import Scheme
 from surp_fl.codecs import reader_of
 from surp_fl.layout import Layout
-from surp_fl.record import BUDGET, NAME, record_of
+from surp_fl.record import BUDGET, NAME, error_reply, from_record, record_of
 from surp_fl.state import Told
 from tests.flower_app import Arrays, app_with, initial
 
@@ -33,7 +33,7 @@ def inner(**options: Any) -> FedAvg:
 def greedy(reply: Message) -> Message:
     """Node 2 says all it has to say, whatever it was told."""
     if reply.metadata.src_node_id == 2:
-        vector = np.random.default_rng(2).normal(size=LAYOUT.size).astype(np.float32) / 64
+        vector = np.random.default_rng(2).normal(size=LAYOUT.size, scale=1 / 64).astype(np.float32)
         message = Dense().codec.encode(vector, LAYOUT, rng=np.random.default_rng(0))
         reply.content.config_records[NAME][NAME] = message
     return reply
@@ -62,13 +62,12 @@ def run(
 def reasons(strategy: DecodeUpdates, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why replies are left out, while the strategy runs."""
     found: list[str] = []
-    error_reply = replies.error_reply
 
     def noted(reply: Message, reason: str) -> Message:
         found.append(reason)
         return error_reply(reply, reason)
 
-    monkeypatch.setattr(replies, "error_reply", noted)
+    monkeypatch.setattr("surp_fl.strategies.replies.error_reply", noted)
     return found
 
 
@@ -130,8 +129,7 @@ def test_a_message_that_is_too_long_is_not_looked_into(monkeypatch: pytest.Monke
         looked.append(len(record[NAME]))  # type: ignore[arg-type]
         return from_record(record, layout)
 
-    from_record = replies.from_record
-    monkeypatch.setattr(replies, "from_record", noted)
+    monkeypatch.setattr("surp_fl.strategies.replies.from_record", noted)
     run(DecodeUpdates(inner()), endless)
     assert len(looked) == 4
     assert max(looked) <= 100
