@@ -30,12 +30,23 @@ from surp_fl.strategies.decoding import Weighing
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.limits import most_bytes
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
-from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
+from surp_fl.strategies.replies import (
+    Opened,
+    by_content,
+    decode,
+    fit_to_log,
+    is_ours,
+    left_out,
+    log_left_out,
+    open_all,
+    within_reason,
+)
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
 from surp_fl.client import Scheme
 from surp_fl.codecs.codec import Sparse
 from surp_fl.message import MalformedMessage
+from surp_fl.printable import printable
 from surp_fl.record import (
     APPLIED,
     BUDGET,
@@ -52,6 +63,7 @@ from surp_fl.record import (
 log = logging.getLogger("flwr")
 
 BudgetFor = Callable[[int, int], int]  # node id, round -> bytes
+_REASONS = 5  # that are told of a round without a usable reply
 _NOT_FINITE = "not finite; the model stays as it is, and what clients sent is owed again"
 _Aggregated = tuple[list[int], ArrayRecord | None, MetricRecord | None]  # nodes whose updates went in; the result
 
@@ -200,7 +212,7 @@ class DecodeUpdates(Strategy):
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
         before = [dict(vars(inner)) for inner in nested(self.strategy)]
         applied, arrays, metrics = aggregate(server_round, opened, errors)
-        if arrays is not None and not all_finite(arrays):
+        if arrays is not None and self._counters_beside and not all_finite(arrays):  # others' NaN is theirs to tell
             log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, _NOT_FINITE)
             for inner, kept in zip(nested(self.strategy), before, strict=True):
                 vars(inner).update(kept)  # its momentum, which is not finite either
@@ -226,7 +238,9 @@ class DecodeUpdates(Strategy):
         """Aggregate as the inner strategy does; the metrics say how many bytes of arrays went down for it."""
         answers, again = self._delivery.answered(replies)
         self.traffic[-1].went(again)
-        metrics = self.strategy.aggregate_evaluate(server_round, answers)
+        usable, errors = within_reason(answers)
+        log_left_out(errors)
+        metrics = self.strategy.aggregate_evaluate(server_round, usable + self._handed_on(errors))
         if metrics is not None:
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation.payload) + sum(again.payload)
         return metrics
@@ -291,7 +305,8 @@ class DecodeUpdates(Strategy):
 
     def _handed_on(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is told of: Flower's DP wrappers give a round up for a single one."""
-        return errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
+        told = errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
+        return fit_to_log(told)
 
     def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Sparse]]:
         """Decode one after the other; what cannot be decoded, or is out of proportion, joins the errors."""
@@ -313,12 +328,15 @@ class DecodeUpdates(Strategy):
             yield each, sparse
 
     def _check_some(self, server_round: int, usable: int, errors: list[Message]) -> None:
-        """Raise NoUsableReply where it has to be."""
+        """Log which replies cannot be used; raise NoUsableReply where none can, and that has to be."""
+        log_left_out(errors)
         self.traffic[-1].failures = len(errors)
         if usable or not errors:
             self._failed_rounds = 0 if usable else self._failed_rounds
             return
-        reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
+        different = sorted({printable(reply.error.reason) for reply in errors})
+        more = f"; and {len(different) - _REASONS} more" if len(different) > _REASONS else ""
+        reasons = "; ".join(different[:_REASONS]) + more
         name = next((sent.arrays_name for sent in self._books.sent.values()), None)
         hint = hint_for(errors, name if self._delivery.packed or self.downlink else None)
         said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint}"

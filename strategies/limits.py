@@ -5,12 +5,17 @@ Knows Flower's records. Does not know how messages are decoded.
 
 from __future__ import annotations
 
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from surp_fl.codecs.dense import longest
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
+from surp_fl.printable import is_name
+from surp_fl.printable import name as quoted
 from surp_fl.record import BUDGET, NAME
+
+MOST_NUMBERS = 1000  # in the metrics of a reply; Flower logs them, and adds them up
+_NAMES = "expected a name of at most 200 characters, all of which can be printed: rename it in the app"
 
 
 def most_bytes(content: RecordDict, layout: Layout) -> int:
@@ -51,3 +56,25 @@ def payload_of(record: ConfigRecord) -> int:
     """Bytes in a reply's record that count against the budget: the message."""
     message = record.get(NAME)
     return len(message) if isinstance(message, bytes) else 0
+
+
+def check_numbers(record: ConfigRecord | MetricRecord) -> None:
+    """Refuse metrics that are too many to be logged, or that have names that cannot be.
+
+    Raises:
+        MalformedMessage: they are.
+    """
+    numbers = 0
+    for key, value in record.items():
+        if isinstance(record, ConfigRecord) and key.startswith(NAME):
+            if isinstance(value, str) and not is_name(value):
+                raise MalformedMessage(f"it names a record of the app's {quoted(value)}; {_NAMES}")
+            continue
+        numbers += len(value) if isinstance(value, list) else 1
+        if not is_name(key):
+            raise MalformedMessage(f"it has a metric {quoted(key)}; {_NAMES}")
+    if numbers > MOST_NUMBERS:
+        raise MalformedMessage(
+            f"its metrics are {numbers:,} numbers; expected at most {MOST_NUMBERS:,}, each element of a list counted: "
+            "let the client report sums or means"
+        )

@@ -11,6 +11,7 @@ of the last rounds) are out to deceive. Knows numbers alone.
   those that are refused for it are the usual ones a few rounds later.
 - Rounds in which all updates grow or shrink together (budgets that fall, a warm-up) measure themselves. With one client
   a round, only a jump by `proportion` is refused.
+- What honest clients differed by: 1.1 to 2.4 times the usual norm (`docs/custom-strategy.md`), 4.6 with one a round.
 - What a client owes does not grow while it is away; who comes back is one like the others.
 """
 

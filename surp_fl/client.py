@@ -21,6 +21,7 @@ from surp_fl.codecs.dense import Dense, longest
 from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
+from surp_fl.printable import printable
 from surp_fl.record import NAME, Stats, Update, arrays_of, to_record
 from surp_fl.state import Kept, Told, load, load_held, save, save_held
 
@@ -195,7 +196,7 @@ def _only_array_record(content: RecordDict, whose: str) -> tuple[str, ArrayRecor
     found = content.array_records
     if len(found) != 1:
         raise ValueError(
-            f"{whose} holds {len(found)} ArrayRecords ({sorted(found)}); expected one, the model"
+            f"{whose} holds {len(found)} ArrayRecords ({printable(sorted(found), 99)}); expected one, the model"
             + ("; CompressUpdates must be the first (outermost) mod" if not found else "")
         )
     return next(iter(found.items()))

@@ -35,6 +35,8 @@ from numpy.typing import NDArray
 
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
+from surp_fl.printable import name as quoted
+from surp_fl.printable import printable
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
 MODEL = f"{NAME}:model"  # the model that a client was sent last, in Context.state
@@ -143,7 +145,7 @@ def from_record(record: ConfigRecord, layout: Layout) -> Update:
     for name, value in metrics.items():
         first = (value[0] if value else 0) if isinstance(value, list) else value
         if isinstance(first, bool) or not isinstance(first, int | float):
-            raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
+            raise MalformedMessage(f"the metric {quoted(name)} is {type(first).__name__}; expected a number")
     exact = {spec.name: _exact(spec.name, spec.shape, spec.dtype, record) for spec in layout.exact}
     return Update(message, exact, metrics, Stats(*_STATS_FORM.unpack(stats)), arrays_name, metrics_name)
 
@@ -180,12 +182,13 @@ def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: Rec
     return content
 
 
-def error_reply(reply: Message, reason: str) -> Message:
-    """Make the error that stands in for a reply that cannot be used.
+def error_reply(reply: Message, reason: str, code: int | None = None) -> Message:
+    """Make the error that stands in for a reply that cannot be used, or in whose reason there may be anything.
 
     `metadata=` is not a documented argument of Flower's Message; `reply_to=` would answer the answer.
     """
-    return Message(error=Error(ErrorCode.MOD_FAILED_PRECONDITION, reason), metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+    error = Error(ErrorCode.MOD_FAILED_PRECONDITION if code is None else code, printable(reason))
+    return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
 
 
 def count_bytes(content: RecordDict) -> int:
