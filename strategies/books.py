@@ -99,6 +99,7 @@ class Books:
 
     def __init__(self, history_bytes: int) -> None:
         self.sent: dict[int, Broadcast] = {}
+        self.most: dict[int, int] = {}  # bytes that the answer of each of them may have
         self.applied: dict[int, int] = {}  # the last round whose update was handed to the strategy
         self._limit = history_bytes
         self._before: dict[int, list[Held]] = {}  # newest first

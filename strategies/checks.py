@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flwr.app import Message
+import numpy as np
+from flwr.app import ArrayRecord, Message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
 
@@ -80,6 +81,11 @@ def check_outermost(running: bool) -> None:
             "handed compressed replies, in which it finds no arrays: put DecodeUpdates outside, as in "
             "DecodeUpdates(DifferentialPrivacyServerSideFixedClipping(FedAvg(...), ...)), and call its start()"
         )
+
+
+def all_finite(*records: ArrayRecord) -> bool:
+    """Whether arrays hold neither NaN nor infinity; one array is looked at after the other, for the memory of it."""
+    return all(np.isfinite(array.numpy()).all() for record in records for array in record.values())
 
 
 def nested(strategy: Strategy) -> list[Strategy]:

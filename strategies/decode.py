@@ -10,7 +10,6 @@ import json
 import logging
 import operator
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,15 +20,37 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from numpy.typing import NDArray
 from surp_fl.strategies.beside import Beside, saturated
 from surp_fl.strategies.books import Books, Broadcast
-from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
+from surp_fl.strategies.checks import (
+    all_finite,
+    check_downlink,
+    check_inner,
+    check_one_model,
+    check_outermost,
+    hint_for,
+    nested,
+)
+from surp_fl.strategies.decoding import Weighing
 from surp_fl.strategies.delivery import Delivery
+from surp_fl.strategies.limits import most_bytes
 from surp_fl.strategies.mean import Mean, keeps_others_out, needs_only_the_mean
-from surp_fl.strategies.replies import Decoded, Opened, by_content, decode, is_ours, left_out, open_all
+from surp_fl.strategies.replies import (
+    Opened,
+    Said,
+    by_content,
+    decode,
+    fit_to_log,
+    is_ours,
+    left_out,
+    log_left_out,
+    open_all,
+    within_reason,
+)
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
 from surp_fl.codecs.codec import Scheme
 from surp_fl.message import MalformedMessage
 from surp_fl.packing import digest_of
+from surp_fl.printable import printable
 from surp_fl.record import (
     APPLIED,
     BUDGET,
@@ -48,6 +69,8 @@ from surp_fl.statistics import Kinds, kinds_in
 log = logging.getLogger("flwr")
 
 BudgetFor = Callable[[int, int], int]  # node id, round -> bytes
+_REASONS = 5  # that are told of a round without a usable reply
+_NOT_FINITE = "not finite; the model stays as it is, and what clients sent is owed again"
 _Aggregated = tuple[list[int], ArrayRecord | None, MetricRecord | None]  # nodes whose updates went in; the result
 
 
@@ -69,9 +92,11 @@ class DecodeUpdates(Strategy):
 
     Args:
         strategy: the strategy to run inside.
-        scheme: refuse messages of any other scheme; None decodes every scheme that this version knows.
+        scheme: refuse messages of any other scheme but dense ones, which every client sends to models that are small
+            enough for them; None decodes every scheme that this version knows.
         budget_for: gives the bytes that a node's message may have in a round, (node id, round) -> bytes; None leaves
-            it to the train config ("surp-fl:budget") and to the clients.
+            it to the train config ("surp-fl:budget") and to the clients. A longer message than its node was told, or
+            than the dense one, is refused before it is decoded.
         mean_alone: whether the inner strategy needs the weighted mean alone; None finds out by its type.
         patience: rounds in a row that may have no usable reply, and leave the model as it was, once there was one.
         history_bytes: for models of earlier rounds, which make messages smaller where clients hold them too; the last
@@ -81,6 +106,8 @@ class DecodeUpdates(Strategy):
             `downlink` that is so in any case.
         statistics: which float arrays are running statistics, "mean" or "variance" by name; they are sent beside the
             trained arrays and no debt is kept of them. None recognises those of torch, Keras and flax by their names.
+        proportion: how many times the usual L2 norm of an update a client's may have; a longer one is left out. None
+            takes any. `strategies/proportion.py` says what is usual.
 
     Attributes:
         traffic: bytes and times of every round so far.
@@ -104,6 +131,7 @@ class DecodeUpdates(Strategy):
         downlink: Scheme | None = None,
         packed: bool = True,
         statistics: Kinds | None = None,
+        proportion: float | None = 100.0,
     ) -> None:
         check_inner(strategy, mean_alone)
         check_downlink(downlink)
@@ -114,7 +142,9 @@ class DecodeUpdates(Strategy):
         self.patience = patience
         self.downlink = downlink
         self.statistics = statistics
+        self.proportion = proportion
         self._delivery = Delivery(downlink, packed, kinds=statistics)
+        self._weighing = Weighing(proportion)
         self.traffic: list[Traffic] = []
         self._weighted_by: Any = getattr(nested(strategy)[-1], "weighted_by_key", None)
         self._books = Books(history_bytes)
@@ -139,6 +169,7 @@ class DecodeUpdates(Strategy):
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         self._running = True
         self._dtypes = {}
+        self._weighing = Weighing(self.proportion)  # another model, maybe: what was usual before says nothing of it
         given = inspect.signature(super().start).bind(*args, **options).arguments
         timeout = given.get("timeout", 3600.0)
         self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
@@ -179,6 +210,11 @@ class DecodeUpdates(Strategy):
         self._books.begin(sent)
         for message in messages:
             self._tell(message, server_round)
+        self._books.most = {
+            node: most_bytes(message.content, sent[node].layout)
+            for message in messages
+            for node in [message.metadata.dst_node_id]
+        }
         self.traffic[-1].went(self._delivery.fill(messages))
         return messages
 
@@ -193,9 +229,18 @@ class DecodeUpdates(Strategy):
         one_model = len({id(each.broadcast) for each in opened}) == 1
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
         self._beside = Beside(opened[0].broadcast.layout, opened[0].broadcast.others) if opened else None
+        before = [dict(vars(inner)) for inner in nested(self.strategy)]
+        rounding = dict(self._rounding)
         applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
             arrays = self._as_first(arrays)
+        if arrays is not None and self._others_beside and not all_finite(arrays):  # others' NaN is theirs to tell
+            log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, _NOT_FINITE)
+            self._rounding = rounding
+            for inner, kept in zip(nested(self.strategy), before, strict=True):
+                vars(inner).update(kept)  # its momentum, which is not finite either
+            return None, None
+        if arrays is not None:
             self._books.applied.update(dict.fromkeys(applied, self._turn))
         if metrics is not None:
             self.traffic[-1].add_to(metrics)
@@ -215,7 +260,9 @@ class DecodeUpdates(Strategy):
         """Aggregate as the inner strategy does; the metrics say how many bytes of arrays went down for it."""
         answers, again = self._delivery.answered(replies)
         self.traffic[-1].went(again)
-        metrics = self.strategy.aggregate_evaluate(server_round, answers)
+        usable, errors = within_reason(answers)
+        log_left_out(errors)
+        metrics = self.strategy.aggregate_evaluate(server_round, usable + self._handed_on(errors))
         if metrics is not None:
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self._evaluation.payload) + sum(again.payload)
         return metrics
@@ -240,13 +287,16 @@ class DecodeUpdates(Strategy):
         applied = []
         replies = []
         weights: list[Any] = []
-        for each, decoded in self._decoded(opened, errors):
+        for each, said in self._decoded(opened, errors):
             layout = each.broadcast.layout.untied
             update = np.zeros(layout.size, np.float32)
-            update[decoded.sparse[0]] = decoded.sparse[1]
+            update[said.sparse[0]] = said.sparse[1]
             arrays = layout.moved(each.broadcast.arrays, update)
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                errors.append(left_out(each.reply, MalformedMessage("its model is beyond what its floats hold")))
+                continue
             if not self._others_beside:
-                arrays = layout.assembled(arrays, decoded.others)
+                arrays = layout.assembled(arrays, said.others)
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
@@ -261,49 +311,56 @@ class DecodeUpdates(Strategy):
         assert isinstance(self.strategy, FedAvg)
         mean = Mean(opened[0].broadcast, self.strategy.weighted_by_key)
         applied = []
-        for each, decoded in self._decoded(opened, errors):
-            mean.add(each.update, decoded.sparse)
-            applied.append(each.node)
-        self._check_some(server_round, len(applied), errors)
-        if not mean.weight:
-            return [], None, None  # nobody's, or that of clients without a single example
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            for each, said in self._decoded(opened, errors):
+                mean.add(each.update, said.sparse)
+                applied.append(each.node)
+            self._check_some(server_round, len(applied), errors)
+            if not mean.weight:
+                return [], None, None  # nobody's, or that of clients without a single example
+            content = mean.content()
+        if not all_finite(*content.array_records.values()):
+            log.error("surp-fl: round %d: the mean of %d replies is %s", server_round, len(applied), _NOT_FINITE)
+            return [], None, None
         log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(applied))
         one = next(each.reply for each in opened if each.node == applied[0])
-        one.content = mean.content()
+        one.content = content
         with mean.metrics_of_all(self.strategy):
             return applied, *self.strategy.aggregate_train(server_round, [one, *self._handed_on(errors)])
 
     def _handed_on(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is told of: Flower's DP wrappers give a round up for a single one."""
-        return errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
+        told = errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
+        return fit_to_log(told)
 
-    def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Decoded]]:
-        """Decode one after the other, so that one is held at a time; what cannot be decoded joins the errors."""
+    def _decoded(self, opened: list[Opened], errors: list[Message]) -> Iterator[tuple[Opened, Said]]:
+        """Decode one after the other; what cannot be decoded, or is out of proportion, joins the errors."""
         traffic = self.traffic[-1]
-        for each in opened:
-            began = time.perf_counter()
-            try:
-                decoded = decode(each, self._books, self.scheme)
-            except MalformedMessage as fault:
-                errors.append(left_out(each.reply, fault))
+        for each, said, seconds in self._weighing.round(opened, lambda each: decode(each, self._books, self.scheme)):
+            if isinstance(said, MalformedMessage):
+                errors.append(left_out(each.reply, said))
                 continue
-            traffic.decode_seconds.append(time.perf_counter() - began)
+            self._books.understood(each.node)
+            traffic.decode_seconds.append(seconds)
             if self._beside is not None:
                 weight = each.update.metrics[self._weighted_by] if self._weighted_by else 1.0
-                self._beside.add(float(weight), decoded.others)
+                self._beside.add(float(weight), said.others)
             traffic.payload_bytes_up.append(each.update.change.payload)
-            traffic.coordinates_up.append(len(decoded.sparse[0]))
+            traffic.coordinates_up.append(len(said.sparse[0]))
             traffic.record_bytes_up.append(count_bytes(each.reply.content))
             traffic.measured(each.update.stats)
-            yield each, decoded
+            yield each, said
 
     def _check_some(self, server_round: int, usable: int, errors: list[Message]) -> None:
-        """Raise NoUsableReply where it has to be."""
+        """Log which replies cannot be used; raise NoUsableReply where none can, and that has to be."""
+        log_left_out(errors)
         self.traffic[-1].failures = len(errors)
         if usable or not errors:
             self._failed_rounds = 0 if usable else self._failed_rounds
             return
-        reasons = "; ".join(sorted({str(reply.error.reason)[-500:] for reply in errors}))
+        different = sorted({printable(reply.error.reason) for reply in errors})
+        more = f"; and {len(different) - _REASONS} more" if len(different) > _REASONS else ""
+        reasons = "; ".join(different[:_REASONS]) + more
         name = next((sent.arrays_name for sent in self._books.sent.values()), None)
         hint = hint_for(errors, name if self._delivery.packed or self.downlink else None)
         said = f"round {server_round}: none of the {len(errors)} replies could be used: {reasons}{hint}"

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 from flwr.app import Message
 from surp_fl.strategies.books import Books, Broadcast
+from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
 
-from surp_fl.codecs import reader_of
+from surp_fl.codecs import dense, reader_of
 from surp_fl.codecs.codec import Scheme, Sparse
-from surp_fl.message import MalformedMessage
+from surp_fl.message import MalformedMessage, scheme_id_of
+from surp_fl.printable import printable
 from surp_fl.record import NAME, Arrays, Update, error_reply, from_record
 
 log = logging.getLogger("flwr")
 
+LINES = 20  # in the log, about one round's errors
 _LEFT_OUT = "surp-fl: "
 _HEAVIEST = 1e15  # weights further from 1 than this, and their products with updates, have no place in float32
 _Form = tuple[str, str, frozenset[tuple[str, int]]]
@@ -39,7 +42,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class Said:
     """What a reply says.
 
     Attributes:
@@ -49,6 +52,11 @@ class Decoded:
 
     sparse: Sparse
     others: Arrays
+
+    def bytes_beside(self, had: Arrays) -> int:
+        """Bytes that this takes, beside the arrays that the client was sent and that did not change."""
+        told = [array for name, array in self.others.items() if array is not had[name]]
+        return self.sparse[0].nbytes + self.sparse[1].nbytes + sum(array.nbytes for array in told)
 
 
 def by_content(reply: Message) -> tuple[bytes, int]:
@@ -93,7 +101,24 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
     return usable, errors
 
 
-def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Decoded:
+def within_reason(replies: list[Message]) -> tuple[list[Message], list[Message]]:
+    """The replies of an evaluation whose metrics can be logged, and errors in place of the others."""
+    usable: list[Message] = []
+    errors: list[Message] = []
+    for reply in replies:
+        if reply.has_error():
+            errors.append(reply)
+            continue
+        try:
+            for record in reply.content.metric_records.values():
+                check_numbers(record)
+            usable.append(reply)
+        except MalformedMessage as fault:
+            errors.append(left_out(reply, fault))
+    return usable, errors
+
+
+def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Said:
     """Decode the sections of a reply, its message against what its node may have held.
 
     Raises:
@@ -101,7 +126,8 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Decoded:
     """
     change, layout = opened.update.change, opened.broadcast.layout
     layout = layout.untied if opened.update.untied else layout
-    reader = scheme.codec.reader if scheme is not None else reader_of(change.message)
+    open_to = scheme if scheme_id_of(change.message) != dense.READER.scheme_id else None  # dense: small models
+    reader = reader_of(change.message) if open_to is None else open_to.codec.reader
     others = change.others(opened.broadcast.others, layout)
     faults = []
     for reference in books.references(opened.node, layout):
@@ -110,15 +136,36 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Decoded:
         except MalformedMessage as fault:
             faults.append(fault)
         else:
-            books.understood(opened.node)
-            return Decoded(layout.spread(*sparse), others)
+            return Said(layout.spread(*sparse), others)
     raise faults[0]
 
 
 def left_out(reply: Message, fault: MalformedMessage) -> Message:
-    """Log that a reply cannot be used, and make the error that stands in for it."""
-    log.warning("surp-fl: the reply of node %d is left out of this round: %s", reply.metadata.src_node_id, fault)
+    """Make the error that stands in for a reply that cannot be used."""
     return error_reply(reply, f"{_LEFT_OUT}{fault}")
+
+
+def log_left_out(errors: list[Message]) -> None:
+    """Log which replies of a round cannot be used and why, the first of them one by one."""
+    ours = [reply for reply in errors if is_ours(reply)]
+    for reply in ours[:LINES]:
+        why = printable(str(reply.error.reason).removeprefix(_LEFT_OUT))
+        log.warning("surp-fl: the reply of node %d is left out of this round: %s", reply.metadata.src_node_id, why)
+    if len(ours) > LINES:
+        log.warning("surp-fl: %d more replies are left out of this round", len(ours) - LINES)
+
+
+def fit_to_log(replies: list[Message]) -> list[Message]:
+    """Replies as Flower's strategies may have them, which log the reasons of all errors: the first in short."""
+    found, errors = [], 0
+    for reply in replies:
+        if reply.has_error():
+            errors += 1
+            reason = reply.error.reason if errors <= LINES else f"as {LINES} others failed"
+            found.append(error_reply(reply, str(reason), reply.error.code))
+        else:
+            found.append(reply)
+    return found
 
 
 def _open(reply: Message, books: Books) -> Opened:
@@ -128,9 +175,11 @@ def _open(reply: Message, books: Books) -> Opened:
     record = reply.content.config_records.get(NAME)
     if record is None:
         raise MalformedMessage(
-            f"the reply holds {sorted(reply.content)} and no '{NAME}' record: the client does not compress; "
-            "give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
+            f"the reply holds {printable(sorted(reply.content), 100)} and no '{NAME}' record: the client does not "
+            "compress; give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
         )
+    check_payload(payload_of(record), books.most[node])
+    check_numbers(record)
     return Opened(reply, node, from_record(record), books.sent[node])
 
 
@@ -146,14 +195,16 @@ def _check_metrics(opened: Opened, usual: _Form, weighted_by: str | None) -> Non
     metrics = opened.update.metrics
     if (found := _form_of(opened)) != usual:
         raise MalformedMessage(
-            f"its metrics are {_told(found)}; most replies of this round have {_told(usual)}: "
+            f"its metrics are {printable(_told(found), 130)}; most replies of this round have "
+            f"{printable(_told(usual), 130)}: "
             "let every client report the same ones, in records of the same names"
         )
     weight = metrics.get(weighted_by) if weighted_by is not None else 1.0
     fits = isinstance(weight, int | float) and (weight == 0 or 1 / _HEAVIEST <= weight <= _HEAVIEST)
     if not fits:
         raise MalformedMessage(
-            f"the metric '{weighted_by}', its weight, is {weight}; expected one number, 0 or up to {_HEAVIEST:g}"
+            f"the metric '{weighted_by}', its weight, is {printable(weight, 60)}; expected one number, 0 or up to "
+            f"{_HEAVIEST:g}"
         )
 
 

@@ -42,6 +42,7 @@ from surp_fl.codecs import reader_of
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.packing import Arrays, Packed, digest_of, unpacked
+from surp_fl.printable import printable
 from surp_fl.record import KINDS, NAME, record_of
 from surp_fl.statistics import Kinds
 
@@ -164,7 +165,9 @@ def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None
             for message, sections in lacking:
                 after = advanced(Layout.of(after, kinds), after, _change_of(message, sections))
         except MalformedMessage as fault:  # the whole model makes it good
-            log.warning("surp-fl: what changed in the model cannot be read, the whole is asked for: %s", fault)
+            log.warning(
+                "surp-fl: what changed in the model cannot be read, the whole is asked for: %s", printable(fault)
+            )
     right = after is not None and digest_of(after) == version
     return Brought(after if right else None, name, keep, version, now)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from surp_fl import statistics
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
-from surp_fl.codecs.dense import Dense
+from surp_fl.codecs.dense import Dense, longest
 from surp_fl.codecs.surp import SMALLEST_BUDGET, SuRP
 from surp_fl.context import Reference
 from surp_fl.layout import ArraySpec, Layout
@@ -102,12 +102,21 @@ def change_of(
     exact = write_exact(before, after, layout)
     budget: int | None = getattr(scheme, "budget", None)
     if budget is None:
-        message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        message = _message(scheme, wanted, layout, rng, reference)
         return Change(message, write_statistics(before, after, layout, len(message), rng), exact)
     statistics = write_statistics(before, after, layout, share_of(budget), rng)
     if statistics or exact:
         scheme = with_budget(scheme, max(budget - len(statistics) - len(exact), min(budget, SMALLEST_BUDGET)))
-    return Change(scheme.codec.encode(wanted, layout, rng=rng, reference=reference), statistics, exact)
+    return Change(_message(scheme, wanted, layout, rng, reference), statistics, exact)
+
+
+def _message(
+    scheme: Scheme, wanted: NDArray[np.float32], layout: Layout, rng: np.random.Generator, reference: Reference
+) -> bytes:
+    message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+    if len(message) <= longest(layout):
+        return message
+    return Dense().codec.encode(wanted, layout, rng=rng)  # a model of a few coordinates: all of it, in fewer bytes
 
 
 def share_of(budget: int) -> int:

@@ -23,6 +23,7 @@ from surp_fl.context import Reference
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
+from surp_fl.printable import printable
 from surp_fl.record import NAME, Stats, Update, arrays_of, kinds_told, to_record
 from surp_fl.state import Kept, Told, load, load_held, save, save_held
 
@@ -42,7 +43,8 @@ class CompressUpdates:
     Args:
         scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1. Where the
             train config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them takes the
-            place of the scheme's budget; both are in bytes.
+            place of the scheme's budget; both are in bytes. A message that would be longer than `Dense()` makes it, as
+            those to models of a few coordinates can be, is sent as that.
         history: code against the model before as well; False keeps one vector less, for larger messages.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
 
@@ -189,7 +191,7 @@ def _only_array_record(content: RecordDict, whose: str) -> tuple[str, ArrayRecor
     found = content.array_records
     if len(found) != 1:
         raise ValueError(
-            f"{whose} holds {len(found)} ArrayRecords ({sorted(found)}); expected one, the model"
+            f"{whose} holds {len(found)} ArrayRecords ({printable(sorted(found), 99)}); expected one, the model"
             + ("; CompressUpdates must be the first (outermost) mod" if not found else "")
         )
     return next(iter(found.items()))

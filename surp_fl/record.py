@@ -38,6 +38,8 @@ from numpy.typing import NDArray
 
 from surp_fl.change import Change
 from surp_fl.message import MalformedMessage
+from surp_fl.printable import name as quoted
+from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
 
 NAME = "surp-fl"  # of the record, of the message in it, of the state in Context.state
@@ -51,7 +53,7 @@ ROUNDS = f"{NAME}:rounds"  # a list: of which earlier ones it holds the model th
 APPLIED = f"{NAME}:applied"  # the round of the client's last message that was handed to the strategy; 0 for none
 BUDGET = f"{NAME}:budget"  # bytes that a message may have
 KINDS = f"{NAME}:kinds"  # JSON, name to kind: the server's word on which arrays are running statistics
-_STATISTICS = f"{NAME}:statistics"
+STATISTICS = f"{NAME}:statistics"
 _EXACT = f"{NAME}:exact"
 _UNTIED = f"{NAME}:untied"
 _STATS = f"{NAME}:stats"
@@ -111,7 +113,7 @@ def to_record(update: Update) -> ConfigRecord:
         *(math.nan if each is None else min(each, _LARGEST) for each in astuple(update.stats))
     )
     if update.change.statistics:  # Flower cannot count an empty value
-        values[_STATISTICS] = update.change.statistics
+        values[STATISTICS] = update.change.statistics
     if update.change.exact:
         values[_EXACT] = update.change.exact
     if update.untied:
@@ -133,8 +135,8 @@ def from_record(record: ConfigRecord) -> Update:
     Raises:
         MalformedMessage: something is missing, or of the wrong type.
     """
-    sections = [record.get(key, b"") for key in (NAME, _STATISTICS, _EXACT)]
-    for key, section in zip((NAME, _STATISTICS, _EXACT), sections, strict=True):
+    sections = [record.get(key, b"") for key in (NAME, STATISTICS, _EXACT)]
+    for key, section in zip((NAME, STATISTICS, _EXACT), sections, strict=True):
         if not isinstance(section, bytes) or (key == NAME and key not in record):
             found = type(record.get(key)).__name__
             raise MalformedMessage(f"the record holds {found} under '{key}'; expected bytes")
@@ -145,7 +147,7 @@ def from_record(record: ConfigRecord) -> Update:
     for name, value in metrics.items():
         first = (value[0] if value else 0) if isinstance(value, list) else value
         if isinstance(first, bool) or not isinstance(first, int | float):
-            raise MalformedMessage(f"the metric '{name}' is {type(first).__name__}; expected a number")
+            raise MalformedMessage(f"the metric {quoted(name)} is {type(first).__name__}; expected a number")
     change, untied = Change(*map(bytes, sections)), record.get(_UNTIED) is True  # type: ignore[arg-type]
     return Update(change, metrics, _stats_in(record.get(_STATS)), arrays_name, metrics_name, untied)
 
@@ -193,12 +195,13 @@ def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: Rec
     return content
 
 
-def error_reply(reply: Message, reason: str) -> Message:
-    """Make the error that stands in for a reply that cannot be used.
+def error_reply(reply: Message, reason: str, code: int | None = None) -> Message:
+    """Make the error that stands in for a reply that cannot be used, or in whose reason there may be anything.
 
     `metadata=` is not a documented argument of Flower's Message; `reply_to=` would answer the answer.
     """
-    return Message(error=Error(ErrorCode.MOD_FAILED_PRECONDITION, reason), metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+    error = Error(ErrorCode.MOD_FAILED_PRECONDITION if code is None else code, printable(reason))
+    return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
 
 
 def count_bytes(content: RecordDict) -> int:

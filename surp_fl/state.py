@@ -45,7 +45,7 @@ class Told:
         turn: the round as that server counts, from 1.
         held: the turns of which it still holds the model that this client was sent.
         applied: the turn of this client's last message that reached the model; 0 for none.
-        budget: bytes that a message may have.
+        budget: bytes that a message may have; the least where several configs say it.
     """
 
     server_round: int
@@ -68,8 +68,12 @@ class Told:
             value = found.get(key)
             return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-        if BUDGET in found and number(BUDGET) is None:
-            raise ValueError(f"the train config has {BUDGET} = {found[BUDGET]!r}; expected a whole number of bytes")
+        budgets: list[int] = []
+        for config in content.config_records.values():
+            budget = config.get(BUDGET, 0)
+            if isinstance(budget, bool) or not isinstance(budget, int):
+                raise ValueError(f"the train config has {BUDGET} = {budget!r:.99}; expected a whole number of bytes")
+            budgets += [budget] if BUDGET in config else []
         held = found.get(ROUNDS, [])
         assert isinstance(held, list)
         turn = number(ROUND) or 0
@@ -80,7 +84,7 @@ class Told:
             turn,
             tuple(map(int, held)),
             number(APPLIED),
-            number(BUDGET),
+            min(budgets, default=None),
         )
 
 

@@ -12,6 +12,7 @@ from surp_fl.context import Reference
 from surp_fl.device import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
+from surp_fl.message import HEADER_BYTES
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Dense:
     def codec(self) -> Codec:
         """The two ends of this scheme."""
         return Codec(READER, _write)
+
+
+def longest(layout: Layout) -> int:
+    """Bytes of the dense message for a model, frame included: no client sends more, whatever its scheme."""
+    return HEADER_BYTES + 4 * layout.size
 
 
 def _write(vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
