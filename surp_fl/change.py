@@ -104,9 +104,10 @@ def change_of(
     if budget is None:
         message = _message(scheme, wanted, layout, rng, reference)
         return Change(message, write_statistics(before, after, layout, len(message), rng), exact)
-    statistics = write_statistics(before, after, layout, share_of(budget), rng)
+    left = max(budget - len(exact), min(budget, SMALLEST_BUDGET))
+    statistics = write_statistics(before, after, layout, share_of(left), rng)
     if statistics or exact:
-        scheme = with_budget(scheme, max(budget - len(statistics) - len(exact), min(budget, SMALLEST_BUDGET)))
+        scheme = with_budget(scheme, left - len(statistics))
     return Change(_message(scheme, wanted, layout, rng, reference), statistics, exact)
 
 

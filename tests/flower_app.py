@@ -76,7 +76,13 @@ class Run:
 
 
 def run(
-    app: ClientApp, strategy: Strategy, rounds: int = 3, nodes: int = 3, fault: Fault | None = None, **run_config: Any
+    app: ClientApp,
+    strategy: Strategy,
+    rounds: int = 3,
+    nodes: int = 3,
+    fault: Fault | None = None,
+    start: Callable[[], Arrays] = initial,
+    **run_config: Any,
 ) -> Run:
     models: list[Arrays] = []
     with as_server():
@@ -86,5 +92,5 @@ def run(
             models.append(arrays_of(record))
             return MetricRecord({"round": server_round})
 
-        result = strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=rounds, evaluate_fn=remember)
+        result = strategy.start(grid=grid, initial_arrays=record_of(start()), num_rounds=rounds, evaluate_fn=remember)
     return Run(result, grid, models)

@@ -1,0 +1,220 @@
+"""The sections of a change: all that travels for a model, counted, and read whatever comes."""
+
+from __future__ import annotations
+
+import binascii
+import tracemalloc
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from surp_fl.strategies import DecodeUpdates
+
+from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
+from surp_fl.change import Change, change_of, read_exact, read_statistics, share_of, write_exact, write_statistics
+from surp_fl.codecs.codec import Scheme
+from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
+
+DTYPES = [np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]
+
+
+@st.composite
+def two_models(draw: st.DrawFn) -> tuple[Arrays, Arrays]:
+    """Two models of some integer and boolean arrays, of which some differ."""
+    before, after = {}, {}
+    for place in range(draw(st.integers(1, 5))):
+        dtype = draw(st.sampled_from(DTYPES))
+        shape = draw(hnp.array_shapes(min_dims=0, max_dims=2, max_side=7)) if draw(st.booleans()) else (30,)
+        before[f"a{place}"] = draw(hnp.arrays(dtype, shape))
+        after[f"a{place}"] = draw(hnp.arrays(dtype, shape)) if draw(st.booleans()) else before[f"a{place}"].copy()
+    return before, after
+
+
+def section(told: bytes) -> bytes:
+    """A section of exact arrays that says this, with its check."""
+    body = b"\0" + told
+    return binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
+
+
+@given(two_models())
+def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
+    before, after = models
+    layout = Layout.of(before)
+    found = read_exact(write_exact(before, after, layout), before, layout)
+    for name, array in after.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+        assert found[name].shape == array.shape
+
+
+@given(two_models(), st.binary(max_size=40))
+def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
+    before, _ = models
+    layout = Layout.of(before)
+    for sent in (told, section(told)):
+        try:
+            found = read_exact(sent, before, layout)
+        except MalformedMessage:
+            continue
+        layout.check(found)
+        assert all(array.max(initial=0) <= 1 for array in found.values() if array.dtype == bool)
+
+
+def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
+    before = {f"bn{i}.num_batches_tracked": np.array(1000 + i, np.int64) for i in range(53)}
+    layout = Layout.of(before)
+    assert write_exact(before, before, layout) == b""
+    one = before | {"bn7.num_batches_tracked": np.array(1027, np.int64)}
+    assert len(write_exact(before, one, layout)) == 5
+    all_of_them = {name: array + 20 for name, array in before.items()}
+    assert len(write_exact(before, all_of_them, layout)) <= 12
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"\0", "is damaged"),
+        (section(b"\0\x28")[:-1] + b"\x29", "is damaged"),
+        (section(b"\2\x28"), "of number 2 changed; this model has 2"),
+        (section(b"\0"), "ends within an array"),
+        (section(b"\0" + b"\xff" * 10), "more than 70 bits"),
+        (section(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03"), "more than int64 holds"),
+        (section(b"\1" + bytes(99) + b"\2"), "to something that is none"),
+        (binascii.crc_hqx(b"\2", 0).to_bytes(2, "big") + b"\2", "has form 2"),
+        (binascii.crc_hqx(b"\1?", 0).to_bytes(2, "big") + b"\1?", "cannot be inflated|ends too early"),
+    ],
+)
+def test_a_damaged_section_of_exact_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
+    before = {"count": np.array(5, np.int64), "mask": np.zeros(100, np.bool_)}
+    with pytest.raises(MalformedMessage, match=says):
+        read_exact(sent, before, Layout.of(before))
+
+
+def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> None:
+    before: Arrays = {"mask": np.zeros(100_000, np.uint8)}
+    body = b"\1" + zlib.compress(bytes(1 << 28), 9, -15)
+    sent = binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
+    layout = Layout.of(before)
+    tracemalloc.start()
+    with pytest.raises(MalformedMessage, match="holds more than this model's arrays"):
+        read_exact(sent, before, layout)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 100_000 + 2 * len(sent)
+
+
+BN: Arrays = {
+    "conv.weight": np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32),
+    "bn.running_mean": np.zeros(90, np.float32),
+    "bn.running_var": np.ones(90, np.float32),
+    "bn.num_batches_tracked": np.array(0, np.int64),
+}
+LAYOUT = Layout.of(BN)
+
+
+def trained() -> Arrays:
+    rng = np.random.default_rng(1)
+    return {
+        "conv.weight": BN["conv.weight"] + rng.standard_t(2, size=(40, 30)).astype(np.float32),
+        "bn.running_mean": rng.normal(size=90).astype(np.float32),
+        "bn.running_var": rng.gamma(1, size=90).astype(np.float32),
+        "bn.num_batches_tracked": np.array(20, np.int64),
+    }
+
+
+def made(scheme: Scheme) -> Change:
+    after = trained()
+    wanted = LAYOUT.difference(after, BN)
+    return change_of(scheme, wanted, BN, after, LAYOUT, np.random.default_rng(0), None)
+
+
+@pytest.mark.parametrize("kind", [SuRP, STC, TopK])
+@pytest.mark.parametrize("budget", [16, 31, 32, 40, 64, 100, 218, 700, 5000])
+def test_all_sections_together_fit_into_the_budget_and_statistics_take_a_quarter(kind: Any, budget: int) -> None:
+    change = made(kind(budget=budget))
+    assert change.payload <= max(budget, 16 + len(change.exact))
+    assert len(change.statistics) <= max(budget // 4, 16)
+    assert (len(change.statistics) > 0) == (budget >= 40)
+    assert len(change.message) > 0
+    assert int(change.others(BN, LAYOUT)["bn.num_batches_tracked"]) == 20
+
+
+def test_statistics_that_fit_as_they_are_arrive_as_they_are() -> None:
+    found = made(SuRP(budget=4000)).others(BN, LAYOUT)
+    for name, array in trained().items():
+        if name.startswith("bn.running"):
+            np.testing.assert_allclose(found[name], array, rtol=1e-6, atol=1e-6)
+    assert made(Dense()).others(BN, LAYOUT)["bn.running_var"].tolist() == found["bn.running_var"].tolist()
+
+
+def test_statistics_within_a_quarter_of_218_bytes_come_closer_to_what_they_are() -> None:
+    change = made(SuRP(budget=218))
+    found, after = change.others(BN, LAYOUT), trained()
+    for name in ("bn.running_mean", "bn.running_var"):
+        assert np.linalg.norm(found[name] - after[name]) < 0.8 * np.linalg.norm(BN[name] - after[name])
+    assert (found["bn.running_var"] >= 0).all()
+
+
+def test_statistics_that_did_not_change_take_nothing() -> None:
+    assert write_statistics(BN, BN, LAYOUT, 1000, np.random.default_rng(0)) == b""
+    assert read_statistics(b"", BN, LAYOUT)["bn.running_var"] is BN["bn.running_var"]
+    assert share_of(31) == 0
+
+
+def test_a_dense_section_that_would_make_a_variance_negative_makes_it_zero() -> None:
+    sent = Dense().codec.encode(np.full(180, -5, np.float32), LAYOUT.of_statistics, rng=np.random.default_rng(0))
+    found = read_statistics(sent, BN, LAYOUT)
+    assert found["bn.running_var"].tolist() == [0.0] * 90
+    assert found["bn.running_mean"].tolist() == [-5.0] * 90
+
+
+def test_a_section_of_statistics_for_another_model_is_malformed() -> None:
+    sent = Dense().codec.encode(
+        np.ones(3, np.float32), Layout.of({"x": np.ones(3, np.float32)}), rng=np.random.default_rng()
+    )
+    with pytest.raises(MalformedMessage):
+        read_statistics(sent, BN, LAYOUT)
+
+
+MEGABYTES = 4_000_000
+
+
+def with_integers(changed: bool) -> tuple[DecodeUpdates, list[int], Any]:
+    """Two rounds with 4 MB of integers in the model; the sizes of the replies as Flower would carry them."""
+    sizes: list[int] = []
+
+    def learning(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        table = arrays.pop("table")
+        arrays = learn(arrays, node, server_round)
+        rng = np.random.default_rng(server_round)
+        return arrays | {"table": rng.integers(0, 2**31, table.size, np.int32) if changed else table}
+
+    def watch(reply: Message) -> Message:
+        if reply.metadata.message_type == "train":
+            (record,) = reply.content.config_records.values()
+            sizes.append(sum(len(value) for value in record.values() if isinstance(value, bytes)))
+        return reply
+
+    def start() -> Arrays:
+        return initial() | {"table": np.zeros(MEGABYTES // 4, np.int32)}
+
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0))
+    app = app_with([CompressUpdates(SuRP(budget=218))], learning)
+    found = run(app, strategy, rounds=2, fault=watch, start=start)
+    return strategy, sizes, found.result.train_metrics_clientapp[1]["surp-fl/compression_ratio"]
+
+
+def test_integer_arrays_are_counted_where_they_travel_and_travel_only_where_they_changed() -> None:
+    strategy, sizes, ratio = with_integers(changed=True)
+    for traffic in strategy.traffic:
+        assert all(MEGABYTES * 0.9 < payload < MEGABYTES * 1.01 for payload in traffic.payload_bytes_up)
+    assert 0.99 < ratio < 1.1
+    unchanged, smaller, better = with_integers(changed=False)
+    assert better > 18_000
+    assert all(payload <= 218 for traffic in unchanged.traffic for payload in traffic.payload_bytes_up)
+    assert max(smaller) <= 218 + 12 < min(sizes)
