@@ -187,7 +187,7 @@ def test_a_model_before_of_other_arrays_is_refused(
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_arrays_are_read_as_numpy_reads_them(save: Callable[..., None], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, Any] = {
         "rows": rng.normal(size=(300, 1000)).astype(np.float32),  # of more than one chunk
         "columns": np.asfortranarray(rng.normal(size=(7, 5))),
         "big-endian": rng.normal(size=6).astype(">f4"),
