@@ -129,7 +129,6 @@ def _array_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]
             numbers[place : place + len(part)] = np.frombuffer(part, np.uint8)
             if len(part) < min(_CHUNK, claimed - place):
                 raise Unusable(f"array {name!r:.80} ends after {place + len(part):,} bytes of {claimed:,}: {_CURE}")
-        opened.read(1)  # at the end, the check of the member is made
     array = numbers.view(dtype).astype(dtype.newbyteorder("="), copy=False)
     return array.reshape(shape, order="F" if by_column else "C")
 

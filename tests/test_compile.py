@@ -13,7 +13,8 @@ import pytest
 from surp_fl import _compile
 
 ROOT = Path(_compile.__file__).parent
-NO_HOME = {"HOME": "/proc/nonexistent", "XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": ""}
+NO_HOME = {"HOME": "/proc/nonexistent"}
+PLACES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
 CALLEE = "from loops._compile import njit\n\n\n@njit(cache=True)\ndef callee(a):\n    return a + 1\n"
 CALLER = (
     "from loops._compile import njit\nfrom loops.callee import callee\n\n\n"
@@ -24,7 +25,8 @@ ASK = "from loops.caller import caller; print(caller(3), sum(caller.stats.cache_
 
 def start(parent: Path, code: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code]
-    variables = {**os.environ, "NUMBA_CACHE_DIR": "", "PYTHONPATH": str(parent), **environment}
+    inherited = {name: value for name, value in os.environ.items() if name not in PLACES}
+    variables = {**inherited, "PYTHONPATH": str(parent), **environment}
     return subprocess.Popen(
         command, cwd=parent, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -88,7 +90,8 @@ def test_processes_that_compile_at_once_leave_a_cache_that_is_whole(loops: Path,
     assert len(stored) == 2
     assert answer(start(loops.parent, both, NUMBA_CACHE_DIR=str(chosen))) == "40 45.0 2"
     for file in stored:
-        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        whole = file.read_bytes()
+        file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     damaged = [file.read_bytes() for file in stored]
     assert answer(start(loops.parent, both, NUMBA_CACHE_DIR=str(chosen))) == "40 45.0 0"
     assert all(file.read_bytes() != before for file, before in zip(stored, damaged, strict=True))
