@@ -17,11 +17,13 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from numpy.typing import NDArray
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import check_downlink, check_inner, check_one_model, check_outermost, hint_for, nested
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.mean import CounterMean, Mean, keeps_counters_out, needs_only_the_mean
 from surp_fl.strategies.replies import Opened, by_content, decode, is_ours, left_out, open_all
+from surp_fl.strategies.standstill import Standstill
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
 from surp_fl.client import Scheme
@@ -117,6 +119,7 @@ class DecodeUpdates(Strategy):
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._counters_beside = self.mean_alone or keeps_counters_out(strategy)
         self._counters = CounterMean()  # of this round
+        self._standstill = Standstill(nested(strategy)[-1])
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -220,6 +223,7 @@ class DecodeUpdates(Strategy):
         applied = []
         replies = []
         weights: list[Any] = []
+        said: list[NDArray[Any]] = []
         for each, (indices, values) in self._decoded(opened, errors):
             vector = each.broadcast.vector.copy()
             vector[indices] += values
@@ -228,11 +232,16 @@ class DecodeUpdates(Strategy):
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
+            said += [indices] if self._standstill.watching else []
             weights += [each.update.metrics[self._weighted_by]] if self._weighted_by else []
         self._check_some(server_round, len(replies), errors)
         if (weights and not any(weights)) or (errors and not replies):
             return [], None, None
-        return applied, *self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
+        arrays, metrics = self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
+        if arrays is not None and said and len({id(each.broadcast) for each in opened}) == 1:
+            before = opened[0].broadcast
+            self._standstill.see(said, before.vector, before.layout.flatten_floats(arrays_of(arrays)))
+        return applied, arrays, metrics
 
     def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
         """Hand the inner strategy one reply, which holds the weighted mean of all models."""
