@@ -237,11 +237,11 @@ class DecodeUpdates(Strategy):
         self._check_some(server_round, len(replies), errors)
         if (weights and not any(weights)) or (errors and not replies):
             return [], None, None
-        arrays, metrics = self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
-        if arrays is not None and said and len({id(each.broadcast) for each in opened}) == 1:
+        result, metrics = self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
+        if result is not None and said and len({id(each.broadcast) for each in opened}) == 1:
             before = opened[0].broadcast
-            self._standstill.see(said, before.vector, before.layout.flatten_floats(arrays_of(arrays)))
-        return applied, arrays, metrics
+            self._standstill.see(said, before.vector, before.layout.flatten_floats(arrays_of(result)))
+        return applied, result, metrics
 
     def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
         """Hand the inner strategy one reply, which holds the weighted mean of all models."""
