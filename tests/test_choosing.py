@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates
 
 from surp_fl import CompressUpdates, Dense, SuRP
-from surp_fl.client import Scheme
+from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
 from surp_fl.record import NAME, arrays_of
 from tests.flower_app import Arrays, app_with, initial, learn, run
@@ -43,10 +43,11 @@ class Heard(DecodeUpdates):
     said: defaultdict[int, dict[int, Vector]]
 
     def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, (indices, values) in super()._decoded(opened, errors):
+        for each, said in super()._decoded(opened, errors):
+            indices, values = said.sparse
             self.said[self.traffic[-1].server_round][each.node] = vector = np.zeros(LAYOUT.size)
             vector[indices] += values
-            yield each, (indices, values)
+            yield each, said
 
 
 class Learning:
