@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl import statistics
-from surp_fl.codecs import reader_of
+from surp_fl.codecs import dense, reader_of, surp
 from surp_fl.codecs.codec import Scheme, with_budget
 from surp_fl.codecs.dense import Dense, longest
 from surp_fl.codecs.surp import SMALLEST_BUDGET, SuRP
@@ -35,6 +35,7 @@ from surp_fl.message import HEADER_BYTES, MalformedMessage
 
 Array = NDArray[Any]
 
+_IN_UNITS, _AS_THEY_ARE = surp.READER, dense.READER  # of statistics
 _SHARE = 4  # of a budget is the statistics'
 _FEW = 16  # numbers of an exact array that are told one by one
 _VARINT_GROUPS = 10  # of 7 bits: enough for 64
@@ -166,8 +167,12 @@ def read_statistics(section: bytes, before: Mapping[str, Array], layout: Layout)
     if not section:
         return {name: before[name] for name in kinds}
     reader = reader_of(section)
+    if reader not in (_IN_UNITS, _AS_THEY_ARE):
+        raise MalformedMessage(
+            f"the section of running statistics is a '{reader.name}' message; expected dense or surp"
+        )
     told = reader.decode(section, layout.of_statistics)
-    if reader.name == SuRP(SMALLEST_BUDGET).codec.reader.name:
+    if reader is _IN_UNITS:
         return statistics.moved(before, layout.of_statistics.floats_of(told), kinds)
     after = layout.of_statistics.moved(before, told)
     return {

@@ -179,6 +179,9 @@ def test_a_section_of_statistics_for_another_model_is_malformed() -> None:
     )
     with pytest.raises(MalformedMessage):
         read_statistics(sent, BN, LAYOUT)
+    other = STC(budget=50).codec.encode(np.ones(180, np.float32), LAYOUT.of_statistics, rng=np.random.default_rng(0))
+    with pytest.raises(MalformedMessage, match="is a 'stc' message; expected dense or surp"):
+        read_statistics(other, BN, LAYOUT)
 
 
 MEGABYTES = 4_000_000
