@@ -2,7 +2,8 @@
 
 The data path of one update, one line per file:
 
-    layout.py    a model's arrays ↔ one float32 vector
+    layout.py    a model's trained arrays ↔ one float32 vector
+    statistics.py  running statistics of batch normalization ↔ changes in units of their own
     memory.py    wanted = delta + residual; residual ← wanted − sent
     context.py   what both ends know before a message: the model, and what it was
     immutable.py vectors that nobody can write to: what is read off one can be kept
@@ -11,9 +12,11 @@ The data path of one update, one line per file:
     coding/      integers ↔ bits
     codecs/      one scheme per file: vector ↔ body
     message.py   body ↔ message: four bytes of version, scheme and integrity
-    record.py    message and metrics ↔ one Flower ConfigRecord
+    change.py    messages, statistics and integer arrays: all sections of a change, within one budget
+    record.py    a change and metrics ↔ one Flower ConfigRecord
     client.py    the Flower mod: what is trained goes in, a record comes out
     state.py     what the mod keeps between rounds
+    printable.py what the other end sent, cut and escaped for a log
     broadcast.py the way down: whole models as one array, or what changed
     strategies/  the Flower strategy around any other: records go in, ordinary replies come out
     cli.py       `surp-fl inspect`: what a stored message says (stored.py reads the files)
