@@ -18,7 +18,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from numpy.typing import NDArray
-from surp_fl.strategies.beside import Beside, saturated
+from surp_fl.strategies.beside import Beside
 from surp_fl.strategies.books import Books, Broadcast
 from surp_fl.strategies.checks import (
     all_finite,
@@ -31,6 +31,7 @@ from surp_fl.strategies.checks import (
 )
 from surp_fl.strategies.decoding import Weighing
 from surp_fl.strategies.delivery import Delivery
+from surp_fl.strategies.first_model import FirstModel
 from surp_fl.strategies.limits import most_bytes
 from surp_fl.strategies.mean import Mean, keeps_others_out, needs_only_the_mean
 from surp_fl.strategies.replies import (
@@ -63,9 +64,8 @@ from surp_fl.record import (
     arrays_of,
     count_bytes,
     ordinary_reply,
-    record_of,
 )
-from surp_fl.statistics import Kinds, kinds_in
+from surp_fl.statistics import Kinds
 
 log = logging.getLogger("flwr")
 
@@ -152,13 +152,12 @@ class DecodeUpdates(Strategy):
         self._history_bytes = history_bytes
         self._session = secrets.randbits(62)
         self._last = b""  # digest of the model that a start ended with
-        self._rounding: dict[str, NDArray[np.float32]] = {}  # what arrays narrower than float32 could not hold yet
-        self._dtypes: dict[str, np.dtype[Any]] = {}
         self._turn = 0  # rounds that this object has begun; rises from one start to the next
         self._evaluation = Down([], [])
         self._running = False
         self._failed_rounds = patience  # in a row; none is forgiven before a reply was usable
         self._others_beside = self.mean_alone or keeps_others_out(strategy)
+        self._first = FirstModel(statistics)
         self._beside: Beside | None = None  # of this round
         self._standstill = Standstill(nested(strategy)[-1])
 
@@ -170,14 +169,14 @@ class DecodeUpdates(Strategy):
     def start(self, *args: Any, **options: Any) -> Result:
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         self._running = True
-        self._dtypes = {}
         self._weighing = Weighing(self.proportion)  # another model, maybe: what was usual before says nothing of it
         given = inspect.signature(super().start).bind(*args, **options).arguments
         timeout = given.get("timeout", 3600.0)
         self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
         initial = given["initial_arrays"]
         if digest_of(arrays_of(initial)) != self._last:  # another model: what clients owe is owed to the one before
-            self._session, self._books, self._rounding = secrets.randbits(62), Books(self._history_bytes), {}
+            self._session, self._books = secrets.randbits(62), Books(self._history_bytes)
+            self._first = FirstModel(self.statistics)
         try:
             result = super().start(*args, **options)
             self._last = digest_of(arrays_of(result.arrays if len(result.arrays) else initial))
@@ -190,9 +189,9 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, and remember what each node is sent."""
         check_outermost(self._running)
-        self._dtypes = self._dtypes or {name: array.numpy().dtype for name, array in arrays.items()}
+        self._first.see(arrays)
         config[SESSION] = self._session
-        others = self._others_in(arrays)
+        others = self._first.others_in(arrays) if self._others_beside else {}
         trained = ArrayRecord({name: array for name, array in arrays.items() if name not in others})
         messages = list(self.strategy.configure_train(server_round, trained if others else arrays, config, grid))
         check_one_model(messages)
@@ -232,13 +231,13 @@ class DecodeUpdates(Strategy):
         aggregate = self._aggregate_mean if self.mean_alone and one_model else self._aggregate_each
         self._beside = Beside(opened[0].broadcast.layout, opened[0].broadcast.others) if opened else None
         before = [dict(vars(inner)) for inner in nested(self.strategy)]
-        rounding = dict(self._rounding)
+        owed = dict(self._first.owed)
         applied, arrays, metrics = aggregate(server_round, opened, errors)
         if arrays is not None:
-            arrays = self._as_first(arrays)
+            arrays = self._first.like(arrays, self._others_of_all())
         if arrays is not None and self._others_beside and not all_finite(arrays):  # others' NaN is theirs to tell
             log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, _NOT_FINITE)
-            self._rounding = rounding
+            self._first.owed = owed
             for inner, kept in zip(nested(self.strategy), before, strict=True):
                 vars(inner).update(kept)  # its momentum, which is not finite either
             return None, None
@@ -337,6 +336,12 @@ class DecodeUpdates(Strategy):
         with mean.metrics_of_all(self.strategy):
             return applied, *self.strategy.aggregate_train(server_round, [one, *self._handed_on(errors)])
 
+    def _others_of_all(self) -> dict[str, NDArray[Any]]:
+        """The arrays of this round's result that are not left to the strategy."""
+        if self._beside is None:
+            return {}
+        return self._beside.mean() if self._others_beside else self._beside.agreed()
+
     def _handed_on(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is told of: Flower's DP wrappers give a round up for a single one."""
         told = errors if len(nested(self.strategy)) == 1 else [reply for reply in errors if not is_ours(reply)]
@@ -377,39 +382,6 @@ class DecodeUpdates(Strategy):
             raise NoUsableReply(said)
         self._failed_rounds += 1
         log.error("surp-fl: %s; the model stays as it is", said)
-
-    def _others_in(self, arrays: ArrayRecord) -> dict[str, Array]:
-        """The arrays that are averaged beside the strategy: integers, and running statistics."""
-        if not self._others_beside:
-            return {}
-        kinds = kinds_in([name for name, dtype in self._dtypes.items() if dtype.kind == "f"], self.statistics)
-        return {name: array for name, array in arrays.items() if self._dtypes[name].kind != "f" or name in kinds}
-
-    def _as_first(self, arrays: ArrayRecord) -> ArrayRecord:
-        """Names and dtypes of the first model: averaging makes counters floats, adaptive strategies make float64."""
-        beside = self._beside
-        others = {} if beside is None else beside.mean() if self._others_beside else beside.agreed()
-        narrow = any(dtype.kind == "f" and dtype.itemsize < 4 for dtype in self._dtypes.values())
-        kinds = kinds_in([name for name, dtype in self._dtypes.items() if dtype.kind == "f"], self.statistics)
-        same = all(array.dtype == str(self._dtypes[name]) for name, array in arrays.items())
-        if same and not others and not narrow and not kinds:
-            return arrays
-        found = arrays_of(arrays) | others
-        for name in sorted(found, key=list(self._dtypes).index):
-            array, dtype = found.pop(name), self._dtypes[name]  # and to the end
-            if kinds.get(name) == "variance":
-                array = np.maximum(array, 0)
-            elif dtype.kind == "f" and dtype.itemsize < 4:
-                array = self._rounded(name, array, dtype)
-            found[name] = saturated(array, dtype)
-        return record_of(found)
-
-    def _rounded(self, name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array in a narrow dtype; what that cannot hold is added the next time."""
-        whole = array.astype(np.float32) + self._rounding.get(name, np.float32(0))
-        narrow = whole.astype(dtype)
-        self._rounding[name] = whole - narrow.astype(np.float32)
-        return narrow
 
 
 def _whole(budget: Any, node: int) -> int:

@@ -12,7 +12,7 @@ The data path of one update, one line per file:
     coding/      integers ↔ bits
     codecs/      one scheme per file: vector ↔ body
     message.py   body ↔ message: four bytes of version, scheme and integrity
-    change.py    messages, statistics and integer arrays: all sections of a change, within one budget
+    change.py    messages, statistics and integer arrays (exact.py): all sections of a change, within one budget
     record.py    a change and metrics ↔ one Flower ConfigRecord
     client.py    the Flower mod: what is trained goes in, a record comes out
     state.py     what the mod keeps between rounds

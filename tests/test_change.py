@@ -16,8 +16,9 @@ from hypothesis.extra import numpy as hnp
 from surp_fl.strategies import DecodeUpdates
 
 from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
-from surp_fl.change import Change, change_of, read_exact, read_statistics, share_of, write_exact, write_statistics
+from surp_fl.change import Change, change_of, read_statistics, share_of, write_statistics
 from surp_fl.codecs.codec import Scheme
+from surp_fl.exact import read_exact, write_exact
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
 DTYPES = [np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]

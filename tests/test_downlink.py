@@ -16,8 +16,9 @@ from surp_fl.strategies import DecodeUpdates
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.broadcast import brought, put_deltas
-from surp_fl.change import Change, write_exact
+from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
+from surp_fl.exact import write_exact
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
 from surp_fl.packing import digest_of
