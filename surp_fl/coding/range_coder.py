@@ -30,8 +30,8 @@ _TOP = np.uint64(1 << _BITS)
 _NEXT = np.uint64(1 << (_BITS - 8))  # below it the next byte is due
 _SHIFT = np.uint64(_BITS - 8)
 _8, _48, _FF, _1, _0 = np.uint64(8), np.uint64(_BITS), np.uint64(0xFF), np.uint64(1), np.uint64(0)
-_FIRST_CREDIT, _CREDIT_OF_COORDINATES = 1 << 18, 4  # for each message; for each so many coordinates of the model
-_CREDIT_OF_BYTE = np.uint64(1 << 11)
+_FIRST_CREDIT, _CREDIT_OF_COORDINATES = 1 << 18, 16  # for each message; for each so many coordinates of the model
+_CREDIT_OF_BYTE = np.uint64(1 << 10)
 _ENDLESS = np.uint64(1 << 62)
 MOST_TOTAL = 1 << 30  # of frequencies: 10 bits below the smallest range, so that rounding costs under 0.002 bits
 

@@ -28,6 +28,21 @@ def fit(left: int, right: int, most: int) -> tuple[int, int]:
 
 
 @njit(cache=True)
+def _quotient(number: int, divisor: int, most: int) -> int:
+    """number // divisor, at most `most`; exact: floats only guess it, at half the time."""
+    guess = float(number) / float(divisor)
+    if guess >= float(most + 1):
+        return most
+    quotient = int(guess)
+    rest = number - quotient * divisor
+    if rest < 0:
+        quotient -= 1
+    elif rest >= divisor:
+        quotient += 1
+    return min(quotient, most)
+
+
+@njit(cache=True)
 def _frequencies(
     k: int, room_left: int, room_right: int, left: int, right: int, trust: int, table: Integers
 ) -> tuple[int, int, int, int]:
@@ -50,20 +65,18 @@ def _frequencies(
     value = peak
     while last < most:
         j = last
-        value = value * ((k - j) * (a + j * _UNIT)) // ((j + 1) * (b + (k - j - 1) * _UNIT))
+        value = _quotient(value * ((k - j) * (a + j * _UNIT)), (j + 1) * (b + (k - j - 1) * _UNIT), peak * 8)
         if value == 0:
             break
-        value = min(value, peak * 8)
         last += 1
         table[last - least] = value
         total += value - 1
     value = peak
     while first > least:
         j = first
-        value = value * (j * (b + (k - j) * _UNIT)) // ((k - j + 1) * (a + (j - 1) * _UNIT))
+        value = _quotient(value * (j * (b + (k - j) * _UNIT)), (k - j + 1) * (a + (j - 1) * _UNIT), peak * 8)
         if value == 0:
             break
-        value = min(value, peak * 8)
         first -= 1
         table[first - least] = value
         total += value - 1
