@@ -10,24 +10,28 @@ A message may ask for more work than its bytes are worth; then it has to be refu
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl import Layout, MalformedMessage
+from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
+from surp_fl.client import Scheme
 from surp_fl.codecs import READERS, surp
 from surp_fl.coding.index_sets import nothing_told, room
 from surp_fl.coding.range_coder import encode_bits, encode_count, finish, grant, new_encoder, overdrawn, written
+from surp_fl.coding.shared import Shared
 from surp_fl.context import Context, Reference
-from surp_fl.message import pack
+from surp_fl.message import HEADER_BYTES, pack, scheme_id_of
 
 Coordinates = NDArray[np.int64]
 
-MOST_PASSES, MICROSECONDS_A_BYTE, FIXED_SECONDS = 3, 20, 0.004  # of a decoder's time
+MOST_PASSES, MICROSECONDS_A_BYTE = 3, 20  # of a decoder's time
 _SURP = 3
 _MOST_PICKS = (1 << 17) - 1
 _ROOM = 1 << 20  # bytes
@@ -103,7 +107,7 @@ class Writer:
         return bool(overdrawn(self._state))
 
     @property
-    def shared(self) -> surp.Shared:
+    def shared(self) -> Shared:
         """What the victim holds."""
         return self._shared
 
@@ -157,7 +161,9 @@ def _in_one_layer(writer: Writer, k: int, rng: np.random.Generator) -> Coordinat
     layer = int(rng.choice([cold, shared.start.size - 1, int(rng.integers(cold, shared.start.size))]))
     cells = int(shared.rows[layer] * shared.columns[layer])
     k = min(k, cells)
-    return int(shared.start[layer]) + np.sort(rng.permutation(min(cells, 4 * k))[:k] if rng.random() < 0.5 else np.arange(k))
+    return int(shared.start[layer]) + np.sort(
+        rng.permutation(min(cells, 4 * k))[:k] if rng.random() < 0.5 else np.arange(k)
+    )
 
 
 def _in_all_layers(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
@@ -194,3 +200,120 @@ def program(writer: Writer, rng: np.random.Generator, most: int, beyond: bool) -
         if writer.overdrawn:
             break
     yield before
+
+
+def pass_seconds(n: int) -> float:
+    """Least time of one pass over a vector of n coordinates: the largest magnitude."""
+    vector = np.ones(n, np.float32)
+    best = np.inf
+    for _ in range(5):
+        began = time.process_time()
+        np.abs(vector).max()
+        best = min(best, time.process_time() - began)
+    return float(best)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the costliest message of a search takes.
+
+    Attributes:
+        ratio: its time over what is allowed.
+        seconds: its time.
+        length: bytes.
+        seed: of its program.
+    """
+
+    ratio: float
+    seconds: float
+    length: int
+    seed: int
+
+
+def worst_of(victim: Victim, count: int, seed: int, most: int) -> Cost:
+    """Search for the message that takes longest for its length."""
+    one_pass = pass_seconds(victim.layout.size)
+    writer = Writer(victim)
+    writer.stretch(np.arange(3))
+    victim.seconds(victim.message(writer.body()))  # compiles, and reads what is held
+    worst = Cost(0.0, 0.0, 0, 0)
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        for body in program(Writer(victim), rng, most, beyond=bool(rng.random() < 0.3)):
+            message = victim.message(body)
+            allowed = MOST_PASSES * one_pass + 1e-6 * MICROSECONDS_A_BYTE * len(message)
+            seconds = victim.seconds(message, 1)
+            if seconds > worst.ratio * allowed:  # once more: the machine may have been busy
+                seconds = min(seconds, victim.seconds(message, 2))
+            if seconds > worst.ratio * allowed:
+                worst = Cost(seconds / allowed, seconds, len(message), number)
+    return worst
+
+
+def bodies(layout: Layout) -> Iterator[tuple[int, bytes]]:
+    """Scheme ids and bodies that take a decoder's memory, for a model of one layer; valid ones and others."""
+    n, rng = layout.size, np.random.default_rng(0)
+    vector = rng.laplace(size=n).astype(np.float32)
+    schemes: list[Scheme] = [
+        Dense(), QSGD(bits=2, bucket=n), QSGD(bits=8, bucket=1), TopK(sparsity=0.0), TopK(sparsity=0.0, value_bits=16),
+        TopK(sparsity=0.7), STC(n), STC(n // 8), PaperSuRP(steps=n // 20), PaperSuRP(steps=n // 4), SuRP(n // 8),
+    ]  # fmt: skip
+    for scheme in schemes:
+        message = scheme.codec.encode(vector, layout, rng=rng)
+        yield scheme_id_of(message), message[HEADER_BYTES:]
+        yield scheme_id_of(message), message[HEADER_BYTES:] + bytes(len(message) // 4)
+    for k in (_MOST_PICKS, 40_000, 3_000):
+        for kind in (_run, _but_some, _spread):
+            writer = Writer(Victim(layout, None))
+            while writer.length < 100_000 and not writer.overdrawn:
+                body = writer.body()
+                writer.stretch(kind(writer, k, rng))
+            yield _SURP, body
+            yield _SURP, writer.body(400_000)
+
+
+def memory(n: int) -> list[dict[str, int | str]]:
+    """How many bytes each decoder takes at most for each of `bodies`, by the kernel's account."""
+    layout = Layout.of({"w": np.broadcast_to(np.float32(0), (n,))})
+    found: list[dict[str, int | str]] = []
+    for scheme_id, body in bodies(layout):
+        reader = READERS[scheme_id]
+        message = pack(scheme_id, body, layout.fingerprint)
+        for decode in (reader.decode, reader.decode_sparse):
+            for _ in range(2):  # the first compiles
+                Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+                before = _resident("VmRSS")
+                try:
+                    decode(message, layout)
+                except MalformedMessage:
+                    pass
+                taken = _resident("VmHWM") - before
+            found.append({"scheme": reader.name, "n": n, "message": len(message), "bytes": taken})
+    return found
+
+
+def _resident(field: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return 1024 * int(line.split()[1])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Search for the costliest messages, and say what they cost."""
+    parser = argparse.ArgumentParser(prog="python -m simulations.hostile", description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=2000, help="messages for each model (%(default)s)")
+    parser.add_argument("--most", type=int, default=4000, help="bytes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--memory", action="store_true", help="measure memory instead, as JSON")
+    options = parser.parse_args(arguments)
+    if options.memory:
+        json.dump(memory(1_000_000), sys.stdout)
+        return 0
+    for shapes in ([(1, 10_000_000)], [(512, 4608)] * 4, [(50, 100)] * 2000, [(30, 40), (7,), (300, 200)]):
+        for context in range(3):
+            worst = worst_of(victim(shapes, context), options.count, options.seed, options.most)
+            print(f"{len(shapes)} layers, context {context}: {worst}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

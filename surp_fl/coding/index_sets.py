@@ -35,7 +35,11 @@ _ENOUGH = 8  # picks in a layer before its powers are worth their bits
 _POWER_START = np.array([0, 2, 5, 11, 16], np.int64)  # in sixteenths: 2, 3, 6, 5
 _FULL = 14  # bits of the largest weight
 _WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # a set; a layer with picks
-_LAYERS, _LEVELS, _NAMED = 1, 4, 4  # of a set: layers, rows and columns of layers with picks, and keys kept, for one work
+_LAYERS, _LEVELS, _NAMED = (
+    1,
+    4,
+    4,
+)  # of a set: layers, rows and columns of layers with picks, and keys kept, for one work
 _EXP2 = np.array([round(2 ** (_FULL - f / STEPS)) for f in range(STEPS)], np.int64)
 
 

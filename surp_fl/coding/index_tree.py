@@ -18,8 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, spend, take
 from surp_fl.coding.named import Counts, Words, bisect, most, rank
+from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, spend, take
 from surp_fl.coding.split import MOST_SHARED, MOST_WEIGHT, decode_split, encode_split, fit
 
 Integers = NDArray[np.int64]
