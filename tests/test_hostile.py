@@ -25,13 +25,13 @@ VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "ma
 def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_byte(
     shapes: list[tuple[int, ...]], context: int
 ) -> None:
-    """On a machine where a pass over ten million coordinates takes ten milliseconds, and as much more on a slower one."""
-    worst = hostile.worst_of(hostile.victim(shapes, context), count=12, seed=3, most=1500)
+    """The messages are found by a search; of each, the least time of up to three counts."""
+    worst = hostile.worst_of(hostile.victim(shapes, context), count=8, seed=3, most=1500)
     assert worst.ratio < 1, f"{worst}"
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel tells the peak of memory")
-def test_every_decoder_takes_four_vectors_and_sixteen_times_the_message_at_most() -> None:
+def test_every_decoder_takes_four_vectors_and_four_times_the_message_at_most() -> None:
     """Resident memory, which arrays of compiled code are part of; each message in a process whose peak is set anew."""
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, "-m", "simulations.hostile", "--memory"]
@@ -39,8 +39,9 @@ def test_every_decoder_takes_four_vectors_and_sixteen_times_the_message_at_most(
     found = json.loads(done.stdout)
     assert len(found) >= 20
     assert {row["scheme"] for row in found} == {reader.name for reader in READERS.values()}
+    assert max(row["bytes"] / row["n"] for row in found) > 4  # a vector at least: the kernel does tell
     for row in found:
-        assert row["bytes"] <= 4 * 4 * row["n"] + 16 * row["message"] + 2**20, row
+        assert row["bytes"] <= 4 * 4 * row["n"] + 4 * row["message"] + 2**20, row
 
 
 def ended(n: int = 1000) -> tuple[Layout, bytes]:
@@ -49,7 +50,7 @@ def ended(n: int = 1000) -> tuple[Layout, bytes]:
     vector[[3, 70, 500]] = 1, -2, 3
     layout = Layout.of({"w": vector})
     message = SuRP(budget=500).codec.encode(vector, layout, rng=np.random.default_rng(0))
-    assert len(message) < 100
+    assert len(message) < 400
     return layout, message
 
 
@@ -89,8 +90,8 @@ def test_more_work_than_the_bytes_are_worth_is_malformed() -> None:
         READERS[3].decode(victim.message(writer.body()), victim.layout)
 
 
-@pytest.mark.parametrize("n", [1, 50, 5000, 300_000])
-@pytest.mark.parametrize("budget", [218, 40_000])
+@pytest.mark.parametrize("n", [1, 50, 5000, 60_000])
+@pytest.mark.parametrize("budget", [218, 10_000])
 def test_encoders_stay_within_the_work_of_a_decoder(n: int, budget: int) -> None:
     """Equal numbers cost the fewest bits for what they ask."""
     vector = np.full(n, np.pi, np.float32)

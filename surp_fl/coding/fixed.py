@@ -120,7 +120,7 @@ def _read(data: NDArray[np.uint8], at: int, width: int, values: NDArray[np.int64
         value, missing = 0, width
         while missing > 0:
             here = min(8 - (at & 7), missing)
-            value = value << here | (np.int64(data[at >> 3]) >> (8 - (at & 7) - here)) & ((1 << here) - 1)
+            value = value << here | (int(data[at >> 3]) >> (8 - (at & 7) - here)) & ((1 << here) - 1)
             at += here
             missing -= here
         values[place] = value

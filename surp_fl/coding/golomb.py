@@ -78,7 +78,7 @@ def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np
 
 @njit(cache=True)
 def _bit(data: NDArray[np.uint8], at: int) -> int:
-    return (np.int64(data[at >> 3]) >> (7 - (at & 7))) & 1
+    return (int(data[at >> 3]) >> (7 - (at & 7))) & 1
 
 
 @njit(cache=True)

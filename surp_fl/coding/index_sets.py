@@ -95,8 +95,8 @@ def _best_power(levels: Integers, ranks: Integers) -> int:
         for level in levels:
             whole += 2.0 ** (power * level / STEPS)
         bits = float(ranks.size) * math.log2(whole)
-        for rank in ranks:
-            bits -= power * levels[rank] / STEPS
+        for place in ranks:
+            bits -= power * levels[place] / STEPS
         bits -= math.log2(_POWER_START[power + 1] - _POWER_START[power])
         if bits < shortest:
             best, shortest = power, bits
@@ -196,7 +196,7 @@ def _flags(negative: Signs, cells: Integers, layer: int, shared: Shared) -> Sign
 
 @njit(cache=True)
 def _begin(state: State, told: Told, fresh: bool) -> tuple[Integers, Integers, int]:
-    """Free cells and weights of the layers from each one on, and how far to trust the weights, at the start of a set."""
+    """Free cells and weights of the layers from each one on, and how far to trust them, at the start of a set."""
     kept = min(told.gone.sum(), few(told.rooms[0]))
     spend(state, _WORK_OF_SET + told.prior.size // _LAYERS + kept // _NAMED)
     weights, trust = _weights(told.prior, told.seen)

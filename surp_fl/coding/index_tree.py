@@ -39,7 +39,7 @@ class Cells(NamedTuple):
 
     `row_sums`, `column_sums`: running sums of their weights; empty where all are alike. `changed`, `named`: ascending
     keys (`first` plus the cell) of what changed lately, which is told elsewhere, and of what this message told before,
-    which is not told again where the picks are `fresh`; `bits` and `counts` hold the latter instead, as `named.py` says.
+    which is not told again where the picks are `fresh`; `bits` and `counts` may hold the latter instead (`named.py`).
     """
 
     rows: int

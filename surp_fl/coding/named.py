@@ -1,8 +1,8 @@
 """Which cells a message named so far, and how many of them lie in front of a cell.
 
-Few are ascending keys, where a cell's *rank* (how many lie in front of it) is found by bisection; many are bits, one for
-each cell of the model, with a Fenwick tree that counts those of 64 cells each. What both hold is the same. Knows keys;
-not what they stand for.
+Few are ascending keys, where a cell's *rank* (how many lie in front of it) is found by bisection; many are bits, one
+for each cell of the model, with a Fenwick tree that counts those of 64 cells each. What both hold is the same. Knows
+keys; not what they stand for.
 """
 
 from __future__ import annotations

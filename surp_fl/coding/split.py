@@ -46,7 +46,9 @@ def _quotient(number: int, divisor: int, most: int) -> int:
 def _frequencies(
     k: int, room_left: int, room_right: int, left: int, right: int, trust: int, table: Integers
 ) -> tuple[int, int, int, int]:
-    """Say how likely each number j of k picks is on the left; the least j, from where to where table[j] holds it, total.
+    """Say how likely each number j of k picks is on the left: in table[j − least], from a first j to a last one.
+
+    Gives the least j, those two, and the total.
 
     f(j + 1) / f(j) = (k − j)(a + j) / ((j + 1)(b + k − j − 1)), out from the expected j in integers, until it is 0.
     From there on all are 1, and are not in the table.
