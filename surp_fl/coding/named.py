@@ -53,7 +53,7 @@ def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: 
     word = key >> 6
     found = 0 if key & 63 == 0 else _ones(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
     while word > 0:
-        found += counts[word - 1]
+        found += int(counts[word - 1])
         word &= word - 1
     return found
 
