@@ -148,6 +148,14 @@ def magnitudes(taken: Walk, schedule: Schedule) -> tuple[Integers, NDArray[np.fl
     )
 
 
+def everywhere(taken: Walk, schedule: Schedule, n: int) -> NDArray[np.float64]:
+    """As `magnitudes`, of all n coordinates: 0 where no step was."""
+    sums: NDArray[np.float64] = loops.rebuild(
+        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, taken.picks, n
+    )
+    return sums
+
+
 def code_of(value: float) -> int:
     """The 16-bit code (9 bits of exponent, 7 of mantissa) nearest to a non-negative number."""
     return int(loops.code_of(value, False))

@@ -29,9 +29,11 @@ from surp_fl.context import Reference
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
-from surp_fl.surp import Limits, Schedule, Walk, bits_of, code_of, magnitudes, value_of, walk
+from surp_fl.surp import Limits, Schedule, Walk, bits_of, code_of, everywhere, magnitudes, value_of, walk
 
 _SCALES, _BETA = 1, 2  # options
+_GATHERED, _SHARE_GATHERED = 4096, 8  # steps, and coordinates a step, up to which a decoder makes pairs
+_BLOCK = 1 << 14  # coordinates of a vector that it makes at a time
 _SMALLEST_BUDGET = 16  # bytes: a frame and one step in any model of up to 2**40 coordinates, without scales
 
 Scale = Callable[[Vector], float]  # one layer of the vector → s
@@ -145,8 +147,13 @@ class PaperSuRP:
         return np.array([code_of(scale) for scale in found], np.int64)
 
 
-def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
-    """Turn a body into indices and values."""
+def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
+    """Turn a body into indices and values, or into the vector where there are many steps."""
+    return _read(body, layout)[0]
+
+
+def _read(body: bytes, layout: Layout) -> tuple[Sparse | Vector, int]:
+    """As `read`, and the number of distinct indices."""
     bits = BitReader(body)
     options = bits.read_one(8)
     if options & ~(_SCALES | _BETA):
@@ -155,7 +162,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     steps = bits.read_varint()
     if steps == 0:
         bits.finish()
-        return np.empty(0, np.int64), np.empty(0, np.float32)
+        return (np.empty(0, np.int64), np.empty(0, np.float32)), 0
     if layout.size == 0:
         raise MalformedBits("there are steps, but the model has no floating-point coordinate")
     try:
@@ -170,7 +177,17 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     picks = bits.read(steps, _index_bits(layout.size))
     if picks.max() >= layout.size:
         raise MalformedBits(f"index {picks.max()} in a model of {layout.size} coordinates")
-    negative = bits.read(np.unique(picks).size, 1)
+    many = steps > _GATHERED + layout.size // _SHARE_GATHERED
+    named = np.empty(0, np.int64) if many else np.unique(picks)
+    seen = np.zeros(layout.size if many else 0, np.bool_)
+    if many:
+        seen[picks] = True
+    distinct = int(np.count_nonzero(seen)) if many else named.size
+    if distinct > bits.left:
+        raise MalformedBits(f"{distinct} signs; there are {bits.left} bits")
+    negative = np.empty(distinct, np.bool_)
+    for start in range(0, distinct, _BLOCK):
+        negative[start : start + _BLOCK] = bits.read(min(_BLOCK, distinct - start), 1)
     refresh_at = np.concatenate([[0], bits.read(refreshes, width_of(steps))])
     refresh_code = np.concatenate([first, bits.read(refreshes, 16)])
     bits.finish()
@@ -179,13 +196,39 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     if (refresh_code == 0).any():
         raise MalformedBits("an estimate of zero")
 
-    indices, sums = magnitudes(Walk(picks, refresh_at, refresh_code), schedule)
-    scales = _scales(scale_codes, layout)[np.searchsorted(layout.ends, indices, side="right")]
+    taken, of_layer = Walk(picks, refresh_at, refresh_code), _scales(scale_codes, layout)
+    if many:
+        return _vector(taken, schedule, seen, negative, of_layer, layout), distinct
+    indices, sums = magnitudes(taken, schedule)
+    return (indices, _values(indices, sums, negative, of_layer, layout)), distinct
+
+
+def _values(
+    indices: NDArray[np.int64], sums: NDArray[np.float64], negative: NDArray[np.bool_],
+    of_layer: NDArray[np.float64], layout: Layout,
+) -> Vector:  # fmt: skip
+    """Sums of thresholds with their signs, in units of their layers' scales."""
+    scales = of_layer[np.searchsorted(layout.ends, indices, side="right")]
     if (scales == 0).any():
         raise MalformedBits("an index in a layer whose scale is zero")
     with np.errstate(over="ignore"):
-        values = (np.where(negative == 1, -sums, sums) * scales).astype(np.float32)
-    return indices, values
+        values: Vector = (np.where(negative, -sums, sums) * scales).astype(np.float32)
+    return values
+
+
+def _vector(
+    taken: Walk, schedule: Schedule, seen: NDArray[np.bool_], negative: NDArray[np.bool_],
+    of_layer: NDArray[np.float64], layout: Layout,
+) -> Vector:  # fmt: skip
+    """The whole vector, a block at a time."""
+    vector, read = np.zeros(layout.size, np.float32), 0
+    sums = everywhere(taken, schedule, layout.size)
+    for start in range(0, layout.size, _BLOCK):
+        indices = start + np.flatnonzero(seen[start : start + _BLOCK])
+        flags = negative[read : read + indices.size]
+        vector[indices] = _values(indices, sums[indices], flags, of_layer, layout)
+        read += indices.size
+    return vector
 
 
 def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
@@ -200,7 +243,7 @@ def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
     refreshes = bits.read_varint()
     scales = layout.ends.size if options & _SCALES else 0
     magnitudes = 16 * (scales + 1) + refreshes * (16 + width_of(steps))
-    return Parts(steps * _index_bits(layout.size), read(body, layout, reference)[0].size, magnitudes)
+    return Parts(steps * _index_bits(layout.size), _read(body, layout)[1], magnitudes)
 
 
 READER = Reader(1, read, parts)

@@ -24,6 +24,7 @@ from surp_fl.memory import Memory, NoMemory
 
 _FEWEST_BITS, _MOST_BITS = 2, 8
 _MOST_BUCKET = 1 << 30
+_BLOCK = 1 << 14  # coordinates that a decoder turns at a time
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,25 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     bucket = bits.read_varint()
     if bucket == 0:
         raise MalformedBits("buckets of no coordinates")
-    expected = -(-layout.size // bucket) * 32 + layout.size * width
-    if not 0 <= len(bits.rest()) - expected < 8:
-        raise MalformedBits(f"{len(bits.rest())} bits of norms and levels; expected {expected}")
-    norms = bits.read(4 * -(-layout.size // bucket), 8).astype(np.uint8).view("<f4")
+    buckets = -(-layout.size // bucket)
+    expected = buckets * 32 + layout.size * width
+    if not 0 <= bits.left - expected < 8:
+        raise MalformedBits(f"{bits.left} bits of norms and levels; expected {expected}")
     most = 2 ** (width - 1) - 1
-    levels = bits.read(layout.size, width) - most
+    norms = np.empty(buckets, np.float32)
+    for start in range(0, buckets, _BLOCK):
+        stop = min(start + _BLOCK, buckets)
+        norms[start:stop] = bits.read(4 * (stop - start), 8).astype(np.uint8).view("<f4")
+    if not (np.isfinite(norms) & (norms >= 0)).all():
+        raise MalformedBits("a norm that no encoder writes")
+    vector = np.empty(layout.size, np.float32)
+    for start in range(0, layout.size, _BLOCK):  # so that levels take no more memory than the vector
+        stop = min(start + _BLOCK, layout.size)
+        levels = bits.read(stop - start, width) - most
+        if levels.max() > most:
+            raise MalformedBits("a level that no encoder writes")
+        vector[start:stop] = levels * (norms[np.arange(start, stop) // bucket].astype(np.float64) / most)
     bits.finish()
-    if levels.max(initial=0) > most or not (np.isfinite(norms) & (norms >= 0)).all():
-        raise MalformedBits("a level or a norm that no encoder writes")
-    vector: Vector = (
-        levels * (np.repeat(norms, min(bucket, layout.size))[: layout.size].astype(np.float64) / most)
-    ).astype(np.float32)
     return vector
 
 

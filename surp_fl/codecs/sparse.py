@@ -23,6 +23,7 @@ from surp_fl.message import HEADER_BYTES
 Indices = NDArray[np.int64]
 
 WIDTHS = (16, 32)
+_BLOCK = 1 << 14  # values that a decoder reads at a time
 SMALLEST_BUDGET = HEADER_BYTES + 12
 
 
@@ -84,10 +85,14 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     width = bits.read_one(8)
     if width not in WIDTHS:
         raise MalformedBits(f"values of {width} bits; this version knows {WIDTHS}")
+    if count * (1 + width) > bits.left:
+        raise MalformedBits(f"{count} gaps and values of {width} bits; there are {bits.left} bits")
     indices = read_gaps(bits, count, layout.size, rice_parameter(count, layout.size))
-    stored = bits.read(count, width)
+    stored = np.empty(count, np.uint32)
+    for start in range(0, count, _BLOCK):
+        stored[start : start + _BLOCK] = bits.read(min(_BLOCK, count - start), width) << (32 - width)
     bits.finish()
-    return indices, (stored << (32 - width)).astype(np.uint32).view(np.float32)
+    return indices, stored.view(np.float32)
 
 
 def _upper_half(values: Vector) -> NDArray[np.uint16]:

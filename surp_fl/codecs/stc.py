@@ -25,6 +25,7 @@ from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
 from surp_fl.surp import code_of, magnitude_of
 
+_BLOCK = 1 << 14  # signs that a decoder reads at a time
 _LEAST_BITS = 2  # an index costs at least one bit, and its sign one
 
 
@@ -82,11 +83,15 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     code = bits.read_one(16)
     if code == 0:
         raise MalformedBits("a magnitude of zero")
+    if 2 * count > bits.left:
+        raise MalformedBits(f"{count} gaps and signs; there are {bits.left} bits")
     indices = read_gaps(bits, count, layout.size, rice_parameter(count, layout.size))
-    negative = bits.read(count, 1)
-    bits.finish()
     with np.errstate(over="ignore"):
-        values = np.where(negative == 1, -magnitude_of(code), magnitude_of(code)).astype(np.float32)
+        values = np.full(count, magnitude_of(code), np.float32)
+    for start in range(0, count, _BLOCK):
+        stop = min(start + _BLOCK, count)
+        values[start:stop] *= 1 - 2 * bits.read(stop - start, 1)
+    bits.finish()
     return indices, values
 
 

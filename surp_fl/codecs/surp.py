@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl._compile import njit
+from surp_fl._surp_loops import value_of
 from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
 from surp_fl.coding.fixed import MalformedBits
 from surp_fl.coding.index_sets import Told, decode_set, encode_set, nothing_told, room
@@ -36,21 +37,24 @@ from surp_fl.coding.range_coder import (
     encode_bits,
     encode_count,
     ended,
+    exhausted,
     finish,
+    grant,
     new_decoder,
     new_encoder,
+    overdrawn,
     peek,
     take,
     written,
 )  # fmt: skip
-from surp_fl.coding.shared import Shared
+from surp_fl.coding.shared import Shared, rooms_of
 from surp_fl.context import Context, Reference
 from surp_fl.device import on_host
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.message import HEADER_BYTES
 from surp_fl.select import Stretch, lighter, stretches
-from surp_fl.surp import code_of, magnitude_of
+from surp_fl.surp import MAX_CODE, code_of, magnitude_of
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +71,12 @@ _DROPPED = 16 - _CODE_BITS  # of the 16-bit code's mantissa
 _HEAD_BITS = 26  # context, count and magnitude of the first stretch
 _MOST_PASSES, _LEAST_PASS, _LEAST_PART = 24, 16, 0.003  # bits; of the budget
 _MOST_PICKS = (1 << 17) - 1  # in a stretch
-_MOST_STRETCHES = 4096  # in a message; with `most_picks`, what bounds a decoder's time
+_LEAST_PICKS = 256  # below which a stretch is not divided, for the work that it asks of a decoder
+_MOST_STRETCHES = 4096  # in a message
+_GATHERED, _SHARE_GATHERED = 4096, 8  # picks, and coordinates a pick, that a decoder gathers before it has a vector
 _FRESH = 15  # in 16
+_FAULTY, _COSTLY = 1, 2
+_MOST = magnitude_of(MAX_CODE)
 _MOST_TRIALS, _SPARE = 8, 8  # bits
 _LEAST_ROOM, _ROOM = 1024, 80  # bytes, and bytes a coordinate: more than there is to say
 SMALLEST_BUDGET = 16
@@ -111,8 +119,6 @@ class SuRP:
         for number in range(_MOST_PASSES):  # one, unless there is room for what the magnitudes of a pass left open
             bits = message.bits_left
             chosen = stretches(left, shared, bits, self.progressive)
-            if number > 0 and not message.may_have(chosen, layout.size):
-                break
             trial = message.with_more(chosen, fresh=number == 0)
             for _ in range(_MOST_TRIALS):  # one, as a rule
                 if trial.bits_over <= 0 or not chosen:
@@ -120,7 +126,7 @@ class SuRP:
                 chosen = lighter(chosen, (trial.bits_over + _SPARE) / (bits + trial.bits_over))
                 trial = message.with_more(chosen, fresh=number == 0)
             message = trial
-            if not chosen or message.bits_left < max(_LEAST_PASS, _LEAST_PART * 8 * self.budget):
+            if message.full or not chosen or message.bits_left < max(_LEAST_PASS, _LEAST_PART * 8 * self.budget):
                 break
             left = _less(left, chosen)
         return message.finished()
@@ -143,8 +149,9 @@ class _Message:
         self._out = np.zeros(room, np.uint8)
         self._state = new_encoder()
         self._told = nothing_told(shared)
-        self._code = 0
-        self._stretches = self._picks = 0
+        self._code = self._stretches = 0
+        self.full = False  # whether a decoder would not follow any further
+        grant(self._state, int(rooms_of(shared)[0]) - shared.hot.size)
         encode_bits(self._state, self._out, context, 2)
 
     @property
@@ -157,37 +164,45 @@ class _Message:
         """Bits beyond the room, until the last symbol is certain; in whole bytes."""
         return 8.0 * (int(finish(self._state.copy(), self._out[:0])) - self._out.size)
 
-    def may_have(self, chosen: list[Stretch], n: int) -> bool:
-        """Whether a decoder takes these stretches too, all of which may come again."""
-        picks = self._picks + sum(stretch.coordinates.size for stretch in chosen)
-        stretches = self._stretches + sum(1 + stretch.coordinates.size // _MOST_PICKS for stretch in chosen)
-        return picks <= most_picks(n, max(0, 8 * int(written(self._state)) - 64)) and stretches <= _MOST_STRETCHES
-
     def with_more(self, chosen: list[Stretch], fresh: bool) -> _Message:
         """The message with these stretches behind it, fresh if they name nothing again; this one stays as it is."""
         longer = copy(self)
-        longer._out, longer._state = self._out.copy(), self._state.copy()
-        longer._told = Told(*(part.copy() for part in self._told))
-        longer._append(chosen, fresh)
+        longer._out, longer._state, longer._told = self._out.copy(), self._state.copy(), _copied(self._told)
+        for stretch in chosen:
+            longer._append(stretch, fresh)
         return longer
 
-    def _append(self, chosen: list[Stretch], fresh: bool) -> None:
-        for stretch in chosen:
-            code = _code_of(stretch.magnitude)
-            for first in range(0, stretch.coordinates.size, _MOST_PICKS):
-                part = slice(first, first + _MOST_PICKS)
-                self._told = _append(
-                    self._state, self._out, self._code, code, stretch.coordinates[part], stretch.negative[part],
-                    self._shared, self._told, fresh,
-                )  # fmt: skip
-                self._code = code
-                self._stretches += 1
-            self._picks += stretch.coordinates.size
+    def _append(self, stretch: Stretch, fresh: bool) -> None:
+        """Write a stretch, in parts where it is long or a decoder would not follow it as a whole."""
+        code = _code_of(stretch.magnitude)
+        first, size = 0, _MOST_PICKS
+        while first < stretch.coordinates.size and not self.full:
+            part = slice(first, first + size)
+            state, told = self._state.copy(), _copied(self._told)
+            told = _append(
+                state, self._out, self._code, code, stretch.coordinates[part], stretch.negative[part],
+                self._shared, told, fresh,
+            )  # fmt: skip
+            if overdrawn(state) or self._stretches == _MOST_STRETCHES:
+                size = min(size, stretch.coordinates.size - first) // 2
+                self.full = size < _LEAST_PICKS or self._stretches == _MOST_STRETCHES
+                continue
+            self._state, self._told, self._code = state, told, code
+            self._stretches += 1
+            first += size
 
     def finished(self) -> bytes:
         encode_count(self._state, self._out, 0)
         length = finish(self._state, self._out)
         return self._out[: min(length, self._out.size)].tobytes()
+
+
+def _copied(told: Told) -> Told:
+    """What was told so far, with what the next stretch changes in place."""
+    return told._replace(
+        seen=told.seen.copy(), powers=told.powers.copy(), gone=told.gone.copy(),
+        bits=told.bits.copy(), counts=told.counts.copy(),
+    )  # fmt: skip
 
 
 def _code_of(magnitude: float) -> int:
@@ -207,60 +222,78 @@ def _append(
         encode_bits(state, out, code, _CODE_BITS)
     else:
         encode_count(state, out, 2 * (code - before) if code >= before else 2 * (before - code) - 1)
-    if told.named.size > 0:
+    if before > 0:
         encode(state, out, 0 if fresh else _FRESH, _FRESH if fresh else 1, _FRESH + 1)
     return encode_set(state, out, coordinates, negative, shared, told, fresh)
 
 
 @njit(cache=True)
-def most_picks(n: int, bits: int) -> int:
-    """How many picks a message may have, of coordinates that come again too: it bounds a decoder's time and memory."""
-    return 2 * n + 16 * bits
+def _add(sums: Spent, coordinates: NDArray[np.int64], codes: NDArray[np.int16]) -> None:
+    """Add what codes stand for, negative ones where they fall, at coordinates of which some come again."""
+    for i in range(coordinates.size):
+        value = min(value_of(abs(int(codes[i])) << _DROPPED), _MOST)
+        sums[coordinates[i]] += value if codes[i] > 0 else -value
 
 
 @njit(cache=True)
-def _decode(data: Bytes, n: int, shared: Shared, spent: Spent) -> tuple[NDArray[np.int64], NDArray[np.int16], bool]:
-    """Coordinates and their codes, negative where they fall; and whether all of it is what an encoder writes.
+def _decode(
+    data: Bytes, n: int, shared: Shared, spent: Spent
+) -> tuple[NDArray[np.int64], NDArray[np.int16], Spent, int]:
+    """Coordinates and their codes, negative where they fall; or, where they are many, the sum at each coordinate.
 
-    Bits of indices, signs and magnitudes are added to `spent`, which starts as three zeros.
+    Last comes what is wrong with it: nothing (0), what no encoder writes (1), too much work (2). Bits of indices, signs
+    and magnitudes are added to `spent`, which starts as three zeros.
     """
     state = new_decoder(data)
+    grant(state, n)
     told = nothing_told(shared)
-    coordinates, codes = np.empty(256, np.int64), np.empty(256, np.int16)
-    size = stretches_read = code = 0
+    coordinates, codes, sums = np.empty(256, np.int64), np.empty(256, np.int16), np.empty(0)
+    size = stretches_read = code = fault = 0
     decode_bits(state, data, 2)
     while not ended(state):
         k = decode_count(state, data)
-        if ended(state) or k == 0:
+        if ended(state):
+            break
+        if k == 0:
+            fault = 0 if exhausted(state, data) else _FAULTY
             break
         stretches_read += 1
         if k < 0 or k > _MOST_PICKS or k > n or stretches_read > _MOST_STRETCHES:
-            return coordinates[:0], codes[:0], False
+            fault = _FAULTY
+            break
         before = bits_read(state)
         if code == 0:
             code = decode_bits(state, data, _CODE_BITS)
         else:
             change = decode_count(state, data)
             if change < 0 and not ended(state):
-                return coordinates[:0], codes[:0], False
+                fault = _FAULTY
+                break
             code += change // 2 if change % 2 == 0 else -(change + 1) // 2
         if ended(state):
             break
         spent[2] += bits_read(state) - before
         if code <= 0 or code >> _CODE_BITS > 0:
-            return coordinates[:0], codes[:0], False
-        fresh = told.named.size == 0
+            fault = _FAULTY
+            break
+        fresh = stretches_read == 1
         if not fresh:
             fresh = peek(state, _FRESH + 1) < _FRESH
             take(state, data, 0 if fresh else _FRESH, _FRESH if fresh else 1, _FRESH + 1)
             if ended(state):
                 break
-        if k > room(shared, told, fresh) or size + k > most_picks(n, 8 * data.size):
-            return coordinates[:0], codes[:0], False
+        if k > room(told, fresh):
+            fault = _FAULTY
+            break
         before = bits_read(state)
         read, negative, told, of_signs = decode_set(state, data, k, shared, told, fresh)
         spent[0] += bits_read(state) - before - of_signs
         spent[1] += of_signs
+        if sums.size == 0 and size + read.size > _GATHERED + n // _SHARE_GATHERED:
+            sums = np.zeros(n)
+            _add(sums, coordinates[:size], codes[:size])
+        if sums.size > 0:
+            size = 0
         if size + read.size > coordinates.size:
             longer = 2 * (size + read.size)
             coordinates = np.concatenate((coordinates[:size], np.empty(longer - size, np.int64)))
@@ -269,9 +302,11 @@ def _decode(data: Bytes, n: int, shared: Shared, spent: Spent) -> tuple[NDArray[
         for i in range(read.size):
             codes[size + i] = -code if negative[i] else code
         size += read.size
+        if sums.size > 0:
+            _add(sums, coordinates[:size], codes[:size])
         if read.size < k:
             break
-    return coordinates[:size], codes[:size], True
+    return coordinates[:size], codes[:size], sums, _COSTLY if overdrawn(state) else fault
 
 
 def context_of(body: bytes) -> int:
@@ -280,8 +315,8 @@ def context_of(body: bytes) -> int:
     return int(decode_bits(new_decoder(data), data, 2))
 
 
-def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
-    """Turn a body into indices and values."""
+def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
+    """Turn a body into indices and values, or into the vector where many are named."""
     return _read(body, layout, reference)[0]
 
 
@@ -290,19 +325,23 @@ def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
     return _read(body, layout, reference)[1]
 
 
-def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Sparse, Parts]:
+def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Sparse | Vector, Parts]:
     shared = _context(body, layout, reference).shared
     spent = np.zeros(3)
-    coordinates, codes, valid = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
-    if not valid:
-        raise MalformedBits("a stretch of no possible size or magnitude")
-    levels, place = np.unique(codes, return_inverse=True)
-    signed = np.array([math.copysign(magnitude_of(abs(int(code)) << _DROPPED), code) for code in levels])
-    values = signed[place] if levels.size else np.empty(0)
-    indices, order = np.unique(coordinates, return_inverse=True)
+    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
+    if fault == _COSTLY:
+        raise MalformedBits("it asks for more work than its bytes are worth")
+    if fault == _FAULTY:
+        raise MalformedBits("a stretch of no possible size or magnitude, or something after the end")
+    told = Parts(*map(float, spent))
     with np.errstate(over="ignore"):
-        sums = np.bincount(order, values, minlength=indices.size).astype(np.float32)
-    return (indices, sums), Parts(*map(float, spent))
+        if sums.size > 0:
+            return sums.astype(np.float32), told
+        levels, place = np.unique(codes, return_inverse=True)
+        signed = np.array([math.copysign(magnitude_of(abs(int(code)) << _DROPPED), code) for code in levels])
+        values = signed[place] if levels.size else np.empty(0)
+        indices, order = np.unique(coordinates, return_inverse=True)
+        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), told
 
 
 def shared_by_both(body: bytes, layout: Layout, reference: Reference) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 from bitarray import bitarray
 from numpy.typing import NDArray
 
+from surp_fl._compile import njit
+
 _VARINT_GROUPS = 5  # 35 bits: more than any count that fits a message
 
 
@@ -59,27 +61,32 @@ class BitReader:
     """The bits of a writer, from the front."""
 
     def __init__(self, body: bytes) -> None:
-        self._bits = bitarray(endian="big")
-        self._bits.frombytes(body)
+        self._bytes = np.frombuffer(body, np.uint8)
         self._at = 0
+
+    @property
+    def left(self) -> int:
+        """How many bits there are still."""
+        return 8 * self._bytes.size - self._at
 
     def read(self, count: int, width: int) -> NDArray[np.int64]:
         """Take `count` values of `width` bits; shape (count,)."""
         end = self._at + count * width
-        if end > len(self._bits):
-            raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {len(self._bits)}")
-        flags = np.frombuffer(self._bits[self._at : end].unpack(), np.uint8).reshape(count, width)
+        if count * width > self.left:
+            raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {8 * self._bytes.size}")
+        values = np.empty(count, np.int64)
+        _read(self._bytes, self._at, width, values)
         self._at = end
-        if width <= 32:
-            padded = np.zeros((count, 32), np.uint8)
-            padded[:, 32 - width :] = flags
-            return np.packbits(padded, axis=1).view(">u4").reshape(-1).astype(np.int64)
-        weights = np.int64(1) << np.arange(width - 1, -1, -1, dtype=np.int64)
-        return flags.astype(np.int64) @ weights
+        return values
 
     def read_one(self, width: int) -> int:
         """Take one value of `width` bits."""
-        return int(self.read(1, width)[0])
+        end = self._at + width
+        if width > self.left:
+            raise MalformedBits(f"a value of {width} bits ends at bit {end}; there are {8 * self._bytes.size}")
+        whole = int.from_bytes(self._bytes[self._at >> 3 : (end + 7) >> 3].tobytes(), "big")
+        self._at = end
+        return (whole >> (-end & 7)) & ((1 << width) - 1)
 
     def read_varint(self) -> int:
         """Take a count; only the shortest form is valid."""
@@ -93,9 +100,9 @@ class BitReader:
                 return value
         raise MalformedBits(f"a count of more than {7 * _VARINT_GROUPS} bits")
 
-    def rest(self) -> bitarray:
-        """Look at the bits that are left."""
-        return self._bits[self._at :]
+    def rest(self) -> tuple[NDArray[np.uint8], int]:
+        """Look at the bytes that are left, and at which bit of them the next one is."""
+        return self._bytes[self._at >> 3 :], self._at & 7
 
     def skip(self, count: int) -> None:
         """Pass over bits that were looked at."""
@@ -103,6 +110,18 @@ class BitReader:
 
     def finish(self) -> None:
         """Check that only the zeros that fill the last byte are left."""
-        left = self._bits[self._at :]
-        if len(left) >= 8 or left.any():
-            raise MalformedBits(f"{len(left)} bits left over where at most 7 zeros may fill the last byte")
+        if self.left >= 8 or (self.left > 0 and self._bytes[-1] & ((1 << self.left) - 1)):
+            raise MalformedBits(f"{self.left} bits left over where at most 7 zeros may fill the last byte")
+
+
+@njit(cache=True)
+def _read(data: NDArray[np.uint8], at: int, width: int, values: NDArray[np.int64]) -> None:
+    """Fill in values of `width` bits, from a bit on."""
+    for place in range(values.size):
+        value, missing = 0, width
+        while missing > 0:
+            here = min(8 - (at & 7), missing)
+            value = value << here | (int(data[at >> 3]) >> (8 - (at & 7) - here)) & ((1 << here) - 1)
+            at += here
+            missing -= here
+        values[place] = value

@@ -63,35 +63,40 @@ def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np
     Raises:
         MalformedBits: the bits end too early, or an index is n or more.
     """
-    rest = bits.rest()
-    if count * (1 + parameter) > len(rest):
-        raise MalformedBits(f"{count} gaps of at least {1 + parameter} bits; there are {len(rest)}")
-    indices, at = _read(np.frombuffer(rest.unpack(), np.uint8), count, n, parameter)
+    if count * (1 + parameter) > bits.left:
+        raise MalformedBits(f"{count} gaps of at least {1 + parameter} bits; there are {bits.left}")
+    indices = np.full(count, n, np.int64)
+    data, first = bits.rest()
+    at = _read(data, first, n, parameter, indices)
     if at < 0:
         raise MalformedBits("the bits end within a gap")
     if count > 0 and indices[-1] >= n:
         raise MalformedBits(f"index {indices[-1]} in a model of {n} coordinates")
-    bits.skip(at)
+    bits.skip(at - first)
     return indices
 
 
 @njit(cache=True)
-def _read(flags: NDArray[np.uint8], count: int, n: int, parameter: int) -> tuple[NDArray[np.int64], int]:
-    """Indices, and where they end in the flags (−1: beyond them); from the first index that is n or more, all are."""
-    indices = np.full(count, n, np.int64)
-    at, index = 0, -1
-    for place in range(count):
+def _bit(data: NDArray[np.uint8], at: int) -> int:
+    return (int(data[at >> 3]) >> (7 - (at & 7))) & 1
+
+
+@njit(cache=True)
+def _read(data: NDArray[np.uint8], at: int, n: int, parameter: int, indices: NDArray[np.int64]) -> int:
+    """Fill in indices, below n, and give the bit where they end (−1: beyond the last byte)."""
+    index = -1
+    for place in range(indices.size):
         zero = at
-        while zero < flags.size and flags[zero] == 1:
+        while zero < 8 * data.size and _bit(data, zero) == 1:
             zero += 1
-        if zero + 1 + parameter > flags.size:
-            return indices, -1
+        if zero + 1 + parameter > 8 * data.size:
+            return -1
         low = 0
         for bit in range(zero + 1, zero + 1 + parameter):
-            low = low << 1 | flags[bit]
+            low = low << 1 | _bit(data, bit)
         index += 1 + ((zero - at) << parameter | low)
         at = zero + 1 + parameter
         if index >= n:
-            return indices, at
+            return at
         indices[place] = index
-    return indices, at
+    return at

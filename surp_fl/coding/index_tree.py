@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl._compile import njit
-from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, take
+from surp_fl.coding.named import Counts, Words, bisect, most, rank
+from surp_fl.coding.range_coder import Bytes, State, bits_read, encode, ended, peek, spend, take
 from surp_fl.coding.split import MOST_SHARED, MOST_WEIGHT, decode_split, encode_split, fit
 
 Integers = NDArray[np.int64]
@@ -27,6 +28,7 @@ Flags = NDArray[np.bool_]
 TRUST_LAYERS, TRUST_ROWS, TRUST_COLUMNS = 2, 24, 200  # a + b
 _CHANGED, _NAMED = 4, 16  # what a cell that changed lately, or was named before, counts for; in sixteenths of a pick
 _FINE = 16
+_WORK_OF_HALVING, _WORK_OF_PLACE, _WORK_OF_PICK = 12, 8, 16
 
 
 Node = tuple[int, int, int, int, int, int, int, int]  # rows, columns, places in `changed` and `named`: first and end
@@ -37,7 +39,7 @@ class Cells(NamedTuple):
 
     `row_sums`, `column_sums`: running sums of their weights; empty where all are alike. `changed`, `named`: ascending
     keys (`first` plus the cell) of what changed lately, which is told elsewhere, and of what this message told before,
-    which is not told again where the picks are `fresh`.
+    which is not told again where the picks are `fresh`; `bits` and `counts` may hold the latter instead (`named.py`).
     """
 
     rows: int
@@ -47,6 +49,8 @@ class Cells(NamedTuple):
     column_sums: Integers
     changed: Integers
     named: Integers
+    bits: Words
+    counts: Counts
     fresh: bool
 
 
@@ -57,28 +61,23 @@ def _weight(sums: Integers, low: int, high: int) -> int:
 
 
 @njit(cache=True)
-def _bisect(keys: Integers, low: int, high: int, key: int) -> int:
-    """The first place in [low, high) whose ascending key is at least this; high where there is none."""
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(cache=True)
 def _root(cells: Cells) -> Node:
     """All cells of a layer."""
     last = cells.first + cells.rows * cells.columns
-    changed = _bisect(cells.changed, 0, cells.changed.size, cells.first)
-    named = _bisect(cells.named, 0, cells.named.size, cells.first)
+    changed = bisect(cells.changed, 0, cells.changed.size, cells.first)
+    end = most(cells.named, cells.bits)
+    named = rank(cells.named, cells.bits, cells.counts, 0, end, cells.first)
     return (
         0, cells.rows, 0, cells.columns,
-        changed, _bisect(cells.changed, changed, cells.changed.size, last),
-        named, _bisect(cells.named, named, cells.named.size, last),
+        changed, bisect(cells.changed, changed, cells.changed.size, last),
+        named, rank(cells.named, cells.bits, cells.counts, named, end, last),
     )  # fmt: skip
+
+
+@njit(cache=True)
+def _size(node: Node) -> int:
+    """How many cells there are."""
+    return (node[1] - node[0]) * (node[3] - node[2])
 
 
 @njit(cache=True)
@@ -111,8 +110,8 @@ def _halve(node: Node, cells: Cells) -> tuple[Node, Node, int, int, int]:
         left, right = _weight(cells.column_sums, low, middle), _weight(cells.column_sums, middle, high)
         ends, starts, trust = (last, middle), (first, middle), TRUST_COLUMNS
         key = cells.first + first * cells.columns + middle
-    changed_middle = _bisect(cells.changed, changed, changed_end, key)
-    named_middle = _bisect(cells.named, named, named_end, key)
+    changed_middle = bisect(cells.changed, changed, changed_end, key)
+    named_middle = rank(cells.named, cells.bits, cells.counts, named, named_end, key)
     before = first, ends[0], low, ends[1], changed, changed_middle, named, named_middle
     after = starts[0], last, starts[1], high, changed_middle, changed_end, named_middle, named_end
     if changed_end > changed or named_end > named:
@@ -159,28 +158,13 @@ def _narrowed(node: Node, place: int) -> Node:
 @njit(cache=True)
 def _place_of(target: int, low: int, high: int, sums: Integers) -> int:
     """Which row or column of [low, high) has this part of their weight."""
-    return low + target if sums.size == 0 else _bisect(sums, low + 1, high, sums[low] + target + 1) - 1
+    return low + target if sums.size == 0 else bisect(sums, low + 1, high, sums[low] + target + 1) - 1
 
 
 @njit(cache=True)
 def _begins(node: Node, cells: Cells) -> int:
     """The first cell of a node."""
     return node[0] * cells.columns + node[2]
-
-
-@njit(cache=True)
-def _next_free(cell: int, cells: Cells) -> int:
-    """The first cell from this one on that can be picked."""
-    while True:
-        key = cells.first + cell
-        place = _bisect(cells.changed, 0, cells.changed.size, key)
-        gone = place < cells.changed.size and cells.changed[place] == key
-        if cells.fresh and not gone:
-            place = _bisect(cells.named, 0, cells.named.size, key)
-            gone = place < cells.named.size and cells.named[place] == key
-        if not gone:
-            return cell
-        cell += 1
 
 
 @njit(cache=True)
@@ -203,23 +187,23 @@ def encode_layer(
     while len(stack) > 0:
         node, start, end = stack.pop()
         k = end - start
-        room = _room(node, cells)
-        while 0 < k < room:
+        while 0 < k < _size(node):
             low, _, sums, whole = _axis(node, cells)
             if k == 1 and whole > 0:
+                spend(state, _WORK_OF_PLACE)
                 row = picks[start] // cells.columns
                 place = row if node[1] - node[0] > 1 else picks[start] - row * cells.columns
                 encode(state, out, _weight(sums, low, place), _weight(sums, place, place + 1), whole)
                 node = _narrowed(node, place)
-                room = _room(node, cells)
                 continue
+            spend(state, _WORK_OF_HALVING)
             before, after, left, right, trust = _halve(node, cells)
-            rooms = _room(before, cells), _room(after, cells)
-            j = _bisect(picks, start, start + k, _begins(after, cells)) - start
-            encode_split(state, out, j, k, rooms[0], rooms[1], left, right, trust, table)
+            j = bisect(picks, start, start + k, _begins(after, cells)) - start
+            encode_split(state, out, j, k, _room(before, cells), _room(after, cells), left, right, trust, table)
             if 0 < j < k:
                 stack.append((after, start + j, start + k))
-            node, room, k, start = (before, rooms[0], j, start) if j > 0 else (after, rooms[1], k, start)
+            node, k, start = (before, j, start) if j > 0 else (after, k, start)
+        spend(state, _WORK_OF_PICK * k)
         for i in range(start, start + k):
             _new_row(odds, picks[i], cells)
             one = 1 if flags[i] else 0
@@ -240,29 +224,30 @@ def decode_layer(
     while len(stack) > 0:
         node, start, end = stack.pop()
         k = end - start
-        room = _room(node, cells)
-        while 0 < k < room:
+        while 0 < k < _size(node):
             low, high, sums, whole = _axis(node, cells)
             if k == 1 and whole > 0:
+                spend(state, _WORK_OF_PLACE)
                 place = _place_of(peek(state, whole), low, high, sums)
                 take(state, data, _weight(sums, low, place), _weight(sums, place, place + 1), whole)
                 if ended(state):
                     return start, of_flags
                 node = _narrowed(node, place)
-                room = _room(node, cells)
                 continue
+            spend(state, _WORK_OF_HALVING)
             before, after, left, right, trust = _halve(node, cells)
-            rooms = _room(before, cells), _room(after, cells)
-            j = decode_split(state, data, k, rooms[0], rooms[1], left, right, trust, table)
+            j = decode_split(state, data, k, _room(before, cells), _room(after, cells), left, right, trust, table)
             if ended(state):
                 return start, of_flags
             if 0 < j < k:
                 stack.append((after, start + j, start + k))
-            node, room, k = (before, rooms[0], j) if j > 0 else (after, rooms[1], k)
+            node, k = (before, j) if j > 0 else (after, k)
+        spend(state, _WORK_OF_PICK * k)
+        if ended(state):
+            return start, of_flags
         cell = _begins(node, cells)
         told = bits_read(state)
         for i in range(start, start + k):
-            cell = _next_free(cell, cells)
             _new_row(odds, cell, cells)
             one = 1 if peek(state, odds[0] + odds[1]) >= odds[0] else 0
             take(state, data, odds[0] if one else 0, odds[one], odds[0] + odds[1])

@@ -2,7 +2,8 @@
 
 48 bits of range, carries resolved on the fly. A message may be cut anywhere: the decoder knows what the bytes that are
 left can still mean, and ends before the first symbol that they leave open. Encoder and decoder mirror each other.
-Knows intervals; not what they stand for.
+Both keep account of the work that a message asks for: each byte brings credit, and who asks for more than that is not
+followed. Knows intervals and credit; not what they stand for.
 
 Source: Martin 1979, "Range encoding"; the carry handling as in Pavlov's LZMA.
 """
@@ -19,24 +20,51 @@ from surp_fl._compile import njit
 State = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 
-# Fields of a state: an encoder's and a decoder's.
+# Fields of a state: an encoder's, a decoder's, and those of both.
 LOW, RANGE, AT, CACHE, PENDING, STARTED = 0, 1, 2, 3, 4, 5
 CODE, OPEN, ENDED = 0, 3, 4
+CREDIT, OVERDRAWN = 6, 7
+_FIELDS = 8
 
 _BITS = 48
 _TOP = np.uint64(1 << _BITS)
 _NEXT = np.uint64(1 << (_BITS - 8))  # below it the next byte is due
 _SHIFT = np.uint64(_BITS - 8)
 _8, _48, _FF, _1, _0 = np.uint64(8), np.uint64(_BITS), np.uint64(0xFF), np.uint64(1), np.uint64(0)
+_FIRST_CREDIT, _CREDIT_OF_COORDINATES = 1 << 18, 16  # for each message; for each so many coordinates of the model
+_CREDIT_OF_BYTE = np.uint64(1 << 10)
+_ENDLESS = np.uint64(1 << 62)
 MOST_TOTAL = 1 << 30  # of frequencies: 10 bits below the smallest range, so that rounding costs under 0.002 bits
 
 
 @njit(cache=True)
 def new_encoder() -> State:
     """Start a message."""
-    state = np.zeros(6, np.uint64)
+    state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
+    state[CREDIT] = _ENDLESS
     return state
+
+
+@njit(cache=True)
+def grant(state: State, n: int) -> None:
+    """Limit the work that a message for n coordinates can ask for; without this it can ask for any."""
+    state[CREDIT] = np.uint64(_FIRST_CREDIT + n // _CREDIT_OF_COORDINATES)
+
+
+@njit(cache=True)
+def spend(state: State, work: int) -> None:
+    """Take work off the credit; where there is too little, nothing that follows counts."""
+    if state[CREDIT] < np.uint64(work):
+        state[OVERDRAWN] = _1
+    else:
+        state[CREDIT] -= np.uint64(work)
+
+
+@njit(cache=True)
+def overdrawn(state: State) -> bool:
+    """Say whether the message asked for more work than its bytes so far are worth."""
+    return bool(state[OVERDRAWN] == _1)
 
 
 @njit(cache=True)
@@ -76,6 +104,7 @@ def encode(state: State, out: Bytes, start: int, size: int, total: int) -> None:
     while state[RANGE] < _NEXT:
         _shift(state, out)
         state[RANGE] <<= _8
+        state[CREDIT] += _CREDIT_OF_BYTE
 
 
 @njit(cache=True)
@@ -116,8 +145,9 @@ def _read(state: State, data: Bytes) -> None:
 @njit(cache=True)
 def new_decoder(data: Bytes) -> State:
     """Open a message, whole or cut."""
-    state = np.zeros(5, np.uint64)
+    state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
+    state[CREDIT] = _ENDLESS
     for _ in range(_BITS // 8):
         _read(state, data)
     return state
@@ -125,8 +155,22 @@ def new_decoder(data: Bytes) -> State:
 
 @njit(cache=True)
 def ended(state: State) -> bool:
-    """Say whether the last `peek` asked for more than the bytes tell; what it gave is not to be believed."""
-    return bool(state[ENDED] == _1)
+    """Say whether the message is not to be followed further; what the last `peek` gave is not to be believed.
+
+    It asked for more than the bytes tell, or is overdrawn.
+    """
+    return bool(state[ENDED] == _1 or state[OVERDRAWN] == _1)
+
+
+@njit(cache=True)
+def exhausted(state: State, data: Bytes) -> bool:
+    """Say whether the symbols so far need all of the bytes: with one byte less, the last of them were not certain."""
+    if np.uint64(data.size) > state[AT]:
+        return False
+    missing = _8 * (state[AT] - np.uint64(data.size))
+    last = np.uint64(data[data.size - 1]) << missing
+    opened = (_FF << missing) + ((_1 << missing) - _1)
+    return bool(state[CODE] < last or state[CODE] - last + opened >= state[RANGE])
 
 
 @njit(cache=True)
@@ -148,6 +192,7 @@ def take(state: State, data: Bytes, start: int, size: int, total: int) -> None:
     while state[RANGE] < _NEXT:
         _read(state, data)
         state[RANGE] <<= _8
+        state[CREDIT] += _CREDIT_OF_BYTE
 
 
 @njit(cache=True)
