@@ -43,8 +43,8 @@ types: $(READY)  # laid out as installed, with strategies/ as surp_fl.strategies
 	cp -r surp_fl simulations tests build/types && cp -r strategies build/types/surp_fl
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml surp_fl simulations tests
 
-tests: $(READY)
-	$(BIN)/python -m pytest
+tests: $(READY)  # in two processes; tests of one xdist_group share one
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 clean:
 	rm -rf $(VENV) build

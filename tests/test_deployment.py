@@ -16,6 +16,8 @@ from simulations.proxy import CountingProxy, Wire
 from simulations.results import Row
 from simulations.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("servers")
+
 
 def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest.CaptureFixture[str]) -> None:
     settings = Settings(

@@ -382,6 +382,7 @@ def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
 
 
 @pytest.mark.flower
+@pytest.mark.xdist_group("servers")
 def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> None:
     arguments = "--scheme surp:218 --rounds 2 --clients 2 --local-steps 2 --dataset digits"
     command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
@@ -391,6 +392,7 @@ def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> Non
 
 
 @pytest.mark.flower
+@pytest.mark.xdist_group("servers")
 def test_a_flower_run_that_fails_returns_an_error() -> None:
     arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps 0 --dataset digits"
     command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
