@@ -25,7 +25,7 @@ VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "ma
 def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_byte(
     shapes: list[tuple[int, ...]], context: int
 ) -> None:
-    """The messages are found by a search; of each, the least time of up to three counts."""
+    """The messages are found by a search; of each costly one, the least time of six counts."""
     worst = hostile.worst_of(hostile.victim(shapes, context), count=8, seed=3, most=1500)
     assert worst.ratio < 1, f"{worst}"
 

@@ -13,7 +13,6 @@ Knows how stretches become bytes. Writer and reader mirror each other; every sym
 
 from __future__ import annotations
 
-import math
 import zlib
 from copy import copy
 from dataclasses import dataclass, field
@@ -228,11 +227,21 @@ def _append(
 
 
 @njit(cache=True)
-def _add(sums: Spent, coordinates: NDArray[np.int64], codes: NDArray[np.int16]) -> None:
-    """Add what codes stand for, negative ones where they fall, at coordinates of which some come again."""
-    for i in range(coordinates.size):
+def _values(codes: NDArray[np.int16]) -> Spent:
+    """What codes stand for, negative ones where they fall."""
+    values = np.empty(codes.size)
+    for i in range(codes.size):
         value = min(value_of(abs(int(codes[i])) << _DROPPED), _MOST)
-        sums[coordinates[i]] += value if codes[i] > 0 else -value
+        values[i] = value if codes[i] > 0 else -value
+    return values
+
+
+@njit(cache=True)
+def _add(sums: Spent, coordinates: NDArray[np.int64], codes: NDArray[np.int16]) -> None:
+    """Add what codes stand for at coordinates of which some come again."""
+    values = _values(codes)
+    for i in range(coordinates.size):
+        sums[coordinates[i]] += values[i]
 
 
 @njit(cache=True)
@@ -337,9 +346,7 @@ def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Sparse | V
     with np.errstate(over="ignore"):
         if sums.size > 0:
             return sums.astype(np.float32), told
-        levels, place = np.unique(codes, return_inverse=True)
-        signed = np.array([math.copysign(magnitude_of(abs(int(code)) << _DROPPED), code) for code in levels])
-        values = signed[place] if levels.size else np.empty(0)
+        values = _values(codes)
         indices, order = np.unique(coordinates, return_inverse=True)
         return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), told
 
