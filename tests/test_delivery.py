@@ -274,7 +274,9 @@ def test_the_way_from_an_old_version_is_never_longer_than_the_whole() -> None:
         assert held != again
 
 
-@pytest.mark.parametrize("wrong", [2000, "surp:2000", SuRP, lambda server_round: DOWN], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [2000, "surp:2000", SuRP, lambda server_round: DOWN], ids=["number", "text", "class", "function"]
+)
 def test_a_downlink_that_is_no_scheme_is_refused_at_once(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"expected a scheme, as in downlink=SuRP\(budget=2000\)"):
         DecodeUpdates(fedavg(), downlink=wrong)
