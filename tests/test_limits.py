@@ -63,9 +63,10 @@ def reasons(strategy: DecodeUpdates, monkeypatch: pytest.MonkeyPatch) -> list[st
     """Why replies are left out, while the strategy runs."""
     found: list[str] = []
 
-    def noted(reply: Message, reason: str) -> Message:
-        found.append(reason)
-        return error_reply(reply, reason)
+    def noted(reply: Message, reason: str, code: int | None = None) -> Message:
+        if code is None:  # else it is an error already, which is handed on
+            found.append(reason)
+        return error_reply(reply, reason, code)
 
     monkeypatch.setattr("surp_fl.strategies.replies.error_reply", noted)
     return found
