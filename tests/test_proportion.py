@@ -184,8 +184,9 @@ def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
 
 def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten replies that name a tenth of the coordinates each: three fit, and the others are decoded again."""
-    said = (np.arange(62, dtype=np.int64), np.ones(62, np.float32))
-    opened: Any = [type("Opened", (), {"broadcast": type("Broadcast", (), {"layout": LAYOUT})})() for _ in range(10)]
+    said = replies.Said((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
+    broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
+    opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(10)]
     calls: list[Any] = []
 
     def decode(each: Any) -> Any:
