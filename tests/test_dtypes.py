@@ -164,3 +164,14 @@ def test_without_any_weight_nothing_is_averaged() -> None:
     beside.add(0.0, {"a": np.array([5])})
     assert beside.mean() == {}
     assert beside.agreed()["a"].tolist() == [5]
+
+
+def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate() -> None:
+    """2^63 − 1 is 2^63 in float64, which is more than there is room for."""
+    most, least = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    before = np.array([0, -1, 1, 0], np.int64)
+    after = moved(before, np.array([2.0**63, -(2.0**63), 2.0**63, -(2.0**63)]))
+    assert after.tolist() == [most, least, most, least]
+    small = moved(np.array([100, 100, -100, -100], np.int8), np.array([27.0, 28.0, -28.0, -29.0]))
+    assert small.tolist() == [127, 127, -128, -128]
+    assert small.dtype == np.int8
