@@ -218,3 +218,15 @@ def test_integer_arrays_are_counted_where_they_travel_and_travel_only_where_they
     assert better > 18_000
     assert all(payload <= 218 for traffic in unchanged.traffic for payload in traffic.payload_bytes_up)
     assert max(smaller) <= 218 + 12 < min(sizes)
+
+
+@pytest.mark.parametrize("step", [63, 64, -64, -65, 127, 128, 8192, -8193, 1 << 40])
+def test_counters_come_back_whatever_groups_their_differences_take(step: int) -> None:
+    before: Arrays = {"a": np.array([5, 7]), "still": np.array(1), "b": np.array(9)}
+    after: Arrays = {"a": np.array([5 + step, 7]), "still": np.array(1), "b": np.array(9 - step)}
+    layout = Layout.of(before)
+    back = read_exact(write_exact(before, after, layout), before, layout)
+    assert {name: array.tolist() for name, array in back.items()} == {
+        name: array.tolist() for name, array in after.items()
+    }
+    assert back["still"] is before["still"]

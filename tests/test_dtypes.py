@@ -175,3 +175,14 @@ def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate()
     small = moved(np.array([100, 100, -100, -100], np.int8), np.array([27.0, 28.0, -28.0, -29.0]))
     assert small.tolist() == [127, 127, -128, -128]
     assert small.dtype == np.int8
+
+
+def test_booleans_and_other_integers_are_rounded_and_saturate() -> None:
+    assert moved(np.array([False, False, True, True]), np.array([0.5, 0.4, -0.5, -0.6])).tolist() == [True, False] * 2
+    wide = np.array([300, -300, 5], np.int64)
+    assert saturated(wide, np.dtype(np.int8)).tolist() == [127, -128, 5]
+    assert saturated(wide, np.dtype(np.uint8)).tolist() == [255, 0, 5]
+    assert saturated(np.array([0.5, 0.49]), np.dtype(bool)).tolist() == [True, False]
+    assert saturated(np.array([2.5, 3.5, -1.5, 1e9]), np.dtype(np.int16)).tolist() == [2, 4, -2, 32767]
+    assert difference(np.array([250], np.uint8), np.array([3], np.uint8)).tolist() == [247.0]
+    assert difference(np.array([3], np.int64), np.array([5], np.int64)).tolist() == [-2.0]
