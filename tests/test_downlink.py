@@ -337,8 +337,9 @@ def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
     assert (books.rounds(1), books.rounds(2)) == ([4, 3, 2], [3])
     layout = sent[5].layout
     now = sent[5].held.vector
-    assert [tuple(map(id, pair)) for pair in books.references(1, layout)] == [
-        (id(now), id(sent[before].held.vector)) for before in (4, 3, 2)
+    pairs: Any = books.references(1, layout)
+    assert [(id(model), id(before)) for model, before in pairs] == [
+        (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
     ]
     books.understood(1)
     (alone,) = books.references(1, layout)
