@@ -19,6 +19,7 @@ from surp_fl import CompressUpdates, Dense, NoMemory, SuRP, TopK
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
+from surp_fl.message import MalformedMessage
 from surp_fl.record import NAME, Stats, Update, arrays_of, count_bytes, from_record, record_of, to_record
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
 from tests.schemes import SCHEMES
@@ -439,3 +440,23 @@ def test_records_that_messages_share_are_counted_in_each() -> None:
     counted = [count_bytes(message.content) for message in messages]
     assert counted[0] > counted[2] > 0
     assert Down.of([1, 2, 3], messages) == Down([1, 2, 3], counted)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)),
+        Update(Change(b"1234", b"56", b"7"), {"loss": 1.5, "seen": [1, 2]}, Stats(None, 1.0, None), "a", "m", True),
+        Update(Change(b"1234", b"56"), {"loss": 1.5}, Stats(0.5, None, 0.0), None, "numbers"),
+    ],
+)
+def test_an_update_comes_back_as_it_was(update: Update) -> None:
+    assert from_record(to_record(update)) == update
+
+
+@pytest.mark.parametrize("key", ["surp-fl:arrays", "surp-fl:metrics"])
+def test_a_name_that_is_no_text_is_refused(key: str) -> None:
+    record = to_record(Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)))
+    record[key] = 7
+    with pytest.raises(MalformedMessage, match="are not strings"):
+        from_record(record)
