@@ -106,7 +106,8 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
     memory = _vectors(context, NAME, layout)
     kept = context.state.config_records.get(SESSION, ConfigRecord())
     same_run = kept.get(SESSION) == told.session
-    if memory and not (same_run and kept.get(_FINGERPRINT) == layout.fingerprint):
+    same_model = kept.get(_FINGERPRINT) == layout.fingerprint
+    if memory and not (same_run and same_model):
         log.warning(
             "surp-fl: this client's memory is of another %s: it starts from nothing",
             "model (names or shapes differ)" if same_run else "run, whose model is not this one's",
@@ -126,7 +127,8 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
             applied,
             last,
         )
-    return Kept(memory, _vectors(context, MODEL, layout).get("model") if last in told.held else None)
+    of_use = same_model and last in told.held
+    return Kept(memory, _vectors(context, MODEL, layout).get("model") if of_use else None)
 
 
 def save(

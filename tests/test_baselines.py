@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from surp_fl import DGC, QSGD, ErrorFeedback, Layout, MomentumCorrection, RTopK, TopK
+from surp_fl import DGC, QSGD, ErrorFeedback, Layout, MalformedMessage, MomentumCorrection, RTopK, TopK
 from surp_fl.codecs.codec import Scheme
 from surp_fl.memory import Memory, State
+from surp_fl.message import HEADER_BYTES, pack, scheme_id_of
 from tests.vectors import Vector
 
 HAND = np.array([0.5, -4.0, 0.0, 3.0, -0.25, 1.0, 2.0, -1.5], np.float32)
@@ -141,6 +142,22 @@ def test_at_least_one_coordinate_is_sent_even_among_many_equals() -> None:
 
 def test_qsgd_takes_no_memory_for_buckets_beyond_the_model() -> None:
     np.testing.assert_array_equal(through(QSGD(bucket=1 << 30), np.array([0, 2.0], np.float32)), [0, 2])
+
+
+@pytest.mark.parametrize("norm", [-5.0, -1e-30, float("nan"), float("inf")])
+def test_qsgd_refuses_a_norm_that_is_negative_or_not_finite(norm: float) -> None:
+    vector = np.array([3.0, -4.0], np.float32)
+    layout, codec = Layout.of({"w": vector}), QSGD().codec
+    message = codec.encode(vector, layout, rng=np.random.default_rng(0))
+    body, five = message[HEADER_BYTES:], np.array(5, "<f4").tobytes()
+    assert body.count(five) == 1
+
+    def with_norm(number: bytes) -> bytes:
+        return pack(scheme_id_of(message), body.replace(five, number), layout.fingerprint)
+
+    assert with_norm(five) == message
+    with pytest.raises(MalformedMessage, match="a norm that no encoder writes"):
+        codec.decode(with_norm(np.array(norm, "<f4").tobytes()), layout)
 
 
 def test_a_debt_of_error_feedback_is_taken_over_by_momentum_correction() -> None:

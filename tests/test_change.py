@@ -53,6 +53,14 @@ def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> No
         assert found[name].shape == array.shape
 
 
+@pytest.mark.parametrize("size", [3, 30])
+def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
+    before = {"a": np.arange(size).astype(">i4")}
+    after = {"a": (np.arange(size) * 1000 - 7).astype(">i4")}
+    layout = Layout.of(before)
+    assert read_exact(write_exact(before, after, layout), before, layout)["a"].tolist() == after["a"].tolist()
+
+
 @given(two_models(), st.binary(max_size=40))
 def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
     before, _ = models
@@ -222,3 +230,15 @@ def test_integer_arrays_are_counted_where_they_travel_and_travel_only_where_they
     assert better > 18_000
     assert all(payload <= 218 for traffic in unchanged.traffic for payload in traffic.payload_bytes_up)
     assert max(smaller) <= 218 + 12 < min(sizes)
+
+
+@pytest.mark.parametrize("step", [63, 64, -64, -65, 127, 128, 8192, -8193, 1 << 40])
+def test_counters_come_back_whatever_groups_their_differences_take(step: int) -> None:
+    before: Arrays = {"a": np.array([5, 7]), "still": np.array(1), "b": np.array(9)}
+    after: Arrays = {"a": np.array([5 + step, 7]), "still": np.array(1), "b": np.array(9 - step)}
+    layout = Layout.of(before)
+    back = read_exact(write_exact(before, after, layout), before, layout)
+    assert {name: array.tolist() for name, array in back.items()} == {
+        name: array.tolist() for name, array in after.items()
+    }
+    assert back["still"] is before["still"]

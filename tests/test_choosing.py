@@ -22,6 +22,7 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.standstill import Standstill
 
 from surp_fl import CompressUpdates, Dense, SuRP
 from surp_fl.codecs.codec import Scheme
@@ -154,3 +155,26 @@ def test_a_strategy_that_stands_still_says_so_once(
     said = [each.getMessage() for each in caplog.records if "of the coordinates that messages changed" in each.message]
     assert len(said) == warns
     assert all("FedMedian moved the model at" in each and "use MultiKrum" in each for each in said)
+
+
+@pytest.mark.parametrize(("moves", "warns"), [((0, 0, 2), True), ((1, 0, 2), False), ((0, 0, 3), False)])
+def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
+    moves: tuple[int, ...], warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of three coordinates, in three rounds; a round in which nothing was said tells nothing."""
+    logging.getLogger("flwr").propagate = True
+    watch, before = Standstill(FedMedian(**ALL)), np.zeros(9, np.float32)
+    with caplog.at_level(logging.WARNING, "flwr"):
+        for moved in moves:
+            assert watch.watching
+            watch.see([np.empty(0, np.int64)], before, before)
+            after = before.copy()
+            after[:moved] = 1
+            after[8] = 1  # which no message said
+            watch.see([np.array([0, 1]), np.array([1, 2])], before, after)
+    assert not watch.watching
+    share = 100 * sum(moves) / 9
+    assert (
+        f"moved the model at {share:.0f} % of the coordinates that messages changed in the first 3" in caplog.text
+    ) == warns
+    assert not Standstill(FedAvg(**ALL)).watching

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from typing import Any
@@ -12,16 +13,18 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
 from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.books import Books, Broadcast
+from surp_fl.strategies.downlink import Downlink
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import STC, CompressUpdates, SuRP
-from surp_fl.broadcast import brought, put_deltas
+from surp_fl.broadcast import brought, plain, put_deltas, put_whole
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.exact import write_exact
 from surp_fl.layout import Layout
 from surp_fl.message import MalformedMessage
-from surp_fl.packing import digest_of
+from surp_fl.packing import Packed, digest_of
 from surp_fl.record import NAME, arrays_of, count_bytes, record_of
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -251,7 +254,9 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
     with pytest.raises(MalformedMessage, match="other sections than deltas"):
         bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
-    assert brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held).arrays is held
+    nothing_new = brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
+    assert nothing_new.arrays is held
+    assert nothing_new.base == nothing_new.version == right.base == digest_of(held)
 
 
 def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
@@ -281,3 +286,76 @@ def test_a_whole_model_keeps_its_digits() -> None:
         grid = InProcessGrid(app_with([CompressUpdates(UP)], learn=look), 2)
         DecodeUpdates(FedAvg(fraction_evaluate=0.0)).start(grid=grid, initial_arrays=record_of(wide), num_rounds=1)
     assert seen[0]["wide"].tolist() == [16777217.0, 1.0]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bool) -> None:
+    model = initial()
+    packed = Packed.of(model)
+    kinds: Any = {"bias": "mean"}
+    for content in (content_of(model), RecordDict({"arrays": record_of(model)})):
+        sent = put_whole(content, "arrays", packed, keep, kinds)
+        assert len(sent.array_records) == len(sent.config_records) == 1
+        assert json.loads(str(next(iter(sent.config_records.values()))["surp-fl:kinds"])) == kinds
+        found = brought(sent, None)
+        assert (found.name, found.keep, found.version, found.base) == ("arrays", keep, digest_of(model), None)
+        assert found.arrays is not None
+        assert digest_of(found.arrays) == digest_of(model)
+        shown = plain(sent, found.name, found.arrays)
+        assert set(shown) == set(content)
+        assert dict(shown.config_records) == dict(content.config_records)
+
+
+def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public_one() -> None:
+    model = {"w": np.ones((4, 5), np.float32), "n": np.array(3)}
+    public = {"w": np.full((4, 5), 2, np.float32), "n": np.array(4)}
+    whole = Broadcast.of(1, "arrays", record_of(model))
+    both = Broadcast.of(1, "arrays", record_of(model), public)
+    for found, held in ((whole, model), (both, public)):
+        np.testing.assert_array_equal(found.arrays["w"], model["w"])
+        np.testing.assert_array_equal(found.held.vector, held["w"].reshape(-1))
+        assert {name: array.tolist() for name, array in found.others.items()} == {"n": held["n"]}
+        assert (found.bytes, found.arrays_name, found.held.server_round) == (88, "arrays", 1)
+    assert np.shares_memory(whole.arrays["w"], whole.held.vector)  # one copy is enough
+    wide = Broadcast.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
+    assert wide.arrays["w"].tolist() == [16777217.0]
+
+
+def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
+    def broadcast(server_round: int) -> Broadcast:
+        return Broadcast.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
+
+    books = Books(history_bytes=300)  # three models
+    sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
+    for server_round in (1, 2, 3):
+        books.begin({1: sent[server_round], 2: sent[server_round]})
+    assert books.rounds(1) == books.rounds(2) == [2, 1]
+    books.understood(2)
+    assert (books.rounds(1), books.rounds(2), books.rounds(3)) == ([2, 1], [], [])
+    books.begin({1: sent[4]})
+    assert (books.rounds(1), books.rounds(2)) == ([3, 2, 1], [3])
+    books.begin({1: sent[5]})
+    assert (books.rounds(1), books.rounds(2)) == ([4, 3, 2], [3])
+    layout = sent[5].layout
+    now = sent[5].held.vector
+    pairs: Any = books.references(1, layout)
+    assert [(id(model), id(before)) for model, before in pairs] == [
+        (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
+    ]
+    books.understood(1)
+    (alone,) = books.references(1, layout)
+    assert alone is now
+
+
+def test_messages_without_a_model_bring_none() -> None:
+    with as_server():
+        messages = [
+            Message(content, node, "train")
+            for node, content in ((1, content_of(initial())), (2, RecordDict({"config": ConfigRecord({"stop": True})})))
+        ]
+    downlink = Downlink(DOWN)
+    downlink.advance(record_of(initial()))
+    down = downlink.fill(messages)
+    assert down.payload == [sum(array.nbytes for array in initial().values()), 0]
+    assert down.record == [count_bytes(message.content) for message in messages]
+    assert dict(messages[1].content) == {"config": ConfigRecord({"stop": True})}

@@ -164,3 +164,25 @@ def test_without_any_weight_nothing_is_averaged() -> None:
     beside.add(0.0, {"a": np.array([5])})
     assert beside.mean() == {}
     assert beside.agreed()["a"].tolist() == [5]
+
+
+def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate() -> None:
+    """2^63 − 1 is 2^63 in float64, which is more than there is room for."""
+    most, least = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    before = np.array([0, -1, 1, 0], np.int64)
+    after = moved(before, np.array([2.0**63, -(2.0**63), 2.0**63, -(2.0**63)]))
+    assert after.tolist() == [most, least, most, least]
+    small = moved(np.array([100, 100, -100, -100], np.int8), np.array([27.0, 28.0, -28.0, -29.0]))
+    assert small.tolist() == [127, 127, -128, -128]
+    assert small.dtype == np.int8
+
+
+def test_booleans_and_other_integers_are_rounded_and_saturate() -> None:
+    assert moved(np.array([False, False, True, True]), np.array([0.5, 0.4, -0.5, -0.6])).tolist() == [True, False] * 2
+    wide = np.array([300, -300, 5], np.int64)
+    assert saturated(wide, np.dtype(np.int8)).tolist() == [127, -128, 5]
+    assert saturated(wide, np.dtype(np.uint8)).tolist() == [255, 0, 5]
+    assert saturated(np.array([0.5, 0.49]), np.dtype(bool)).tolist() == [True, False]
+    assert saturated(np.array([2.5, 3.5, -1.5, 1e9]), np.dtype(np.int16)).tolist() == [2, 4, -2, 32767]
+    assert difference(np.array([250], np.uint8), np.array([3], np.uint8)).tolist() == [247.0]
+    assert difference(np.array([3], np.int64), np.array([5], np.int64)).tolist() == [-2.0]

@@ -12,12 +12,14 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.traffic import Down, Traffic
 
 from simulations.engine import InProcessGrid, as_server
-from surp_fl import CompressUpdates, Dense, NoMemory, SuRP
+from surp_fl import CompressUpdates, Dense, NoMemory, SuRP, TopK
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
+from surp_fl.message import MalformedMessage
 from surp_fl.record import NAME, Stats, Update, arrays_of, count_bytes, from_record, record_of, to_record
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
 from tests.schemes import SCHEMES
@@ -111,6 +113,7 @@ def test_payload_figures_are_the_lengths_of_all_sections() -> None:
     run(app_with([CompressUpdates(SURP)]), strategy, fault=watch)
     counted = [size for traffic in strategy.traffic for size in traffic.payload_bytes_up]
     assert sorted(counted) == sorted(lengths)
+    assert all(0 < seconds < 60 for traffic in strategy.traffic for seconds in traffic.decode_seconds)
     assert max(counted) <= 100
     model_bytes = sum(array.nbytes for array in initial().values())
     assert strategy.traffic[0].payload_bytes_down == 6 * [model_bytes]  # 3 to train, 3 to evaluate
@@ -376,3 +379,85 @@ def test_a_memory_of_another_model_starts_from_nothing() -> None:
     with as_server():
         DecodeUpdates(fedavg()).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=1)
     np.testing.assert_array_equal(residual(grid, 1), before)
+
+
+def test_clients_tell_what_they_owe_and_how_much_of_what_they_wanted_that_is() -> None:
+    def by_five(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        arrays["bias"][node] += 5
+        arrays["bias"][node + 3] -= 12
+        return arrays
+
+    strategy = DecodeUpdates(fedavg())
+    found = run(app_with([CompressUpdates(TopK(sparsity=0.999))], learn=by_five), strategy, rounds=1)
+    (traffic,) = strategy.traffic  # one coordinate of two was sent
+    assert traffic.relative_error == pytest.approx([5 / 13] * 3, rel=1e-5)
+    assert traffic.residual_norm == pytest.approx([5.0] * 3, rel=1e-5)
+    assert [np.count_nonzero(residual(found.grid, node)) for node in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_who_sends_all_or_wants_nothing_owes_nothing() -> None:
+    for scheme, learning in ((Dense(), learn), (SURP, lambda arrays, node, server_round: arrays)):
+        strategy = DecodeUpdates(fedavg())
+        run(app_with([CompressUpdates(scheme)], learn=learning), strategy, rounds=1)
+        assert strategy.traffic[0].relative_error == [0.0] * 3
+        assert strategy.traffic[0].residual_norm == [0.0] * 3
+
+
+def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None:
+    traffic = Traffic(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
+    traffic.went(Down([5], [7]))
+    traffic.went(Down([15], [9]))
+    traffic.measured(Stats(0.5, None, 2.0))
+    traffic.measured(Stats(1.5, 0.25, None))
+    metrics = MetricRecord({"loss": 1.0})
+    traffic.add_to(metrics)
+    assert dict(metrics) == {
+        "loss": 1.0,
+        "surp-fl/payload_bytes_up_mean": 20.0,
+        "surp-fl/payload_bytes_down_mean": 10.0,
+        "surp-fl/record_bytes_up_mean": 30.0,
+        "surp-fl/record_bytes_down_mean": 8.0,
+        "surp-fl/encode_seconds_mean": 1.0,
+        "surp-fl/relative_error_mean": 0.25,
+        "surp-fl/residual_norm_mean": 2.0,
+        "surp-fl/payload_bytes_up_max": 30,
+        "surp-fl/payload_bytes_up_sum": 40,
+        "surp-fl/payload_bytes_down_sum": 20,
+        "surp-fl/compression_ratio": 6.0,
+        "surp-fl/failures": 2,
+    }
+    empty = MetricRecord()
+    Traffic(1).add_to(empty)
+    assert dict(empty) == {"surp-fl/failures": 0}
+
+
+def test_records_that_messages_share_are_counted_in_each() -> None:
+    shared = record_of(initial())
+    with as_server():
+        messages = [
+            Message(RecordDict({"arrays": record, "config": ConfigRecord({"a": 1})}), 1, "train")
+            for record in (shared, shared, record_of({"a": np.zeros(3)}))
+        ]
+    counted = [count_bytes(message.content) for message in messages]
+    assert counted[0] > counted[2] > 0
+    assert Down.of([1, 2, 3], messages) == Down([1, 2, 3], counted)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)),
+        Update(Change(b"1234", b"56", b"7"), {"loss": 1.5, "seen": [1, 2]}, Stats(None, 1.0, None), "a", "m", True),
+        Update(Change(b"1234", b"56"), {"loss": 1.5}, Stats(0.5, None, 0.0), None, "numbers"),
+    ],
+)
+def test_an_update_comes_back_as_it_was(update: Update) -> None:
+    assert from_record(to_record(update)) == update
+
+
+@pytest.mark.parametrize("key", ["surp-fl:arrays", "surp-fl:metrics"])
+def test_a_name_that_is_no_text_is_refused(key: str) -> None:
+    record = to_record(Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)))
+    record[key] = 7
+    with pytest.raises(MalformedMessage, match="are not strings"):
+        from_record(record)

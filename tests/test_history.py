@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
@@ -154,3 +156,51 @@ def test_models_of_earlier_rounds_are_kept_within_a_bound() -> None:
         assert max(asked) <= max(limit, model_bytes)
         assert [watch.contexts[1, turn] for turn in (1, 2, 3, 4)] == [MODEL_ONLY, HISTORY, context_in_8, HISTORY]
         assert watch.contexts[2, 9] == HISTORY
+
+
+@pytest.mark.parametrize(("unanswered", "context"), [(1, HISTORY), (7, HISTORY), (8, MODEL_ONLY)])
+def test_eight_models_are_kept_of_a_node_that_is_not_heard(unanswered: int, context: int) -> None:
+    """The reply to round 2 is lost, and the app fails for some rounds: the client still has the model of round 2."""
+    failing = range(3, 3 + unanswered)
+
+    def learn_or_fail(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        if node == 0 and server_round in failing:
+            raise RuntimeError("out of battery")
+        return learn(arrays, node, server_round)
+
+    watch, strategy = Watch((1, 2)), DecodeUpdates(fedavg(2))
+    app = app_with([CompressUpdates(SuRP(budget=100))], learn=learn_or_fail)
+    run(app, strategy, rounds=failing.stop, nodes=2, fault=watch)
+    assert failures(strategy) == [0, 0, *[1] * unanswered, 0]
+    assert watch.contexts[1, failing.stop] == context
+
+
+@pytest.mark.parametrize("columns", [20, 40], ids=["of one size", "of two sizes"])
+def test_a_strategy_that_trains_parts_of_a_model_in_turn_loses_no_reply(columns: int) -> None:
+    """What a node was sent before is no history of a model with other arrays, on neither end."""
+
+    def two() -> Arrays:
+        rng = np.random.default_rng(1)
+        return {
+            "first": rng.normal(size=(30, 20)).astype(np.float32),
+            "second": rng.normal(size=(30, columns)).astype(np.float32),
+        }
+
+    class InTurn(FedAvg):
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Any:
+            self.whole = arrays
+            name = ("first", "second")[server_round % 2]
+            return super().configure_train(server_round, ArrayRecord({name: arrays[name]}), config, grid)
+
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            part, metrics = super().aggregate_train(server_round, replies)
+            assert part is not None
+            return ArrayRecord({**self.whole, **part}), metrics
+
+    watch = Watch((2, 2))
+    strategy = DecodeUpdates(InTurn(min_train_nodes=2, min_available_nodes=2, fraction_evaluate=0.0))
+    found = run(app(), strategy, rounds=4, nodes=2, fault=watch, start=two)
+    assert failures(strategy) == [0] * 4
+    assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [2, 1, 2, 2]
+    assert set(watch.contexts.values()) == {MODEL_ONLY}
+    assert not any(np.array_equal(found.models[-1][name], array) for name, array in two().items())

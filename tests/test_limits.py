@@ -10,12 +10,14 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.limits import check_numbers, check_payload, most_bytes, payload_of
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import QSGD, CompressUpdates, Dense, SuRP, TopK
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.layout import Layout
+from surp_fl.message import MalformedMessage
 from surp_fl.record import BUDGET, NAME, error_reply, from_record, record_of
 from surp_fl.state import Told
 from tests.flower_app import Arrays, app_with, initial
@@ -63,9 +65,10 @@ def reasons(strategy: DecodeUpdates, monkeypatch: pytest.MonkeyPatch) -> list[st
     """Why replies are left out, while the strategy runs."""
     found: list[str] = []
 
-    def noted(reply: Message, reason: str) -> Message:
-        found.append(reason)
-        return error_reply(reply, reason)
+    def noted(reply: Message, reason: str, code: int | None = None) -> Message:
+        if code is None:  # else it is an error already, which is handed on
+            found.append(reason)
+        return error_reply(reply, reason, code)
 
     monkeypatch.setattr("surp_fl.strategies.replies.error_reply", noted)
     return found
@@ -174,3 +177,46 @@ def test_a_client_keeps_to_the_least_that_it_is_told() -> None:
     configs = {name: ConfigRecord({BUDGET: budget}) for name, budget in (("a", 80), ("b", 60), ("c", 70))}
     assert Told.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
     assert Told.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says"),
+    [
+        ({"a": [1.0] * 999, "b": 1.0}, None),
+        ({"a": [1.0] * 999, "b": [1.0, 2.0]}, "are 1,001 numbers; expected at most 1,000"),
+        ({"n" * 200: 1.0}, None),
+        ({"n" * 201: 1.0}, "has a metric 'nnn"),
+        ({"a\nb": 1.0}, r"has a metric 'a\\nb'"),
+        ({"surp-fl:arrays": "n" * 201}, "names a record of the app's 'nnn"),
+        ({"surp-fl:arrays": "n" * 200, "surp-fl:stats": b"x" * 2000}, None),
+    ],
+)
+def test_metrics_are_bounded_in_number_and_name(metrics: dict[str, Any], says: str | None) -> None:
+    if says is None:
+        check_numbers(ConfigRecord(metrics))
+        return
+    with pytest.raises(MalformedMessage, match=says):
+        check_numbers(ConfigRecord(metrics))
+
+
+def test_the_payload_is_the_message_and_its_statistics_and_may_be_as_long_as_it_is_allowed() -> None:
+    record = ConfigRecord({NAME: b"12345", "surp-fl:statistics": b"123", "surp-fl:exact": b"12", "loss": 0.5})
+    assert payload_of(record) == 8
+    assert payload_of(ConfigRecord({NAME: "text"})) == 0
+    check_payload(8, 8)
+    with pytest.raises(MalformedMessage, match="came with 9 B; expected at most 8,"):
+        check_payload(9, 8)
+
+
+def test_the_most_that_a_node_may_send_is_the_least_of_what_its_configs_say_and_dense_messages() -> None:
+    def most(arrays: Arrays, **configs: Any) -> int:
+        return most_bytes(
+            RecordDict({key: ConfigRecord({BUDGET: told}) for key, told in configs.items()}), Layout.of(arrays)
+        )
+
+    assert most(TINY) == TINY_DENSE_BYTES
+    assert most(TINY, a=50, b=40, c=True, d="few") == 40
+    assert most(TINY, a=1000) == TINY_DENSE_BYTES
+    tied = np.arange(20, dtype=np.float32)
+    assert most({"a": tied, "b": tied.copy()}) == 4 + 4 * 40
+    assert most(TINY | {"bn.running_mean": tied}) == TINY_DENSE_BYTES + 4 + 4 * 20

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import ConfigRecord, Context, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,11 @@ from surp_fl.strategies import DecodeUpdates
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, ErrorFeedback, NoMemory, SuRP, TopK
+from surp_fl.layout import Layout
 from surp_fl.memory import MOST_OWED, fault_of, norm_of
-from surp_fl.record import NAME, arrays_of, record_of
+from surp_fl.packing import digest_of
+from surp_fl.record import APPLIED, BUDGET, MODEL, NAME, ROUND, ROUNDS, SENT, SESSION, arrays_of, record_of
+from surp_fl.state import Told, load, load_held, save, save_held
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
 
@@ -137,3 +141,112 @@ def test_a_round_without_memory_in_between_keeps_what_is_owed() -> None:
         DecodeUpdates(inner).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=3)
     np.testing.assert_array_equal(owed[1], owed[0])
     assert norm_of(owed[2]) < norm_of(owed[1])
+
+
+# What is read off the context, and written there.
+
+LAYOUT = Layout.of(initial())
+RESIDUAL = np.arange(LAYOUT.size, dtype=np.float32)
+MODEL_SENT = -RESIDUAL
+SAID = (np.array([3, 600]), np.array([0.5, -2.0], np.float32))
+
+
+def told(turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)) -> Told:
+    return Told(turn, session, turn, held, applied, None)
+
+
+def after_one_round(session: int | None = 9, residual: bool = True, model: Any = MODEL_SENT) -> Context:
+    context = Context(1, 1, {}, RecordDict(), {})
+    save(context, {"residual": RESIDUAL} if residual else {}, SAID, model, LAYOUT, told(1, session))
+    return context
+
+
+def test_what_the_server_tells_is_read_off_all_configs_and_odd_entries_count_as_missing() -> None:
+    ours: Any = {SESSION: 5, ROUND: 3, ROUNDS: [2, 1], APPLIED: 2}
+    both = RecordDict({"config": ConfigRecord({"server-round": 7}), NAME: ConfigRecord(ours)})
+    assert Told.of(both) == Told(7, 5, 3, (2, 1), 2, None)
+    assert Told.of(RecordDict({NAME: ConfigRecord(ours)})) == Told(3, 5, 3, (2, 1), 2, None)
+    assert Told.of(RecordDict({NAME: ConfigRecord({SESSION: 5})})) == Told(0, None, 0, (), None, None)
+    odd = ConfigRecord({"server-round": True, ROUND: 4, SESSION: "five", APPLIED: 1.0})
+    assert Told.of(RecordDict({NAME: odd})) == Told(4, None, 4, (), None, None)
+
+
+@pytest.mark.parametrize("budget", [True, 1.5, "many", [100]])
+def test_a_budget_that_is_no_whole_number_is_refused(budget: Any) -> None:
+    configs: Any = {"a": ConfigRecord({BUDGET: budget}), "b": ConfigRecord({BUDGET: 100})}
+    with pytest.raises(ValueError, match=r"has surp-fl:budget = .*; expected a whole number of bytes"):
+        Told.of(RecordDict(configs))
+
+
+@pytest.mark.parametrize(("applied", "again"), [(0, True), (1, False), (2, False), (None, False)])
+def test_what_was_said_is_owed_again_only_where_it_is_known_not_to_have_reached_the_model(
+    applied: int | None, again: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("flwr").propagate = True
+    with caplog.at_level(logging.WARNING, "flwr"):
+        kept = load(after_one_round(), LAYOUT, told(applied=applied))
+    owed = RESIDUAL.copy()
+    owed[SAID[0]] += SAID[1] if again else 0
+    np.testing.assert_array_equal(kept.memory["residual"], owed)
+    assert ("Flower did not save the later one" in caplog.text) == (applied == 2)
+
+
+def test_a_memory_without_a_residual_is_owed_nothing_again() -> None:
+    context = after_one_round()
+    context.state[NAME] = record_of({"velocity": RESIDUAL})
+    np.testing.assert_array_equal(load(context, LAYOUT, told(applied=0)).memory["velocity"], RESIDUAL)
+
+
+def test_the_model_before_is_used_where_the_server_has_it_too_in_the_same_run() -> None:
+    for here in (told(), told(held=(3, 1))):
+        model = load(after_one_round(), LAYOUT, here).model
+        assert model is not None
+        np.testing.assert_array_equal(model, MODEL_SENT)
+    for elsewhere in (told(held=()), told(held=(2,)), told(session=8), told(session=None)):
+        assert load(after_one_round(), LAYOUT, elsewhere).model is None
+
+
+@pytest.mark.parametrize(("saved", "now", "kept"), [(9, 9, True), (9, 8, False), (9, None, False), (None, None, True)])
+def test_a_memory_is_kept_within_one_run(saved: int | None, now: int | None, kept: bool) -> None:
+    assert set(load(after_one_round(saved), LAYOUT, told(session=now)).memory) == ({"residual"} if kept else set())
+
+
+def test_only_what_may_be_of_use_later_is_written() -> None:
+    state = after_one_round().state
+    assert set(state) == {NAME, SESSION, SENT, MODEL}
+    assert dict(state.config_records[SESSION]) == {SESSION: 9, "round": 1, "fingerprint": LAYOUT.fingerprint}
+    sent = arrays_of(state.array_records[SENT])
+    assert [(name, array.dtype.name, array.tolist()) for name, array in sent.items()] == [
+        ("indices", "int32", [3, 600]),
+        ("values", "float32", [0.5, -2.0]),
+    ]
+    assert set(after_one_round(model=None).state) == {NAME, SESSION, SENT}
+    assert set(after_one_round(residual=False).state) == {SESSION, MODEL}
+    assert set(after_one_round(session=None).state) == {NAME, SESSION}
+
+
+def test_what_is_of_no_more_use_is_removed() -> None:
+    context = after_one_round()
+    save(context, {}, SAID, None, LAYOUT, told(2))
+    assert set(context.state) == {SESSION}
+
+
+@pytest.mark.parametrize(
+    ("base", "is_the_model"), [(None, True), (digest_of(initial()), True), (b"another.", False)], ids=str
+)
+def test_the_version_of_the_last_message_becomes_its_model_when_another_is_held(base: Any, is_the_model: bool) -> None:
+    first, second = initial(), other_initial()
+    context = Context(1, 1, {}, RecordDict(), {})
+    assert load_held(context) is None
+    save_held(context, first, None, None)
+    save(context, {}, SAID, LAYOUT.flatten(first), LAYOUT, told(1), digest_of(first))
+    assert MODEL not in context.state
+    save_held(context, second, load_held(context), base)
+    held = load_held(context)
+    assert held is not None
+    np.testing.assert_array_equal(held["weight"], second["weight"])
+    assert (MODEL in context.state) == is_the_model
+    if is_the_model:
+        np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
+        save_held(context, first, second, digest_of(first))  # nothing of the last message is held any more
+        np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surp_fl import Dense, ErrorFeedback, NoMemory, SuRP
-from surp_fl.memory import State
+from surp_fl import Dense, ErrorFeedback, MomentumCorrection, NoMemory, SuRP
+from surp_fl.memory import MOST_OWED, State, fault_of
 from tests.vectors import Vector, layout_for, vectors
 
 
@@ -62,3 +62,18 @@ def test_a_debt_fades_by_what_is_not_kept() -> None:
     np.testing.assert_array_equal(memory.recall(np.array([1.0, 1.0], np.float32), state), [3, 1])
     with pytest.raises(ValueError, match="from 0 to 1"):
         ErrorFeedback(keep=1.1)
+
+
+def test_options_may_lie_at_the_ends_of_what_makes_sense() -> None:
+    assert ErrorFeedback(keep=0).keep == MomentumCorrection(keep=0).keep == MomentumCorrection(momentum=0).momentum == 0
+    clipped = MomentumCorrection(clip=0.5).recall(np.array([0.6, -0.8], np.float32), {})
+    np.testing.assert_allclose(clipped, [0.3, -0.4], rtol=1e-6)
+    for wrong in ({"keep": -0.1}, {"keep": 1.5}, {"momentum": -0.1}, {"clip": -1.0}, {"clip": float("nan")}):
+        with pytest.raises(ValueError, match="expected"):
+            MomentumCorrection(**wrong)
+
+
+def test_a_debt_is_out_of_proportion_to_a_small_model_too() -> None:
+    owed = {"residual": np.array([0.5], np.float32)}
+    assert fault_of(owed, 0.4 / MOST_OWED) is not None
+    assert fault_of(owed, 0.6 / MOST_OWED) is None

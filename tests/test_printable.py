@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
 from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies.replies import LINES, fit_to_log
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, SuRP
@@ -163,3 +164,16 @@ def test_a_round_without_a_usable_reply_tells_a_few_reasons() -> None:
     assert len(str(raised.value)) < 3000
     assert str(raised.value).isprintable()
     assert str(raised.value).endswith("; and 25 more")
+
+
+def test_replies_are_handed_on_as_they_are_and_the_first_errors_with_their_reasons() -> None:
+    with as_server():
+        asked = Message(RecordDict(), 1, "train")
+        good = Message(RecordDict(), reply_to=asked)
+        bad = [Message(Error(code, f"reason {code}"), reply_to=asked) for code in range(1, LINES + 3)]
+    found = fit_to_log([*bad[:1], good, *bad[1:]])
+    assert found[1] is good
+    reasons = [f"reason {code}" for code in range(1, LINES + 1)] + [f"as {LINES} others failed"] * 2
+    assert [(each.error.code, each.error.reason) for each in found if each is not good] == list(
+        zip(range(1, LINES + 3), reasons, strict=True)
+    )

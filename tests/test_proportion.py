@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -184,8 +185,9 @@ def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
 
 def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten replies that name a tenth of the coordinates each: three fit, and the others are decoded again."""
-    said = (np.arange(62, dtype=np.int64), np.ones(62, np.float32))
-    opened: Any = [type("Opened", (), {"broadcast": type("Broadcast", (), {"layout": LAYOUT})})() for _ in range(10)]
+    said = replies.Said((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
+    broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
+    opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(10)]
     calls: list[Any] = []
 
     def decode(each: Any) -> Any:
@@ -248,3 +250,17 @@ def test_a_result_that_is_not_finite_counts_for_nobody() -> None:
     models = rounds_of(strategy, rounds=2)
     np.testing.assert_array_equal(models[1]["weight"], models[2]["weight"])
     assert set(strategy._books.applied.values()) == {1}
+
+
+def test_what_is_usual_is_worked_out_by_hand() -> None:
+    assert limit([1.0, 50.0], [], 10.0) == 10.0
+    assert limit([0.0, 50.0], [], 10.0) == math.inf
+    assert limit([0.0, 50.0], [3.0, 2.0, 9.0], 10.0) == 30.0
+    assert limit([4.0, 5.0, 6.0, 7.0], [3.0], 2.0) == 10.0
+    assert remembered([0.0, 4.0, 6.0, 5.0, 7.0], (1.0,)) == (1.0, 5.0)
+    assert remembered([0.0], (1.0, 2.0)) == (1.0, 2.0)
+    earlier = tuple(float(turn) for turn in range(20))
+    assert remembered([7.0], earlier) == (*earlier[1:], 7.0)
+    assert decoding.Weighing(1.0).proportion == 1.0
+    with pytest.raises(ValueError, match="1 or more, or None"):
+        decoding.Weighing(0.99)

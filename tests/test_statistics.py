@@ -109,3 +109,9 @@ def test_a_mean_goes_with_the_next_variance_of_its_shape_and_else_with_the_one_b
     np.testing.assert_allclose(changes["m2"], 0.5, rtol=1e-4)
     np.testing.assert_array_equal(changes["alone"], 1)
     assert set(kinds.values()) == set(KINDS)
+
+
+def test_small_variances_are_units_too_and_none_is_smaller_than_what_batch_normalisation_adds() -> None:
+    before = pair(np.zeros(2, np.float32), np.array([0.25, 0.0], np.float32))
+    changes = in_units(before, before | {"a.running_mean": np.full(2, 0.5, np.float32)}, BOTH)
+    np.testing.assert_allclose(changes["a.running_mean"], [1.0, 0.5 / np.sqrt(1e-5)], rtol=1e-4)
