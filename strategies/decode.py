@@ -33,6 +33,7 @@ from surp_fl.strategies.decoding import Weighing
 from surp_fl.strategies.delivery import Delivery
 from surp_fl.strategies.first_model import FirstModel
 from surp_fl.strategies.limits import most_bytes
+from surp_fl.strategies.lineage import Ended, remember, taken_up
 from surp_fl.strategies.mean import Mean, keeps_others_out, needs_only_the_mean
 from surp_fl.strategies.replies import (
     Opened,
@@ -174,12 +175,17 @@ class DecodeUpdates(Strategy):
         timeout = given.get("timeout", 3600.0)
         self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
         initial = given["initial_arrays"]
-        if digest_of(arrays_of(initial)) != self._last:  # another model: what clients owe is owed to the one before
-            self._session, self._books = secrets.randbits(62), Books(self._history_bytes)
+        version = digest_of(arrays_of(initial))
+        before = taken_up(version)
+        if version != self._last:  # another model than this object's: what clients owe is owed to the one before
+            before = before or Ended(secrets.randbits(62), self._turn)
+            self._session, self._turn, self._books = before.session, before.turn, Books(self._history_bytes)
+            self._books.applied.update(before.applied)
             self._first = FirstModel(self.statistics)
         try:
             result = super().start(*args, **options)
             self._last = digest_of(arrays_of(result.arrays if len(result.arrays) else initial))
+            remember(self._last, Ended(self._session, self._turn, dict(self._books.applied)))
             return result
         finally:
             self._running = False

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
-from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies import DecodeUpdates, lineage
 
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, ErrorFeedback, NoMemory, SuRP, TopK
@@ -71,11 +71,19 @@ def test_a_start_with_another_model_is_not_moved_by_what_clients_owed_to_the_one
     assert "memory is of another" in caplog.text
 
 
-def test_a_start_that_goes_on_with_the_model_of_the_one_before_keeps_what_is_owed() -> None:
+@pytest.mark.parametrize("same_object", [True, False])
+def test_a_start_that_goes_on_with_the_model_of_the_one_before_keeps_what_is_owed(
+    same_object: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     phases = Phases(DecodeUpdates(fedavg(fraction_evaluate=0.0)))
     after = phases.start(initial())
     phases.learning = nothing
-    later = phases.start(after)
+    another = None if same_object else DecodeUpdates(fedavg(fraction_evaluate=0.0))
+    with caplog.at_level(logging.INFO, "flwr"):
+        logging.getLogger("flwr").propagate = True
+        later = phases.start(after, another)
+    assert "memory is of another" not in caplog.text
+    assert "is owed again" not in caplog.text
     assert any(not np.array_equal(later[name], array) for name, array in after.items() if array.dtype.kind == "f")
 
 
@@ -250,3 +258,24 @@ def test_the_version_of_the_last_message_becomes_its_model_when_another_is_held(
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
         save_held(context, first, second, digest_of(first))  # nothing of the last message is held any more
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
+
+
+def test_a_second_start_from_the_same_model_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
+    phases = Phases(DecodeUpdates(fedavg(fraction_evaluate=0.0)))
+    after = phases.start(initial())
+    phases.learning = nothing
+    phases.start(after, DecodeUpdates(fedavg(fraction_evaluate=0.0)))
+    with caplog.at_level(logging.WARNING, "flwr"):
+        logging.getLogger("flwr").propagate = True
+        again = phases.start(after, DecodeUpdates(fedavg(fraction_evaluate=0.0)))
+    assert "memory is of another run" in caplog.text
+    for name, array in after.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_ends_are_remembered_in_bounded_number_and_taken_up_once() -> None:
+    for number in range(100):
+        lineage.remember(b"%d" % number, lineage.Ended(number, 1))
+    assert lineage.taken_up(b"35") is None
+    assert lineage.taken_up(b"99") == lineage.Ended(99, 1)
+    assert lineage.taken_up(b"99") is None
