@@ -147,7 +147,7 @@ def table(accounts: list[dict[str, Any]]) -> str:
     lines = [
         f"A SuperLink and {first['clients']} SuperNodes on loopback{evaluating}, {first['rounds']} rounds; bytes per "
         "client and round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* "
-        "counts polling and heartbeats too, and in round 1 what comes before it.", "",
+        "counts polling and heartbeats too.", "",
         "| | " + " | ".join(map(_label, accounts)) + " |", "| --- |" + " ---: |" * len(accounts),
     ]  # fmt: skip
 
