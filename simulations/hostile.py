@@ -29,6 +29,7 @@ from surp_fl.coding.index_sets import nothing_told, room
 from surp_fl.coding.range_coder import encode_bits, encode_count, finish, grant, new_encoder, overdrawn, written
 from surp_fl.coding.shared import Shared
 from surp_fl.context import Context, Reference
+from surp_fl.immutable import immutable
 from surp_fl.message import HEADER_BYTES, pack, scheme_id_of
 
 Coordinates = NDArray[np.int64]
@@ -75,7 +76,7 @@ def victim(shapes: list[tuple[int, ...]], context: int, seed: int = 0) -> Victim
     model = np.concatenate([_uneven(shape, rng) for shape in shapes])
     before = model.copy()
     before[rng.choice(model.size, model.size // 20, replace=False)] += 1
-    model.flags.writeable = before.flags.writeable = False
+    model, before = immutable(model), immutable(before)  # as on a server: what is read off them is kept
     return Victim(layout, model if context == 1 else (model, before))
 
 
