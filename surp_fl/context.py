@@ -49,20 +49,19 @@ class Context:
     def of(cls, layout: Layout, reference: Reference) -> Context:
         """Read the tables off a model and the model before it; without a model, all cells of a layer are alike.
 
-        The last context is kept for as long as its reference lives, if nobody can ever write to that (`immutable`): the
-        messages of a round share one.
+        The last context of a model alone, and the last of a model and the one before, are kept for as long as these
+        live, if nobody can ever write to them (`immutable`): the messages of a round share them, whichever they name.
         """
-        global _kept
         if reference is None:
             return _without_reference(layout)
         model, before = reference if isinstance(reference, tuple) else (reference, None)
         if not is_immutable(model) or (before is not None and not is_immutable(before)):
             return cls._read_off(layout, model, before)
-        kept = _kept  # read once: other threads may replace it
+        kept = _kept.get(before is None)  # read once: other threads may replace it
         if kept is None or not kept.holds(layout, model, before):
             context = cls._read_off(layout, model, before)
             kept = _Kept(layout, weakref.ref(model), None if before is None else weakref.ref(before), context)
-            _kept = kept
+            _kept[before is None] = kept
         return kept.context
 
     @classmethod
@@ -129,7 +128,7 @@ class _Kept:
         )
 
 
-_kept: _Kept | None = None
+_kept: dict[bool, _Kept] = {}  # by whether there is no model before
 
 
 class _Table:

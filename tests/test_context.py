@@ -39,7 +39,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
         return read_off(layout, model, before)
 
     monkeypatch.setattr(Context, "_read_off", counted)
-    monkeypatch.setattr("surp_fl.context._kept", None)
+    monkeypatch.setattr("surp_fl.context._kept", {})
     return seen
 
 
@@ -85,6 +85,14 @@ def test_the_tables_of_an_immutable_model_are_read_off_once(readings: list[Any])
     for reference in (model, (model, before)):
         found = [Context.of(LAYOUT, reference) for _ in range(3)]
         assert found[0] is found[1] is found[2]
+    assert len(readings) == 2
+
+
+def test_messages_that_name_the_model_and_the_history_in_turn_read_the_tables_once_each(readings: list[Any]) -> None:
+    model, before = immutable(vector()), immutable(changed(vector(), 5))
+    for _ in range(5):
+        Context.of(LAYOUT, model)
+        Context.of(LAYOUT, (model, before))
     assert len(readings) == 2
 
 
