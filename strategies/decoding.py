@@ -6,16 +6,16 @@ takes no more than one model; beyond that it is decoded again, so that memory do
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from surp_fl.strategies.proportion import limit, remembered
 from surp_fl.strategies.replies import Opened, Said
 
 from surp_fl import statistics
+from surp_fl.memory import norm_of
 from surp_fl.message import MalformedMessage
 
 Decode = Callable[[Opened], Said]
@@ -42,11 +42,7 @@ def norms_of(opened: Opened, said: Said) -> tuple[float, float]:
     """L2 norms of an update, and of how it changes running statistics, in units of their own; in float64."""
     kinds = dict(opened.broadcast.layout.kinds)
     changes = statistics.in_units(opened.broadcast.others, said.others, kinds)
-    return _norm(said.sparse[1]), _norm(*changes.values())
-
-
-def _norm(*arrays: NDArray[np.float32]) -> float:
-    return float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays)))
+    return norm_of(said.sparse[1]), math.hypot(*(norm_of(change.reshape(-1)) for change in changes.values()))
 
 
 class Weighing:

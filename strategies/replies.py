@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flwr.app import Message
@@ -78,18 +79,14 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
         Those in order, and errors in place of the others.
     """
     opened: dict[int, Opened] = {}
-    errors: list[Message] = []
-    for reply in replies:
-        if reply.has_error():
-            errors.append(reply)
-            continue
-        try:
-            found = _open(reply, books)
-            if found.node in opened:
-                raise MalformedMessage("it is the second one of this node in this round")
-            opened[found.node] = found
-        except MalformedMessage as fault:
-            errors.append(left_out(reply, fault))
+
+    def open_one(reply: Message) -> None:
+        found = _open(reply, books)
+        if found.node in opened:
+            raise MalformedMessage("it is the second one of this node in this round")
+        opened[found.node] = found
+
+    _, errors = _looked_at(replies, open_one)
     usual = Counter(_form_of(each) for each in opened.values()).most_common(1)
     usable = []
     for each in opened.values():
@@ -103,6 +100,16 @@ def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> t
 
 def within_reason(replies: list[Message]) -> tuple[list[Message], list[Message]]:
     """The replies of an evaluation whose metrics can be logged, and errors in place of the others."""
+
+    def check(reply: Message) -> None:
+        for record in reply.content.metric_records.values():
+            check_numbers(record)
+
+    return _looked_at(replies, check)
+
+
+def _looked_at(replies: list[Message], look: Callable[[Message], None]) -> tuple[list[Message], list[Message]]:
+    """The replies that a look finds in order; errors as they came, and errors in place of the others."""
     usable: list[Message] = []
     errors: list[Message] = []
     for reply in replies:
@@ -110,8 +117,7 @@ def within_reason(replies: list[Message]) -> tuple[list[Message], list[Message]]
             errors.append(reply)
             continue
         try:
-            for record in reply.content.metric_records.values():
-                check_numbers(record)
+            look(reply)
             usable.append(reply)
         except MalformedMessage as fault:
             errors.append(left_out(reply, fault))
