@@ -38,10 +38,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)  # laid out as installed, with strategies/ as surp_fl.strategies
-	rm -rf build/types && mkdir -p build/types
-	cp -r surp_fl simulations tests build/types && cp -r strategies build/types/surp_fl
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml surp_fl simulations tests
+types: $(READY)
+	$(BIN)/mypy surp_fl simulations tests
 
 tests: $(READY)  # in two processes; tests of one xdist_group share one
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -24,14 +24,15 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
-from surp_fl.strategies import DecodeUpdates
 from tqdm import tqdm
 
 from simulations.bench import vector_of
-from simulations.engine import InProcessGrid, as_server
 from surp_fl import Layout, SuRP
 from surp_fl.change import Change
-from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
+from surp_fl.flower.protocol import NAME
+from surp_fl.flower.records import Stats, Update, arrays_of, record_of, to_record
+from surp_fl.strategies import DecodeUpdates
+from surp_fl.testing import InProcessGrid, as_server
 
 Arrays = dict[str, NDArray[Any]]
 Row = dict[str, Any]

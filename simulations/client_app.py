@@ -14,8 +14,8 @@ from simulations.lenet import arrays_of, model_with
 from simulations.schemes import fading, scheme_of
 from simulations.settings import Settings
 from surp_fl import CompressUpdates
-from surp_fl.record import arrays_of as arrays_in
-from surp_fl.record import record_of
+from surp_fl.flower.records import arrays_of as arrays_in
+from surp_fl.flower.records import record_of
 
 _LAST = "last-round"
 

@@ -21,7 +21,6 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-from surp_fl.strategies import Traffic
 from tqdm import tqdm
 
 from simulations import results, tables
@@ -31,6 +30,7 @@ from simulations.schemes import SCHEMES, WITHOUT_BUDGET, last_scheme_of, parse
 from simulations.settings import Settings
 from simulations.training import PRECISIONS
 from surp_fl import Layout
+from surp_fl.strategies import Traffic
 
 _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
 
@@ -38,7 +38,7 @@ _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, larges
 def in_process(settings: Settings, on_round: Any) -> Row:
     """Run the app over the in-process grid."""
     from simulations import client_app, server_app
-    from simulations.engine import InProcessGrid, as_server
+    from surp_fl.testing import InProcessGrid, as_server
 
     quiet()
     _compile(settings)

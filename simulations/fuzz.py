@@ -21,9 +21,9 @@ from tqdm import tqdm
 from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
 from surp_fl.codecs import READERS, reader_of
 from surp_fl.codecs.codec import Scheme
-from surp_fl.context import Reference
+from surp_fl.frame import HEADER_BYTES, pack
 from surp_fl.immutable import immutable
-from surp_fl.message import HEADER_BYTES, pack
+from surp_fl.types import Reference
 
 MOST_SECONDS = 1.0  # of the processor, for one message of about two hundred bytes
 MOST_VECTORS = 8  # of memory, in sizes of the decoded vector, above a fixed megabyte
@@ -104,7 +104,7 @@ def fuzz(count: int, seed: int) -> Counter[str]:
             reader = READERS[int(rng.choice(list(READERS)))] if rng.random() < 0.1 else reader_of(original)
             body = MUTATIONS[int(rng.integers(len(MUTATIONS)))](bytearray(original[HEADER_BYTES:]), rng)
             try:
-                message = pack(reader.scheme_id, bytes(body), reader.shared(bytes(body), layout, reference))
+                message = pack(reader.scheme_id, bytes(body), reader.associated_data(bytes(body), layout, reference))
             except ValueError:  # a context that does not exist has no share
                 message = pack(reader.scheme_id, bytes(body), layout.fingerprint)
         watched = number % 100 == 0

@@ -23,14 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP, TopK
-from surp_fl.codecs import READERS, surp
+from surp_fl.codecs import READERS
 from surp_fl.codecs.codec import Scheme
-from surp_fl.coding.index_sets import nothing_told, room
-from surp_fl.coding.range_coder import encode_bits, encode_count, finish, grant, new_encoder, overdrawn, written
-from surp_fl.coding.shared import Shared
-from surp_fl.context import Context, Reference
+from surp_fl.codecs.surp import encoder as surp
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.decoder import associated_data as _associated_data
+from surp_fl.codecs.surp.index_set import nothing_told, room
+from surp_fl.codecs.surp.layers import Shared
+from surp_fl.entropy.range_coder import encode_bits, encode_count, finish, grant, new_encoder, overdrawn, written
+from surp_fl.frame import HEADER_BYTES, pack, scheme_id_of
 from surp_fl.immutable import immutable
-from surp_fl.message import HEADER_BYTES, pack, scheme_id_of
+from surp_fl.types import Reference
 
 Coordinates = NDArray[np.int64]
 
@@ -54,7 +57,7 @@ class Victim:
 
     def message(self, body: bytes) -> bytes:
         """A body with a valid frame."""
-        return pack(_SURP, body, surp.shared_by_both(body, self.layout, self.reference))
+        return pack(_SURP, body, _associated_data(body, self.layout, self.reference))
 
     def seconds(self, message: bytes, repeats: int = 3) -> float:
         """Least time of the processor to decode or refuse a message."""

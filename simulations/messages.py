@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 from simulations import client_app, server_app
 from simulations.compare import quiet
 from simulations.data import LOADERS, data_root, load
-from simulations.engine import InProcessGrid, as_server
 from simulations.lenet import initial_arrays
 from simulations.schemes import last_scheme_of
 from simulations.settings import Settings
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
 from surp_fl.codecs import Codec
 from surp_fl.codecs.codec import Scheme
-from surp_fl.context import Reference
 from surp_fl.memory import Memory
+from surp_fl.testing import InProcessGrid, as_server
+from surp_fl.types import Reference
 
 Vector = NDArray[np.float32]
 
@@ -136,7 +136,7 @@ def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
         codec = last_scheme_of(name).codec
         reference = contexts["history"] if codec.reader.contextual else None
         message = codec.encode(update.vector, layout, rng=rng, reference=reference)
-        parts = codec.reader.anatomy(message, layout, reference=reference)
+        parts = codec.reader.bit_breakdown(message, layout, reference=reference)
         sent = codec.decode_sparse(message, layout, reference=reference)[0].size
         return {"contents_of": name, "coordinates": sent, "bytes": len(message), **parts._asdict()}
 

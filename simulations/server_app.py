@@ -15,15 +15,15 @@ from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvgM
 from numpy.typing import NDArray
-from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
 from simulations import data, training
 from simulations.lenet import PARAMETERS, initial_arrays, model_with
 from simulations.results import Row, row_of
 from simulations.schemes import last_scheme_of
 from simulations.settings import Settings
-from surp_fl.record import arrays_of as arrays_in
-from surp_fl.record import record_of
+from surp_fl.flower.records import arrays_of as arrays_in
+from surp_fl.flower.records import record_of
+from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
 Arrays = dict[str, NDArray[np.float32]]
 OnRound = Callable[[int, float, Traffic | None], None]  # round, test accuracy, what the round cost

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from surp_fl import statistics
+from surp_fl.errors import MalformedMessage
+from surp_fl.memory import norm_of
 from surp_fl.strategies.proportion import limit, remembered
 from surp_fl.strategies.replies import Opened, Said
-
-from surp_fl import statistics
-from surp_fl.memory import norm_of
-from surp_fl.message import MalformedMessage
 
 Decode = Callable[[Opened], Said]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
-from surp_fl.strategies.beside import saturated
 
-from surp_fl.record import arrays_of, record_of
+from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.statistics import Kind, Kinds, kinds_in
+from surp_fl.strategies.untrained_mean import saturated
 
 
 class FirstModel:

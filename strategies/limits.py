@@ -8,11 +8,11 @@ from __future__ import annotations
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from surp_fl.codecs.dense import longest
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.protocol import BUDGET, NAME, STATISTICS
 from surp_fl.layout import Layout
-from surp_fl.message import MalformedMessage
 from surp_fl.printable import is_name
 from surp_fl.printable import name as quoted
-from surp_fl.record import BUDGET, NAME, STATISTICS
 
 MOST_NUMBERS = 1000  # in the metrics of a reply; Flower logs them, and adds them up
 _NAMES = "expected a name of at most 200 characters, all of which can be printed: rename it in the app"

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flwr.app import Message
-from surp_fl.strategies.books import Books, Broadcast
-from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
 
 from surp_fl.codecs import dense, reader_of
-from surp_fl.codecs.codec import Scheme, Sparse
-from surp_fl.message import MalformedMessage, scheme_id_of
+from surp_fl.codecs.codec import Scheme
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.protocol import NAME
+from surp_fl.flower.records import Update, error_reply, from_record
+from surp_fl.frame import scheme_id_of
 from surp_fl.printable import printable
-from surp_fl.record import NAME, Arrays, Update, error_reply, from_record
+from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
+from surp_fl.strategies.node_registry import Books, Broadcast
+from surp_fl.types import Arrays, Sparse
 
 log = logging.getLogger("flwr")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 
-from surp_fl.record import Stats, count_record
+from surp_fl.flower.records import Stats, count_record
 
 PREFIX = "surp-fl/"  # of our metrics
 _MEANS = (

@@ -1,40 +1,39 @@
 """surp-fl: federated learning uploads of two hundred bytes, for Flower.
 
-The data path of one update, one line per file:
+The data path of one update:
 
-    layout.py    a model's trained arrays ↔ one float32 vector
-    statistics.py  running statistics of batch normalization ↔ changes in units of their own
-    memory.py    wanted = delta + residual; residual ← wanted − sent
-    context.py   what both ends know before a message: the model, and what it was
-    immutable.py vectors that nobody can write to: what is read off one can be kept
-    select.py    what to say within a budget (largest.py finds the candidates)
-    surp.py      magnitudes → the walk of Algorithm 2 (its compiled loops: _surp_loops.py)
-    coding/      integers ↔ bits
-    codecs/      one scheme per file: vector ↔ body
-    message.py   body ↔ message: four bytes of version, scheme and integrity
-    change.py    messages, statistics and integer arrays (exact.py): all sections of a change, within one budget
-    record.py    a change and metrics ↔ one Flower ConfigRecord
-    client.py    the Flower mod: what is trained goes in, a record comes out
-    state.py     what the mod keeps between rounds
-    printable.py what the other end sent, cut and escaped for a log
-    broadcast.py the way down: whole models as one array, or what changed
-    strategies/  the Flower strategy around any other: records go in, ordinary replies come out
-    cli.py       `surp-fl inspect`: what a stored message says (stored.py reads the files)
+    layout.py            a model's trained arrays ↔ one float32 vector
+    memory.py            wanted = delta + residual; residual ← wanted − sent
+    codecs/              one file or folder per scheme: vector ↔ body of a message
+    entropy/             integers ↔ bits: range coder, Golomb–Rice, fixed width
+    frame.py             body ↔ message: four bytes of version, scheme and integrity
+    change.py            message, running statistics (statistics.py) and integer arrays (integer_arrays.py): one change
+    flower/client_mod.py the Flower mod: what is trained goes in, a record comes out; state is kept (client_state.py)
+    flower/records.py    a change and metrics ↔ one Flower ConfigRecord; protocol.py has every key
+    strategies/          the Flower strategy around any other: records go in, ordinary replies come out
+
+Beside it: topk.py finds the largest coordinates, flower/model_messages.py is the way down, testing.py runs Flower apps
+in one process, cli/ is `surp-fl inspect`. Only flower/, strategies/ and testing.py import Flower, so that the codecs
+work without it.
 """
 
-from surp_fl.client import CompressUpdates
-from surp_fl.codecs import truncate
-from surp_fl.codecs.dense import Dense
-from surp_fl.codecs.dgc import DGC
-from surp_fl.codecs.paper import PaperSuRP
-from surp_fl.codecs.qsgd import QSGD
-from surp_fl.codecs.r_top_k import RTopK
-from surp_fl.codecs.stc import STC
-from surp_fl.codecs.surp import SuRP
-from surp_fl.codecs.top_k import TopK
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from surp_fl.codecs import DGC, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK, truncate
+from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, MomentumCorrection, NoMemory
-from surp_fl.message import MalformedMessage
+
+if TYPE_CHECKING:
+    from surp_fl.flower.client_mod import CompressUpdates
+
+try:
+    __version__ = version("surp-fl")
+except PackageNotFoundError:  # run from a folder of sources that was never installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "DGC",
@@ -51,5 +50,15 @@ __all__ = [
     "RTopK",
     "SuRP",
     "TopK",
+    "__version__",
     "truncate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Flower mod where it is asked for: all else works without Flower."""
+    if name == "CompressUpdates":
+        from surp_fl.flower.client_mod import CompressUpdates
+
+        return CompressUpdates
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,10 @@
-"""numba's `njit`, with a cache of compiled loops that goes by the sources of the whole package, and never fails.
+"""numba's `njit`, with a cache of compiled loops that goes by the sources of all codecs, and never fails.
 
 numba's own cache goes by the file of a function alone: when what that function calls changes in another file, the old
 machine code runs on. And where it finds no folder to write to, it raises at the first decorator. Here a folder is named
-by a digest of all sources; without one that can be written to, loops are compiled anew in each process. Knows numba.
-Does not know what is compiled.
+by a digest of all sources in which loops lie or could be called: the codecs, entropy coding and what is beside this
+file. Without a folder that can be written to, loops are compiled anew in each process. Knows numba. Does not know what
+is compiled.
 
 A cache is code: a folder is only used if nobody else could have put anything there.
 """
@@ -141,7 +142,9 @@ def _digest() -> str:
     """Of what machine code depends on beside the processor; empty where the sources cannot be read."""
     digest = hashlib.sha256(f"{sys.version} {numba.__version__}".encode())
     try:
-        sources = sorted(PACKAGE.rglob("*.py"))
+        sources = sorted(
+            [*PACKAGE.glob("*.py"), *(PACKAGE / "codecs").rglob("*.py"), *(PACKAGE / "entropy").rglob("*.py")]
+        )
         for source in sources:
             digest.update(hashlib.sha256(str(source.relative_to(PACKAGE)).encode()).digest())
             digest.update(hashlib.sha256(source.read_bytes()).digest())

@@ -11,24 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl import statistics
-from surp_fl.codecs import dense, reader_of, surp
+from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.codecs.dense import READER as _AS_THEY_ARE
 from surp_fl.codecs.dense import Dense, longest
-from surp_fl.codecs.surp import SMALLEST_BUDGET, SuRP
-from surp_fl.context import Reference
-from surp_fl.exact import read_exact, write_exact
+from surp_fl.codecs.surp.scheme import READER as _IN_UNITS
+from surp_fl.codecs.surp.scheme import SMALLEST_BUDGET, SuRP
+from surp_fl.errors import MalformedMessage
+from surp_fl.frame import HEADER_BYTES
+from surp_fl.integer_arrays import read_exact, write_exact
 from surp_fl.layout import Layout
-from surp_fl.message import HEADER_BYTES, MalformedMessage
+from surp_fl.types import Array, Reference
 
-Array = NDArray[Any]
-
-_IN_UNITS, _AS_THEY_ARE = surp.READER, dense.READER  # of statistics
 _SHARE = 4  # of a budget is the statistics'
 
 

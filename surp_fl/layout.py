@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.statistics import Kind, Kinds, kinds_in
-
-Array = NDArray[Any]
+from surp_fl.types import Array
 
 _LEAST_TIED = 16  # numbers: fewer are equal by chance
 

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float32]
+from surp_fl.types import Vector
+
 State = Mapping[str, NDArray[Any]]
 
 

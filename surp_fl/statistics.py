@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from surp_fl.types import Array, Floats
+
 Kind = Literal["mean", "variance"]
 Kinds = Mapping[str, Kind]  # by name of the array
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 KINDS: tuple[Kind, ...] = ("mean", "variance")
 _EPSILON = 1e-5  # batch normalisation adds as much to a variance: below it, differences do not matter

@@ -20,15 +20,16 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
-from surp_fl.strategies import DecodeUpdates
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from simulations.engine import InProcessGrid, as_server
 from simulations.training import batches
 from surp_fl import CompressUpdates
 from surp_fl.codecs.codec import Scheme
-from surp_fl.record import NAME, arrays_of, record_of
+from surp_fl.flower.protocol import NAME
+from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.strategies import DecodeUpdates
+from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import fedavg
 
 Arrays = dict[str, NDArray[Any]]

@@ -13,8 +13,8 @@ from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from numpy.typing import NDArray
 
-from simulations.engine import Fault, InProcessGrid, as_server
-from surp_fl.record import arrays_of, record_of
+from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.testing import Fault, InProcessGrid, as_server
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from surp_fl import Layout
-from surp_fl.codecs import surp
-from surp_fl.coding import index_sets, index_tree, range_coder, split
-from surp_fl.context import Context
-from surp_fl.select import stretches
+from surp_fl.codecs.surp import beta_binomial, encoder, index_set, index_tree
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.rate_distortion import stretches
+from surp_fl.entropy import range_coder
 
 bits = 0.0
 encode = range_coder.encode
@@ -39,7 +39,7 @@ def length_over_ideal(budget: int) -> float:
     before = model.copy()
     before[::50] *= np.float32(1.5)
     layout = Layout.of({"w": vector.reshape(160, 250)})
-    message = surp._Message(2, Context.of(layout, (model, before)).shared, 2 * budget)
+    message = encoder._Message(2, Context.of(layout, (model, before)).shared, 2 * budget)
     bits = 2.0  # the context's, told by the constructor
     chosen = stretches(vector, message._shared, 8 * (budget - 4) - 26)
     longer = message.with_more(chosen, fresh=True)
@@ -50,6 +50,6 @@ def length_over_ideal(budget: int) -> float:
 
 if __name__ == "__main__":
     np.seterr(over="ignore")
-    for module in (range_coder, split, index_tree, index_sets, surp):
+    for module in (range_coder, beta_binomial, index_tree, index_set, encoder):
         module.encode = counted  # type: ignore[attr-defined]
     json.dump({budget: length_over_ideal(int(budget)) for budget in sys.argv[1:]}, sys.stdout)

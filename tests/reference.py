@@ -28,7 +28,7 @@ def in_sixteen_bits(value: float, *, down: bool) -> float:
 
 
 def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
-    """The format table of `surp_fl/codecs/surp.py`, added up."""
+    """The format table of `surp_fl/codecs/surp/scheme.py`, added up."""
     varints = sum(8 * max(1, math.ceil(count.bit_length() / 7)) for count in (steps, refreshes))
     return varints + 16 + steps * index_bits + signs + refreshes * (math.ceil(math.log2(steps)) + 16)
 

@@ -13,12 +13,12 @@ from flwr.app import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from surp_fl.strategies import DecodeUpdates
 
 from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
 from surp_fl.change import Change, change_of, read_statistics, share_of, write_statistics
 from surp_fl.codecs.codec import Scheme
-from surp_fl.exact import read_exact, write_exact
+from surp_fl.integer_arrays import read_exact, write_exact
+from surp_fl.strategies import DecodeUpdates
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
 DTYPES = [np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]

@@ -52,13 +52,13 @@ def loops(tmp_path: Path) -> Path:
 def test_a_package_and_a_home_that_cannot_be_written_to_cost_the_cache_alone(tmp_path: Path) -> None:
     """Where a `__pycache__` is a file, root can make no folder of that name either."""
     shutil.copytree(ROOT, tmp_path / "surp_fl", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in (tmp_path / "surp_fl", tmp_path / "surp_fl/coding", tmp_path / "surp_fl/codecs"):
+    for folder in (tmp_path / "surp_fl", tmp_path / "surp_fl/entropy", tmp_path / "surp_fl/codecs"):
         (folder / "__pycache__").write_text("")
     code = (
         "import numpy as np, surp_fl, surp_fl._compile\n"
         f"assert surp_fl.__file__.startswith({str(tmp_path)!r})\n"
-        "from surp_fl.coding.fixed import BitReader, BitWriter\n"
-        "from surp_fl.coding.golomb import read_gaps, write_gaps\n"
+        "from surp_fl.entropy.bitio import BitReader, BitWriter\n"
+        "from surp_fl.entropy.golomb_rice import read_gaps, write_gaps\n"
         "bits, sent = BitWriter(), np.array([2, 30, 31])\n"
         "write_gaps(bits, sent, 3)\n"
         "layout, vector, rng = surp_fl.Layout.of({'w': sent / 7}), np.float32(sent), np.random.default_rng(0)\n"

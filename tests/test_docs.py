@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flwr.serverapp.strategy import Strategy
 
-from simulations.engine import InProcessGrid, as_server
 from surp_fl import CompressUpdates, SuRP
-from surp_fl.record import record_of
+from surp_fl.flower.records import record_of
+from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import app_with, initial
 
 DOCS = Path(__file__).parent.parent / "docs"

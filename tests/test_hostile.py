@@ -14,7 +14,7 @@ import pytest
 from simulations import hostile
 from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
-from surp_fl.message import HEADER_BYTES
+from surp_fl.frame import HEADER_BYTES
 
 ROOT = Path(__file__).parent.parent
 VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "many layers": [(50, 100)] * 2000}

@@ -11,13 +11,14 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
+
+from surp_fl import CompressUpdates, SuRP
+from surp_fl.flower.protocol import NAME
+from surp_fl.flower.records import record_of
+from surp_fl.printable import is_name, printable
 from surp_fl.strategies import DecodeUpdates, NoUsableReply
 from surp_fl.strategies.replies import LINES, fit_to_log
-
-from simulations.engine import InProcessGrid, as_server
-from surp_fl import CompressUpdates, SuRP
-from surp_fl.printable import is_name, printable
-from surp_fl.record import NAME, record_of
+from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import app_with, fedavg, initial
 
 BAD = "\x1b[2J\nEvil: all is well\r\u202e" * 50_000  # more than a megabyte

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Context, Message
-from surp_fl.strategies import NoUsableReply, Traffic
 from torch.nn.utils import parameters_to_vector
 
 from simulations import (
@@ -31,11 +30,12 @@ from simulations import (
     tune,
 )  # fmt: skip
 from simulations.data import DataMissing, partition
-from simulations.engine import InProcessGrid
 from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
 from simulations.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
 from simulations.settings import Settings
 from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection, RTopK, SuRP
+from surp_fl.strategies import NoUsableReply, Traffic
+from surp_fl.testing import InProcessGrid
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 

@@ -1,30 +1,32 @@
-"""One file per scheme, and the one table in which a decoder finds a message's scheme by its id."""
+"""Schemes: one file or folder each, and one row in the registry, in the order of legends. None of it knows Flower."""
 
 from __future__ import annotations
 
-from surp_fl.codecs import dense, paper, qsgd, sparse, stc, surp
-from surp_fl.codecs.codec import Codec, Reader
-from surp_fl.message import HEADER_BYTES, SCHEME_NAMES, MalformedMessage, scheme_id_of, shorten
+from surp_fl.codecs import dense, dgc, qsgd, r_top_k, stc, top_k
+from surp_fl.codecs.codec import Codec, Scheme
+from surp_fl.codecs.dense import Dense
+from surp_fl.codecs.dgc import DGC
+from surp_fl.codecs.qsgd import QSGD
+from surp_fl.codecs.r_top_k import RTopK
+from surp_fl.codecs.reader import READERS, Reader
+from surp_fl.codecs.registry import SCHEMES, Registration, reader_of, register, scheme_named
+from surp_fl.codecs.stc import STC
+from surp_fl.codecs.surp import scheme as _surp
+from surp_fl.codecs.surp.scheme import SuRP
+from surp_fl.codecs.surp_paper import scheme as _surp_paper
+from surp_fl.codecs.surp_paper.scheme import PaperSuRP
+from surp_fl.codecs.top_k import TopK
+from surp_fl.frame import HEADER_BYTES, shorten
 
-__all__ = ["READERS", "Codec", "Reader", "reader_of", "truncate"]
+for _row in (
+    _surp.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, qsgd.ROW, dense.ROW, _surp_paper.ROW,
+):  # fmt: skip
+    register(_row)
 
-_ALL = (dense.READER, paper.READER, stc.READER, surp.READER, sparse.READER, qsgd.READER)
-READERS = {reader.scheme_id: reader for reader in _ALL}
-
-
-def reader_of(message: bytes) -> Reader:
-    """Find who reads a message.
-
-    Raises:
-        MalformedMessage: no message of this version, or of a scheme that this version does not know.
-    """
-    found = scheme_id_of(message)
-    if found not in READERS:
-        raise MalformedMessage(
-            f"scheme id {found}; this version knows {SCHEME_NAMES}: "
-            "the message was damaged, or the client runs a newer surp-fl"
-        )
-    return READERS[found]
+__all__ = [
+    "DGC", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "PaperSuRP", "RTopK", "Reader", "Registration",
+    "Scheme", "SuRP", "TopK", "reader_of", "register", "scheme_named", "truncate",
+]  # fmt: skip
 
 
 def truncate(message: bytes, length: int) -> bytes:

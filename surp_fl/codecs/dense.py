@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Parts, Reader, Vector
-from surp_fl.coding.fixed import MalformedBits
-from surp_fl.context import Reference
-from surp_fl.device import DIVERGED
+from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.reader import BitBreakdown, Reader
+from surp_fl.codecs.registry import Registration
+from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.errors import DIVERGED
+from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
-from surp_fl.message import HEADER_BYTES
+from surp_fl.types import Reference, Vector
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,19 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     return np.frombuffer(body, "<f4").astype(np.float32)
 
 
-def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """What a body's bits say."""
-    return Parts(0, layout.size, 31 * layout.size)
+    return BitBreakdown(0, layout.size, 31 * layout.size)
 
 
-READER = Reader(0, read, parts)
+READER = Reader(0, "dense", read, count_bits)
+
+ROW = Registration(
+    "dense",
+    READER,
+    Dense,
+    examples={"dense": Dense()},
+    has_budget=False,
+    colour="0.35",
+    marker="*",
+)

@@ -7,15 +7,18 @@ is what is clipped, gathered and sent. The momentum is here, so the local optimi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from surp_fl.codecs import sparse
-from surp_fl.codecs.codec import Codec, Vector
+from surp_fl.codecs.codec import Codec, Scheme
+from surp_fl.codecs.registry import Registration
 from surp_fl.codecs.top_k import TopK, most_of
-from surp_fl.device import DIVERGED
+from surp_fl.errors import DIVERGED
 from surp_fl.memory import Memory, MomentumCorrection
+from surp_fl.types import Vector
 
 WARM_UP = (0.75, 0.9375, 0.984375, 0.996)  # sparsity in the first rounds
 
@@ -78,3 +81,21 @@ class DGC:
         if indices.size > 2 * k:
             indices = np.sort(indices[np.argsort(-magnitudes[indices], kind="stable")[:k]])
         return sparse.write(vector, indices, self.value_bits)
+
+
+def _from_options(
+    budget: int, momentum: float = 0.9, clip: float = 0, warm_up: int = len(WARM_UP)
+) -> Callable[[int], Scheme]:
+    return DGC(budget, memory=MomentumCorrection(momentum, clip or None), warm_up=WARM_UP[:warm_up]).in_round
+
+
+ROW = Registration(
+    "dgc",
+    sparse.READER,
+    _from_options,
+    examples={"dgc 218 B": DGC(budget=218), "dgc 99 % sparse, sampled": DGC(sparsity=0.99, sample=0.3)},
+    brings_momentum=True,
+    value_bits=32,
+    colour="C4",
+    marker="v",
+)

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Parts, Reader, Vector
-from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
-from surp_fl.context import Reference
-from surp_fl.device import DIVERGED
+from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.reader import BitBreakdown, Reader
+from surp_fl.codecs.registry import Registration
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import Memory, NoMemory
+from surp_fl.types import Reference, Vector
 
 _FEWEST_BITS, _MOST_BITS = 2, 8
 _MOST_BUCKET = 1 << 30
@@ -102,11 +104,22 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     return vector
 
 
-def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """What a body's bits say; the norms are magnitudes too."""
     bits = BitReader(body)
     width, bucket = bits.read_one(8), bits.read_varint()
-    return Parts(0, layout.size, layout.size * (width - 1) + 32 * -(-layout.size // bucket))
+    return BitBreakdown(0, layout.size, layout.size * (width - 1) + 32 * -(-layout.size // bucket))
 
 
-READER = Reader(5, read, parts)
+READER = Reader(5, "qsgd", read, count_bits)
+
+ROW = Registration(
+    "qsgd",
+    READER,
+    QSGD,
+    examples={"qsgd 8 bits": QSGD(), "qsgd 3 bits": QSGD(bits=3, bucket=10)},
+    has_budget=False,
+    contractive=False,
+    colour="C5",
+    marker="X",
+)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.codecs import sparse
-from surp_fl.codecs.codec import Codec, Vector
+from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.registry import Registration, with_memory
 from surp_fl.codecs.top_k import most_of
-from surp_fl.context import Reference
-from surp_fl.largest import largest
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
+from surp_fl.topk import largest
+from surp_fl.types import Reference, Vector
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,14 @@ class RTopK:
         else:
             indices = sparse.most_that_fit(self.budget, min(most, found.size), drawn, vector.size, self.value_bits)
         return sparse.write(vector, indices, self.value_bits)
+
+
+ROW = Registration(
+    "rtop-k",
+    sparse.READER,
+    with_memory(RTopK),
+    examples={"rtop-k 218 B": RTopK(budget=218, ratio=2)},
+    value_bits=32,
+    colour="C2",
+    marker="^",
+)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.codecs.codec import Parts, Reader, Sparse, Vector
-from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
-from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
-from surp_fl.context import Reference
+from surp_fl.codecs.reader import BitBreakdown, Reader
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
+from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
-from surp_fl.message import HEADER_BYTES
+from surp_fl.types import Reference, Sparse, Vector
 
 Indices = NDArray[np.int64]
 
@@ -103,15 +103,15 @@ def _upper_half(values: Vector) -> NDArray[np.uint16]:
     return np.where(overflow, rounded - 1, rounded).astype(np.uint16)
 
 
-def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """What a body's bits say; a value's first bit is its sign."""
     bits = BitReader(body)
     count = read_size(bits, layout.size)
     if count == 0:
-        return Parts(0, 0, 0)
+        return BitBreakdown(0, 0, 0)
     width = bits.read_one(8)
     indices, _ = read(body, layout, reference)
-    return Parts(gap_bits(indices, rice_parameter(count, layout.size)), count, count * (width - 1))
+    return BitBreakdown(gap_bits(indices, rice_parameter(count, layout.size)), count, count * (width - 1))
 
 
-READER = Reader(4, read, parts)
+READER = Reader(4, "sparse", read, count_bits)

@@ -15,15 +15,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec, Parts, Reader, Sparse, Vector
-from surp_fl.coding.fixed import BitReader, BitWriter, MalformedBits
-from surp_fl.coding.golomb import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
-from surp_fl.context import Reference
-from surp_fl.largest import largest
+from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.reader import BitBreakdown, Reader
+from surp_fl.codecs.registry import Registration, with_memory
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
+from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
+from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
-from surp_fl.message import HEADER_BYTES
-from surp_fl.surp import code_of, magnitude_of
+from surp_fl.topk import largest
+from surp_fl.types import Reference, Sparse, Vector
 
 _BLOCK = 1 << 14  # signs that a decoder reads at a time
 _LEAST_BITS = 2  # an index costs at least one bit, and its sign one
@@ -62,7 +64,7 @@ class STC:
         bits.write_varint(low)
         if low > 0:
             indices = np.sort(largest_first[:low])
-            bits.write_one(code_of(float(np.abs(values[:low]).mean(dtype=np.float64))), 16)
+            bits.write_one(encode_minifloat(float(np.abs(values[:low]).mean(dtype=np.float64))), 16)
             write_gaps(bits, indices, rice_parameter(low, vector.size))
             bits.write(np.signbit(vector[indices]).astype(np.int64), 1)
         return bits.to_bytes()
@@ -87,7 +89,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
         raise MalformedBits(f"{count} gaps and signs; there are {bits.left} bits")
     indices = read_gaps(bits, count, layout.size, rice_parameter(count, layout.size))
     with np.errstate(over="ignore"):
-        values = np.full(count, magnitude_of(code), np.float32)
+        values = np.full(count, decode_finite(code), np.float32)
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
         values[start:stop] *= 1 - 2 * bits.read(stop - start, 1)
@@ -95,11 +97,21 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
     return indices, values
 
 
-def parts(body: bytes, layout: Layout, reference: Reference) -> Parts:
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """What a body's bits say."""
     indices, _ = read(body, layout, reference)
     k = indices.size
-    return Parts(gap_bits(indices, rice_parameter(k, layout.size)) if k else 0, k, 16 if k else 0)
+    return BitBreakdown(gap_bits(indices, rice_parameter(k, layout.size)) if k else 0, k, 16 if k else 0)
 
 
-READER = Reader(2, read, parts)
+READER = Reader(2, "stc", read, count_bits)
+
+ROW = Registration(
+    "stc",
+    READER,
+    with_memory(STC),
+    examples={"stc 40 B": STC(budget=40), "stc 218 B": STC(budget=218)},
+    value_bits=0,
+    colour="C3",
+    marker="s",
+)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.codecs import sparse
-from surp_fl.codecs.codec import Codec, Vector
-from surp_fl.context import Reference
-from surp_fl.largest import largest
+from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.registry import Registration, with_memory
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
+from surp_fl.topk import largest
+from surp_fl.types import Reference, Vector
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,14 @@ def most_of(n: int, budget: int | None, sparsity: float | None, value_bits: int)
         return min(n, 8 * budget // (1 + value_bits))
     assert sparsity is not None
     return min(n, max(1, round((1 - sparsity) * n)))
+
+
+ROW = Registration(
+    "top-k",
+    sparse.READER,
+    with_memory(TopK),
+    examples={"top-k 218 B": TopK(budget=218), "top-k 40 B, 16 bits": TopK(budget=40, value_bits=16)},
+    value_bits=32,
+    colour="C1",
+    marker="P",
+)

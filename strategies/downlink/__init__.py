@@ -1,0 +1,1 @@
+"""What goes down to clients: the whole model, or what changed since the version that a node holds."""

@@ -1,0 +1,157 @@
+"""The receiving end of a scheme, and the table in which a message's format is found by its id.
+
+A format brings one function, `read`, that knows the body of its messages; the checks that all share are here, once.
+Does not know Flower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.errors import MalformedMessage
+from surp_fl.frame import HEADER_BYTES, scheme_id_of, unpack
+from surp_fl.layout import Layout
+from surp_fl.types import Reference, Sparse, Update, Vector
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BitBreakdown(NamedTuple):
+    """What the bits of a message say. All that is none of these is its header: options, counts, what fills the end."""
+
+    indices: float
+    signs: float
+    magnitudes: float
+
+
+Read = Callable[[bytes, Layout, Reference], Update]
+AssociatedData = Callable[[bytes, Layout, Reference], int]
+
+
+def layout_alone(body: bytes, layout: Layout, reference: Reference) -> int:
+    """What both ends must hold to read a body, in 32 bits: the layout, for most schemes."""
+    return layout.fingerprint
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The receiving end of a scheme. It needs none of the scheme's options: those are in the message.
+
+    Attributes:
+        scheme_id: the five bits that name the format of the body in every message; 24 to 31 for your own.
+        name: what people call the format.
+        read: turns a body into (indices, values), or into the whole vector where that is no larger.
+        count_bits: counts what the bits of a valid body say.
+        associated_data: 32 bits of what both ends must hold to read a body; part of the integrity check.
+        contextual: whether a reference makes messages smaller.
+        takes_tensors: whether the encoder finds what it needs in a tensor where it lies.
+        progressive: whether the first bytes of a body are a body.
+    """
+
+    scheme_id: int
+    name: str
+    read: Read
+    count_bits: Callable[[bytes, Layout, Reference], BitBreakdown]
+    associated_data: AssociatedData = layout_alone
+    contextual: bool = False
+    progressive: bool = False
+    takes_tensors: bool = False
+
+    def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
+        """Read a message.
+
+        Returns:
+            A new float32 vector of shape (n,), a function of the arguments alone.
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+            ValueError: the reference has another shape or dtype than the layout's vector.
+        """
+        return as_vector(self.decode_update(message, layout, reference=reference), layout.size)
+
+    def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
+        """Read a message into ascending int64 indices and float32 values, both of shape (sent,).
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+        """
+        decoded = self.decode_update(message, layout, reference=reference)
+        return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
+
+    def bit_breakdown(self, message: bytes, layout: Layout, *, reference: Reference = None) -> BitBreakdown:
+        """Count what the bits of a message say: of its indices, of signs, and of magnitudes; the rest is its header.
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+        """
+        self.decode_update(message, layout, reference=reference)
+        return self.count_bits(message[HEADER_BYTES:], layout, checked_reference(reference, layout))
+
+    def decode_update(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
+        """Read a message into what is smaller: indices and values as `decode_sparse`, or a vector as `decode`.
+
+        Raises:
+            MalformedMessage: not a message of this scheme for this layout and reference.
+            ValueError: the reference has another shape or dtype than the layout's vector.
+        """
+        found = scheme_id_of(message)
+        if found != self.scheme_id:
+            raise MalformedMessage(
+                f"the decoder reads '{self.name}', this message is '{name_of(found)}': "
+                "give client and server the same scheme"
+            )
+        reference = checked_reference(reference, layout)
+        try:
+            body = unpack(message, self.associated_data(message[HEADER_BYTES:], layout, reference))
+            decoded = self.read(body, layout, reference)
+        except MalformedBits as fault:
+            raise MalformedMessage(f"the body of this '{self.name}' message is not valid: {fault}") from fault
+        values = decoded[1] if isinstance(decoded, tuple) else decoded
+        if not np.isfinite(values).all():
+            raise MalformedMessage(f"this '{self.name}' message decodes to NaN or infinity, which no encoder sends")
+        return decoded
+
+
+READERS: dict[int, Reader] = {}  # by scheme id; filled by `registry.register`
+
+
+def name_of(scheme_id: int) -> str:
+    """What people call the format of an id."""
+    return READERS[scheme_id].name if scheme_id in READERS else f"scheme {scheme_id}"
+
+
+def as_vector(update: Update, n: int) -> Vector:
+    """An update as a float32 vector of shape (n,); a new one where it was indices and values."""
+    if not isinstance(update, tuple):
+        return update
+    vector = np.zeros(n, np.float32)
+    vector[update[0]] = update[1]
+    return vector
+
+
+def checked_reference(reference: Reference, layout: Layout) -> Reference:
+    """The reference, if it fits the layout, in one piece of memory."""
+    if reference is None:
+        return None
+    if not isinstance(reference, tuple):
+        check_vector("reference", reference, layout)
+        return np.ascontiguousarray(reference)
+    for held in reference:
+        check_vector("reference", held, layout)
+    return np.ascontiguousarray(reference[0]), np.ascontiguousarray(reference[1])
+
+
+def check_vector(role: str, vector: Vector | torch.Tensor, layout: Layout) -> None:
+    """Raise ValueError unless a vector, named by its role, is float32 of the layout's size."""
+    dtype = str(vector.dtype).removeprefix("torch.")
+    if dtype != "float32" or tuple(vector.shape) != (layout.size,):
+        raise ValueError(
+            f"the {role} is {vector.dtype} of shape {vector.shape}; expected float32 of shape ({layout.size},): "
+            "make it with layout.flatten(arrays)"
+        )

@@ -1,0 +1,131 @@
+"""One row per scheme: all that the library, its tests, tables and plots know of it beside its codec.
+
+A scheme of your own is one file with a frozen dataclass (`codec`, `memory`) and one call of `register`, on both ends;
+or an entry point of the group "surp_fl.schemes" that gives the `Registration`: it is found by itself wherever the
+package that brings it is installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from surp_fl.codecs.codec import Scheme
+from surp_fl.codecs.reader import READERS, Reader
+from surp_fl.errors import MalformedMessage
+from surp_fl.frame import scheme_id_of
+from surp_fl.memory import ErrorFeedback, MomentumCorrection
+
+log = logging.getLogger(__name__)
+
+GROUP = "surp_fl.schemes"  # of entry points
+Schedule = Callable[[int], Scheme]  # the scheme of a round, counted from 1
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One scheme.
+
+    Attributes:
+        name: on the command line and in tables: "surp", "top-k".
+        reader: of its messages; schemes whose messages differ in what they say, and not in how, share one.
+        make: makes the scheme from options of the command line, `budget` in bytes among them where it has one; or
+            the function that gives it for each round.
+        examples: schemes that the conformance tests run, by what to call them.
+        has_budget: whether a budget in bytes decides how long messages are.
+        brings_momentum: whether its memory has a momentum, so that local training must have none.
+        keeps_signs: whether nothing decodes to another sign than it had.
+        contractive: whether decoding never adds error: ‖v − decoded‖ ≤ ‖v‖.
+        value_bits: of a coordinate in the account of papers, k·(log2 n + value_bits) bits; None for no such account.
+        colour: in plots; a colour of matplotlib.
+        marker: in plots.
+    """
+
+    name: str
+    reader: Reader
+    make: Callable[..., Scheme | Schedule]
+    examples: Mapping[str, Scheme] = field(default_factory=dict)
+    has_budget: bool = True
+    brings_momentum: bool = False
+    keeps_signs: bool = True
+    contractive: bool = True
+    value_bits: int | None = None
+    colour: str = "black"
+    marker: str = "."
+
+
+SCHEMES: dict[str, Registration] = {}  # by name, in the order of legends
+
+
+def register(row: Registration) -> Registration:
+    """Make a scheme known in this process.
+
+    Raises:
+        ValueError: the name is taken by another scheme, or the id by another reader.
+    """
+    if SCHEMES.get(row.name, row) != row:
+        raise ValueError(f"there is a scheme '{row.name}' already: give yours another name")
+    known = READERS.get(row.reader.scheme_id, row.reader)
+    if known != row.reader:
+        raise ValueError(
+            f"scheme id {row.reader.scheme_id} of '{row.name}' is that of '{known.name}' messages: take one from 24 to "
+            "31 that no other package on both ends has"
+        )
+    READERS[row.reader.scheme_id] = row.reader
+    SCHEMES[row.name] = row
+    return row
+
+
+def reader_of(message: bytes) -> Reader:
+    """Find who reads a message.
+
+    Raises:
+        MalformedMessage: no message of this version, or of a scheme that nobody registered.
+    """
+    found = scheme_id_of(message)
+    if found not in READERS:
+        _register_installed()
+    if found not in READERS:
+        known = {each: reader.name for each, reader in sorted(READERS.items())}
+        raise MalformedMessage(
+            f"scheme id {found}; this end knows {known}: the message was damaged, or the client runs a newer surp-fl, "
+            "or a scheme that is not registered here"
+        )
+    return READERS[found]
+
+
+def scheme_named(name: str) -> Registration:
+    """The scheme of a name.
+
+    Raises:
+        ValueError: nobody registered one.
+    """
+    if name not in SCHEMES:
+        _register_installed()
+    if name not in SCHEMES:
+        raise ValueError(f"scheme '{name}'; there are: {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+@functools.cache
+def _register_installed() -> None:
+    """Register what installed packages bring, once; one that fails costs itself."""
+    for entry in entry_points(group=GROUP):
+        try:
+            register(entry.load())
+        except Exception as fault:  # whatever another package raises
+            log.warning("surp-fl: the scheme of entry point '%s' cannot be registered: %r", entry.name, fault)
+
+
+def with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
+    """A scheme with error feedback from the command line: `keep` of the residual, or `momentum` on the client."""
+
+    def made(*, keep: float = 1.0, momentum: float = 0.0, **options: Any) -> Scheme:
+        memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep)
+        return make(memory=memory, **options)
+
+    return made

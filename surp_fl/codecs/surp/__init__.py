@@ -1,0 +1,1 @@
+"""SuRP: rate–distortion selection, index sets, a range coder; the default scheme."""

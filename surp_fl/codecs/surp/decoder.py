@@ -1,0 +1,201 @@
+"""The reading end of SuRP, and its format: groups of coordinates that share a magnitude, in a range coder.
+
+Every symbol is range coded, against what both ends hold:
+
+    context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before
+    groups                until a count of zero, or until the bytes end, wherever that is
+      count      k, as `encode_uint` of entropy/range_coder.py
+      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group, then the change of that number, as a
+                 count: twice a rise, or twice a fall less one
+      disjoint   whether no coordinate comes again; not for the first group, which is
+      set        k coordinates and their signs, as in index_set.py
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl._compile import njit
+from surp_fl.codecs.reader import BitBreakdown
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.index_set import decode_set, nothing_told, room
+from surp_fl.codecs.surp.layers import Shared
+from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.entropy.minifloat import MAX_CODE, decode_finite, to_float
+from surp_fl.entropy.range_coder import (
+    Bytes,
+    bits_read,
+    decode_bits,
+    decode_count,
+    ended,
+    exhausted,
+    grant,
+    new_decoder,
+    overdrawn,
+    peek,
+    take,
+)
+from surp_fl.layout import Layout
+from surp_fl.types import Floats, Integers, Reference, Update
+
+NO_CONTEXT, MODEL, HISTORY = 0, 1, 2
+_NEEDS = {
+    MODEL: "the model that the client was sent",
+    HISTORY: "the model that the client was sent and the one that it was sent before",
+}
+CODE_BITS = 13
+DROPPED_BITS = 16 - CODE_BITS  # of the 16-bit code's mantissa
+MOST_INDICES = (1 << 17) - 1  # in a group
+MOST_GROUPS = 4096  # in a message
+DISJOINT_IN_16 = 15  # how often a group names nothing again
+_GATHERED, _SHARE_GATHERED = 4096, 8  # indices, and coordinates an index, that are gathered before there is a vector
+_FAULTY, _COSTLY = 1, 2
+_MOST = decode_finite(MAX_CODE)
+
+
+@njit(cache=True)
+def _values(codes: NDArray[np.int16]) -> Floats:
+    """What codes stand for, negative ones where they fall."""
+    values = np.empty(codes.size)
+    for i in range(codes.size):
+        value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MOST)
+        values[i] = value if codes[i] > 0 else -value
+    return values
+
+
+@njit(cache=True)
+def _add(sums: Floats, coordinates: Integers, codes: NDArray[np.int16]) -> None:
+    """Add what codes stand for at coordinates of which some come again."""
+    values = _values(codes)
+    for i in range(coordinates.size):
+        sums[coordinates[i]] += values[i]
+
+
+@njit(cache=True)
+def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integers, NDArray[np.int16], Floats, int]:
+    """Coordinates and their codes, negative where they fall; or, where they are many, the sum at each coordinate.
+
+    Last comes what is wrong with it: nothing (0), what no encoder writes (1), too much work (2). Bits of indices, signs
+    and magnitudes are added to `spent`, which starts as three zeros.
+    """
+    state = new_decoder(data)
+    grant(state, n)
+    told = nothing_told(shared)
+    coordinates, codes, sums = np.empty(256, np.int64), np.empty(256, np.int16), np.empty(0)
+    size = stretches_read = code = fault = 0
+    decode_bits(state, data, 2)
+    while not ended(state):
+        k = decode_count(state, data)
+        if ended(state):
+            break
+        if k == 0:
+            fault = 0 if exhausted(state, data) else _FAULTY
+            break
+        stretches_read += 1
+        if k < 0 or k > MOST_INDICES or k > n or stretches_read > MOST_GROUPS:
+            fault = _FAULTY
+            break
+        before = bits_read(state)
+        if code == 0:
+            code = decode_bits(state, data, CODE_BITS)
+        else:
+            change = decode_count(state, data)
+            if change < 0 and not ended(state):
+                fault = _FAULTY
+                break
+            code += change // 2 if change % 2 == 0 else -(change + 1) // 2
+        if ended(state):
+            break
+        spent[2] += bits_read(state) - before
+        if code <= 0 or code >> CODE_BITS > 0:
+            fault = _FAULTY
+            break
+        fresh = stretches_read == 1
+        if not fresh:
+            fresh = peek(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
+            take(state, data, 0 if fresh else DISJOINT_IN_16, DISJOINT_IN_16 if fresh else 1, DISJOINT_IN_16 + 1)
+            if ended(state):
+                break
+        if k > room(told, fresh):
+            fault = _FAULTY
+            break
+        before = bits_read(state)
+        read, negative, told, of_signs = decode_set(state, data, k, shared, told, fresh)
+        spent[0] += bits_read(state) - before - of_signs
+        spent[1] += of_signs
+        if sums.size == 0 and size + read.size > _GATHERED + n // _SHARE_GATHERED:
+            sums = np.zeros(n)
+            _add(sums, coordinates[:size], codes[:size])
+        if sums.size > 0:
+            size = 0
+        if size + read.size > coordinates.size:
+            longer = 2 * (size + read.size)
+            coordinates = np.concatenate((coordinates[:size], np.empty(longer - size, np.int64)))
+            codes = np.concatenate((codes[:size], np.empty(longer - size, np.int16)))
+        coordinates[size : size + read.size] = read
+        for i in range(read.size):
+            codes[size + i] = -code if negative[i] else code
+        size += read.size
+        if sums.size > 0:
+            _add(sums, coordinates[:size], codes[:size])
+        if read.size < k:
+            break
+    return coordinates[:size], codes[:size], sums, _COSTLY if overdrawn(state) else fault
+
+
+def context_of(body: bytes) -> int:
+    """What a body was coded against."""
+    data = np.frombuffer(body, np.uint8)
+    return int(decode_bits(new_decoder(data), data, 2))
+
+
+def read(body: bytes, layout: Layout, reference: Reference) -> Update:
+    """Turn a body into indices and values, or into the vector where many are named."""
+    return _read(body, layout, reference)[0]
+
+
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
+    """What a body's bits say."""
+    return _read(body, layout, reference)[1]
+
+
+def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, BitBreakdown]:
+    shared = _context(body, layout, reference).shared
+    spent = np.zeros(3)
+    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
+    if fault == _COSTLY:
+        raise MalformedBits("it asks for more work than its bytes are worth")
+    if fault == _FAULTY:
+        raise MalformedBits("a stretch of no possible size or magnitude, or something after the end")
+    told = BitBreakdown(*map(float, spent))
+    with np.errstate(over="ignore"):
+        if sums.size > 0:
+            return sums.astype(np.float32), told
+        values = _values(codes)
+        indices, order = np.unique(coordinates, return_inverse=True)
+        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), told
+
+
+def associated_data(body: bytes, layout: Layout, reference: Reference) -> int:
+    """32 bits of what both ends must hold to read this body.
+
+    Raises:
+        MalformedBits: it needs a context that this end does not have.
+    """
+    digest = _context(body, layout, reference).digest
+    return zlib.crc32(digest.to_bytes(4, "little"), layout.fingerprint) if digest else layout.fingerprint
+
+
+def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
+    context = context_of(body)
+    if context == NO_CONTEXT:
+        return Context.of(layout, None)
+    if context not in _NEEDS:
+        raise MalformedBits(f"context {context}; this version knows 0 (none), 1 (the model) and 2 (and the one before)")
+    if reference is None or (context == HISTORY and not isinstance(reference, tuple)):
+        raise MalformedBits(f"it was coded against {_NEEDS[context]}, which this decoder was not given as `reference`")
+    model = reference[0] if isinstance(reference, tuple) else reference
+    return Context.of(layout, reference if context == HISTORY else model)

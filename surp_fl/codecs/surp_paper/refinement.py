@@ -1,0 +1,153 @@
+"""SuRP, Algorithm 2 of the paper (exponential source): the walk that both ends take.
+
+Magnitudes u are refined by indices alone: each step the encoder names a coordinate with u ≥ τ, both ends move
+it by τ = (1/λ)·ln(n/β), and both let λ grow by the same rule. Knows the paper. Does not know bits or Flower.
+
+Source: Isik, Weissman, No, "An Information-Theoretic Justification for Model Pruning", Algorithm 2, Appendix E.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl.codecs.surp_paper import _loops as loops
+from surp_fl.types import Integers, Vector
+
+_STEPS_OF_LOG = 2**32  # ln(n/β) is rounded, so that the last bit of a platform's log cannot differ
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the threshold moves: fixed by n and β alone, so never sent.
+
+    Attributes:
+        log_ratio: ln(n/β), in units of 1/λ: the threshold is τ = log_ratio / λ.
+        shrink: (n − ln(n/β)) / n, by which 1/λ shrinks at each step.
+        expected: candidates that an exponential source has at the threshold: n·exp(−ln(n/β)) = β, rounded.
+    """
+
+    log_ratio: float
+    shrink: float
+    expected: int
+
+    @classmethod
+    def of(cls, n: int, beta: float | None = None) -> Schedule:
+        """Derive the schedule for n coordinates.
+
+        Args:
+            n: size of the vector, at least 1.
+            beta: the paper's β; None stands for its choice, ln n. A larger β lowers the threshold: more
+                candidates, fewer refreshes, more steps for the same magnitude.
+
+        Raises:
+            ValueError: the threshold or the growth of λ would not be positive.
+        """
+        if beta is None:
+            log_ratio = math.log(n / math.log(n)) if n > 2 else 0.5  # ln n ≤ 0.7 there: β would exceed its range
+        else:
+            log_ratio = math.log(n / beta) if beta > 0 else math.inf
+        log_ratio = round(log_ratio * _STEPS_OF_LOG) / _STEPS_OF_LOG if math.isfinite(log_ratio) else log_ratio
+        if not 0 < log_ratio < n:
+            raise ValueError(
+                f"beta = {beta} gives ln(n/β) = {log_ratio:g} for n = {n}; it must lie between 0 and n: "
+                f"choose beta between {n * math.exp(-min(n, 700)):g} and {n}"
+            )
+        expected = max(1, round(n * math.exp(-log_ratio)))
+        return cls(log_ratio, (n - log_ratio) / n, expected)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the encoder tells the decoder about magnitudes.
+
+    Attributes:
+        picks: the index of each step, in order; int64, shape (steps,).
+        refresh_at: the steps before which 1/λ is set anew, the first estimate (step 0) included; shape (refreshes,).
+        refresh_code: the 16-bit codes of those means; shape (refreshes,).
+    """
+
+    picks: Integers
+    refresh_at: Integers
+    refresh_code: Integers
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a walk stops: at the first limit that is reached. −1 stands for none.
+
+    Attributes:
+        bits: of the walk as `bits_of` counts them.
+        steps: number of steps.
+        distinct: number of distinct indices.
+    """
+
+    bits: int = -1
+    steps: int = -1
+    distinct: int = -1
+
+
+def walk(
+    vector: Vector,
+    ends: Integers,
+    scales: NDArray[np.float64],
+    schedule: Schedule,
+    limits: Limits,
+    index_bits: int,
+    rng: np.random.Generator,
+) -> Walk:
+    """Take the encoder's walk over u = |vector| / scale, in O(n + steps·log n).
+
+    Each step picks one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being the
+    next `rng.random()`. When there is none, λ is estimated again, as 1/mean(u) in 16 bits. Where even that leaves
+    none (error feedback cuts the tail: the largest magnitude is below ln(n/β) means), λ is set so that there are as
+    many candidates as an exponential source would have, β. So every refresh is followed by a step, and the walk
+    always ends.
+
+    Args:
+        vector: float32, shape (n,).
+        ends: end of each layer in the vector; shape (layers,).
+        scales: s of each layer, 0 for a layer that is left out; shape (layers,).
+        schedule: for this n.
+        limits: where to stop.
+        index_bits: what an index costs, in bits.
+        rng: source of the picks.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
+    """
+    picks, refresh_at, refresh_code, finite, _ = loops.walk(
+        vector, ends, scales, schedule.log_ratio, schedule.shrink, index_bits,
+        limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
+    )  # fmt: skip
+    if not finite:
+        raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+    return Walk(picks, refresh_at, refresh_code)
+
+
+def bits_of(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
+    """Bits of a walk in a message; `refreshes` leaves the first estimate out. Grows with each argument."""
+    return int(loops.walk_bits(steps, refreshes, signs, index_bits))
+
+
+def magnitudes(taken: Walk, schedule: Schedule) -> tuple[Integers, NDArray[np.float64]]:
+    """Take the decoder's walk.
+
+    Returns:
+        The distinct indices in ascending order, and the sum of the thresholds of each, in units of its scale.
+    """
+    indices, order = np.unique(taken.picks, return_inverse=True)
+    return indices, loops.rebuild(
+        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, order, indices.size
+    )
+
+
+def everywhere(taken: Walk, schedule: Schedule, n: int) -> NDArray[np.float64]:
+    """As `magnitudes`, of all n coordinates: 0 where no step was."""
+    sums: NDArray[np.float64] = loops.rebuild(
+        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, taken.picks, n
+    )
+    return sums

@@ -1,0 +1,217 @@
+"""The Flower mod: lets the app train, and sends a message in place of the model.
+
+It must be the outermost mod, `ClientApp(mods=[CompressUpdates(...), ...])`, so that it sees what the others made.
+Knows Flower. Does not know how a message is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from numpy.typing import NDArray
+
+from surp_fl.change import change_of
+from surp_fl.codecs import reader_of
+from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.flower.client_state import Kept, Told, load, load_held, save, save_held
+from surp_fl.flower.model_messages import brings_version, brought, plain
+from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
+from surp_fl.flower.records import Stats, Update, arrays_of, kinds_told, to_record
+from surp_fl.immutable import immutable
+from surp_fl.layout import Layout
+from surp_fl.memory import NoMemory, State, fault_of, norm_of
+from surp_fl.printable import printable
+from surp_fl.types import Reference
+
+log = logging.getLogger("flwr")
+
+_OLDER_API = "fitins."  # how that names its records
+
+
+class CompressUpdates:
+    """A mod that replaces the trained model in a train reply by a message.
+
+    The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`, and so
+    does the model that it was sent last, for schemes whose messages are smaller for it. What a message said that never
+    reached the server's model, because it or its client was lost on the way, is owed again.
+
+    Args:
+        scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1. Where the
+            train config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them takes the
+            place of the scheme's budget; both are in bytes. A message that would be longer than `Dense()` makes it, as
+            those to models of a few coordinates can be, is sent as that.
+        history: code against the model before as well; False keeps one vector less, for larger messages.
+        seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
+
+    Raises, when called (Flower turns it into an error reply, which costs this reply and not the round):
+        ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
+            the update holds NaN or infinity; the scheme cannot keep within the budget that it is given.
+        RuntimeError: the server runs a protocol that compressed replies would break.
+    """
+
+    def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool = True) -> None:
+        self.scheme = scheme
+        self.history = history
+        self.seed = seed
+
+    def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+        """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
+        held: bytes | None = None
+        kinds = kinds_told(message.content)
+        if brings_version(message.content):
+            before = load_held(context)
+            found = brought(message.content, before, kinds)
+            if found.arrays is None:  # the client holds nothing that the deltas could be added to
+                return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
+            if found.keep:
+                held = found.version
+                save_held(context, found.arrays, before, found.base, kinds)
+            message.content = plain(message.content, found.name, found.arrays)
+        if message.metadata.message_type.split(".")[0] != "train":
+            return call_next(message, context)
+        told = Told.of(message.content)
+        scheme = _within(self._scheme_of(told.server_round), told, context)
+        _refuse_what_would_break(message.content, scheme)
+        received_name, received_record = _only_array_record(message.content, "the server's message")
+        received = arrays_of(received_record)  # a copy: the app may train in place
+        layout = Layout.of(received, kinds)
+        rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
+
+        reply = _answer_of(call_next, message, context)
+        if reply.has_error():
+            return reply
+        trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
+        trained = arrays_of(trained_record)
+        try:
+            layout.check(trained)
+        except ValueError as fault:
+            raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
+        untied = any(not np.array_equal(trained[name], trained[first]) for name, first in layout.copies)
+        layout = layout.untied if untied else layout
+        start, delta = immutable(layout.flatten(received)), layout.difference(trained, received)
+
+        kept = load(context, layout, told)
+        memory = _usable(kept.memory, norm_of(start) + norm_of(delta))
+        reference = self._reference(scheme, start, kept)
+        wanted = scheme.memory.recall(delta, memory)
+        began = time.perf_counter()
+        change = change_of(scheme, wanted, received, trained, layout, rng, reference)
+        seconds = time.perf_counter() - began
+        indices, values = reader_of(change.message).decode_sparse(change.message, layout, reference=reference)
+        sent = np.zeros(layout.size, np.float32)
+        sent[indices] = values
+        memory = scheme.memory.settle(wanted, sent, memory) or memory
+
+        update = Update(
+            change=change,
+            metrics=_metrics(reply.content),
+            stats=_stats(seconds, wanted, sent, memory.get("residual")),
+            arrays_name=None if trained_name == received_name else trained_name,
+            metrics_name=next(iter(reply.content.metric_records), "metrics"),
+            untied=untied,
+        )
+        reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
+        model = start if self.history and reference is not None else None
+        save(context, memory, (indices, values), model, layout, told, held)  # last: a failure before changes nothing
+        return reply
+
+    def _scheme_of(self, server_round: int) -> Scheme:
+        return self.scheme(server_round) if callable(self.scheme) else self.scheme
+
+    def _reference(self, scheme: Scheme, start: NDArray[np.float32], kept: Kept) -> Reference:
+        """What the server holds too, as far as it is of use to this scheme."""
+        if not scheme.codec.reader.contextual:
+            return None
+        before = kept.model if self.history else None
+        return start if before is None else (start, immutable(before))
+
+
+def _usable(memory: State, scale: float) -> State:
+    """A client's memory, or nothing where it is out of all proportion."""
+    fault = fault_of(memory, scale)
+    if fault is None:
+        return memory
+    log.warning("surp-fl: %s: this client's training exploded before, it starts from nothing", fault)
+    return {}
+
+
+def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
+    try:
+        return call_next(message, context)
+    except KeyError as fault:
+        if _OLDER_API in str(fault):
+            raise RuntimeError(
+                "this app is a NumPyClient, of Flower's older API, and the server's strategy is of the newer one: give "
+                "the ClientApp a function with @app.train() that reads the model from message.content"
+            ) from fault
+        raise
+
+
+def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
+    """The scheme with the budget that server and node allow: the lesser one; its own where neither says."""
+    node: Any = context.node_config.get(NODE_BUDGET)
+    if node is not None and (isinstance(node, bool) or not isinstance(node, int)):
+        raise ValueError(f"the node's config has {NODE_BUDGET} = {node!r}; expected a whole number of bytes")
+    allowed = [budget for budget in (told.budget, node) if budget is not None]
+    if not allowed:
+        return scheme
+    if "budget" not in getattr(scheme, "__dataclass_fields__", {}):
+        raise ValueError(
+            f"this client is given a budget of {min(allowed)} B, and {type(scheme).__name__} has none that could be "
+            "set: use a scheme with a budget, as SuRP(budget=...), or leave the budget out"
+        )
+    return with_budget(scheme, min(allowed))
+
+
+def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
+    if any(name.startswith(_OLDER_API) for name in content.array_records):
+        raise RuntimeError(
+            "the server runs a strategy of Flower's older API (flwr.server), which cannot decode: give the ServerApp a "
+            "function with @app.main() that starts DecodeUpdates around a strategy of flwr.serverapp.strategy"
+        )
+    if "secaggplus_configs" in content.config_records:
+        raise RuntimeError(
+            "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "
+            "run SecAgg+ without CompressUpdates, or compress without SecAgg+"
+        )
+    clips = any("clipping_norm" in config for config in content.config_records.values())
+    if clips and not isinstance(scheme.memory, NoMemory):
+        raise RuntimeError(
+            f"the server asks for client-side clipping, and {type(scheme.memory).__name__} adds what is owed "
+            "after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
+        )
+
+
+def _only_array_record(content: RecordDict, whose: str) -> tuple[str, ArrayRecord]:
+    found = content.array_records
+    if len(found) != 1:
+        raise ValueError(
+            f"{whose} holds {len(found)} ArrayRecords ({printable(sorted(found), 99)}); expected one, the model"
+            + ("; CompressUpdates must be the first (outermost) mod" if not found else "")
+        )
+    return next(iter(found.items()))
+
+
+def _metrics(content: RecordDict) -> dict[str, Any]:
+    found = content.metric_records
+    if len(found) > 1:
+        raise ValueError(f"the app's reply holds {len(found)} MetricRecords ({sorted(found)}); expected one")
+    return dict(next(iter(found.values()), {}))
+
+
+def _node_of(context: Context) -> int:
+    """The partition where there is one: unlike a node's id it is the same in every run."""
+    return int(context.node_config.get("partition-id", context.node_id))
+
+
+def _stats(
+    seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
+) -> Stats:
+    norm = norm_of(wanted)
+    owed = 0.0 if residual is None else norm_of(residual)
+    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, owed)

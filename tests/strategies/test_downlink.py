@@ -1,0 +1,362 @@
+"""The way down: packed models, and changes of a public model that both ends hold, when all goes well and when not."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
+from numpy.typing import NDArray
+
+from surp_fl import STC, CompressUpdates, SuRP
+from surp_fl.change import Change
+from surp_fl.codecs.codec import Scheme
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.model_messages import brought, plain, put_deltas, put_whole
+from surp_fl.flower.packed_model import Packed, digest_of
+from surp_fl.flower.protocol import NAME
+from surp_fl.flower.records import arrays_of, count_bytes, record_of
+from surp_fl.integer_arrays import write_exact
+from surp_fl.layout import Layout
+from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.downlink.deltas import Downlink
+from surp_fl.strategies.node_registry import Books, Broadcast
+from surp_fl.testing import InProcessGrid, as_server
+from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
+
+LAYOUT = Layout.of(initial())
+UP, DOWN = SuRP(budget=100), SuRP(budget=150)
+
+
+class Seen:
+    """The app's learning, which notes the model that it starts from."""
+
+    def __init__(self) -> None:
+        self.digests: dict[int, set[bytes]] = {}
+
+    def __call__(self, arrays: Arrays, node: int, server_round: int) -> Arrays:
+        self.digests.setdefault(server_round, set()).add(digest_of(arrays))
+        return learn(arrays, node, server_round)
+
+
+def version(strategy: DecodeUpdates) -> bytes:
+    downlink = strategy._delivery._downlink
+    assert downlink is not None
+    return downlink.version
+
+
+def vector_of(arrays: Arrays) -> NDArray[np.float32]:
+    return LAYOUT.flatten(arrays)
+
+
+@pytest.mark.parametrize("evaluation", [0.0, 1.0], ids=["train alone", "and evaluate"])
+@pytest.mark.parametrize("scheme", [DOWN, STC(budget=150)], ids=["surp", "stc"])
+def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme, evaluation: float) -> None:
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=scheme)
+    seen = Seen()
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=12)
+    whole = sum(array.nbytes for array in initial().values())
+    down = [sum(traffic.payload_bytes_down) for traffic in strategy.traffic]
+    assert 3 * whole <= down[0] <= 3 * whole + 3 * (150 + 8)
+    assert all(size <= 3 * (150 + 8) for size in down[1:])
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 12
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert len(set.union(*seen.digests.values())) == 12
+    if evaluation:
+        assert "norm" in found.result.evaluate_metrics_clientapp[12]
+
+
+def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
+    """What the public model does not hold yet is in the difference, and small beside what was learned."""
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
+    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, rounds=30)
+    downlink = strategy._delivery._downlink
+    assert downlink is not None
+    learned = vector_of(found.models[-2]) - vector_of(found.models[0])
+    behind = vector_of(found.models[-2]) - vector_of(downlink.arrays)
+    assert np.linalg.norm(behind) < 0.35 * np.linalg.norm(learned)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        FedAvgM(server_momentum=0.5, min_available_nodes=7, min_train_nodes=7),
+        FedAdam(eta=0.01, min_available_nodes=7, min_train_nodes=7),
+        FedMedian(min_available_nodes=7, min_train_nodes=7),
+        Krum(num_malicious_nodes=1, min_available_nodes=7, min_train_nodes=7),
+    ],
+    ids=lambda inner: type(inner).__name__,
+)
+def test_it_works_behind_other_strategies(inner: FedAvg) -> None:
+    strategy = DecodeUpdates(inner, downlink=DOWN)
+    seen = Seen()
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=6, nodes=7)
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 6
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert found.models[-1]["batches"] == 6 * 30
+
+
+def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
+    random.seed(3)
+    inner = FedAvg(fraction_train=0.3, min_train_nodes=3, min_available_nodes=10, fraction_evaluate=0.0)
+    strategy = DecodeUpdates(inner, downlink=SuRP(budget=60))
+    seen = Seen()
+    run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=40, nodes=10)
+    whole = sum(array.nbytes for array in initial().values())
+    later = [size for traffic in strategy.traffic[10:] for size in traffic.payload_bytes_down]
+    assert sum(traffic.failures for traffic in strategy.traffic) == 0
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    assert len({size // 60 for size in later}) > 3  # one change, two, three ...
+    assert max(later) < whole // 2
+
+
+@pytest.mark.parametrize("evaluation", [0.0, 1.0], ids=["train alone", "and evaluate"])
+def test_clients_write_the_model_once_and_know_its_history(evaluation: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[bool] = []
+    vectors: list[set[str]] = []
+    reference = CompressUpdates._reference
+
+    def noted(self: CompressUpdates, *args: Any) -> Any:
+        found = reference(self, *args)
+        known.append(isinstance(found, tuple))
+        return found
+
+    def look(server_round: int, record: Any) -> None:
+        vectors.append(set(grid.contexts[1].state.array_records))
+
+    monkeypatch.setattr(CompressUpdates, "_reference", noted)
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=DOWN)
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(UP)]), 3)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, evaluate_fn=look)
+        assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
+    assert known == 3 * [False] + 9 * [True]
+    kept = {"surp-fl", "surp-fl:sent", "surp-fl:held"}
+    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # what is evaluated is a newer one
+
+
+class Trouble:
+    """Losses of every kind, on the way up and down and in clients."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.happened: Counter[str] = Counter()
+        self.grid: InProcessGrid | None = None
+        self.calm = True
+        self.old: dict[int, Any] = {}
+
+    def up(self, reply: Message) -> Message | None:
+        what = "nothing" if self.calm else self.random.choices(["nothing", "lost", "damaged"], [80, 12, 8])[0]
+        self.happened[what] += 1
+        if what == "lost":
+            return None
+        if what == "damaged" and reply.has_content() and NAME in reply.content.config_records:
+            record = reply.content.config_records[NAME]
+            if NAME in record:
+                record[NAME] = b"\x01\x02\x03\x04\x05"
+        return reply
+
+    def between(self, server_round: int, record: Any) -> None:
+        assert self.grid is not None
+        self.calm = server_round == 0
+        node = self.random.choice(sorted(self.grid.contexts))
+        state = self.grid.contexts[node].state
+        what = self.random.choices(
+            ["nothing", "state lost", "held lost", "held damaged", "held of before"], [60, 8, 8, 8, 16]
+        )[0]
+        if "surp-fl:held" not in state:
+            return
+        self.happened[what] += 1
+        if what == "state lost":
+            state.clear()
+        elif what == "held lost":
+            del state["surp-fl:held"]
+        elif what == "held damaged":
+            held = arrays_of(state.array_records["surp-fl:held"])
+            held["weight"][0, 0] += 1
+            state["surp-fl:held"] = record_of(held)
+        elif what == "held of before":
+            state["surp-fl:held"] = self.old.get(node, state["surp-fl:held"])
+        states = {each: context.state for each, context in self.grid.contexts.items()}
+        self.old = {each: kept["surp-fl:held"] for each, kept in states.items() if "surp-fl:held" in kept}
+
+
+@pytest.mark.parametrize("sampled", [6, 3])
+def test_nobody_trains_from_another_model_without_knowing(sampled: int) -> None:
+    random.seed(4)
+    trouble, seen = Trouble(sampled), Seen()
+    inner = FedAvg(fraction_train=sampled / 6, min_train_nodes=sampled, min_available_nodes=6, min_evaluate_nodes=6)
+    strategy = DecodeUpdates(inner, downlink=DOWN, patience=10)
+    with as_server():
+        trouble.grid = InProcessGrid(app_with([CompressUpdates(UP)], learn=seen), 6, {}, trouble.up)
+        strategy.start(
+            grid=trouble.grid, initial_arrays=record_of(initial()), num_rounds=200, evaluate_fn=trouble.between
+        )
+    assert all(trouble.happened[what] > 5 for what in ("lost", "damaged", "state lost", "held lost", "held damaged"))
+    assert len(seen.digests) == 200
+    assert all(len(digests) == 1 for digests in seen.digests.values())
+    whole = sum(array.nbytes for array in initial().values())
+    sizes = [size for traffic in strategy.traffic[1:] for size in traffic.payload_bytes_down]
+    assert 5 < sum(size == whole for size in sizes) < len(sizes) / 5
+
+
+def test_a_client_without_a_base_is_sent_the_whole_model_in_the_same_round() -> None:
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
+
+    def forget(server_round: int, record: Any) -> None:
+        if server_round == 2:
+            grid.contexts[1].state.clear()
+
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(UP)]), 3)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, evaluate_fn=forget)
+    assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [3] * 4
+    assert [len(traffic.payload_bytes_down) for traffic in strategy.traffic] == [3, 3, 4, 3]
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
+
+
+def content_of(arrays: Arrays) -> RecordDict:
+    return RecordDict({"arrays": record_of(arrays), "config": ConfigRecord({"server-round": 1})})
+
+
+def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
+    held = initial()
+    vector = LAYOUT.flatten(held)
+    update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
+    delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
+    change = Change(delta, b"", write_exact(held, held | {"batches": np.array(30)}, LAYOUT))
+
+    def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
+        content = put_deltas(content_of(held), "arrays", [(base, change)], version, None)
+        content.config_records["config"].update(damage or {})
+        return brought(content, held)
+
+    after = LAYOUT.assembled(
+        LAYOUT.rounded(LAYOUT.moved(held, DOWN.codec.decode(delta, LAYOUT, reference=vector))),
+        {"batches": np.array(30)},
+    )
+    right = bring(digest_of(held), digest_of(after))
+    assert right.arrays is not None
+    np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
+    assert bring(b"another.", digest_of(after)).arrays is None
+    assert bring(digest_of(held), b"another.").arrays is None
+    others = bytes(4) + bytes([len(change.exact), 0, 0, 0]) + change.exact
+    assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [others]}).arrays is not None
+    for odd in (others[:-1], others + b"?", others[:6], b"", "text", others[:-1] + b"?"):
+        assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
+    for damage in ({"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
+        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the whole makes it good
+    with pytest.raises(MalformedMessage, match="one base for each"):
+        bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
+    with pytest.raises(MalformedMessage, match="other sections than deltas"):
+        bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
+    nothing_new = brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
+    assert nothing_new.arrays is held
+    assert nothing_new.base == nothing_new.version == right.base == digest_of(held)
+
+
+def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
+    seen: list[set[str]] = []
+
+    def mod(message: Message, context: Context, call_next: Any) -> Message:
+        seen.append({key for config in message.content.config_records.values() for key in config})
+        reply: Message = call_next(message, context)
+        return reply
+
+    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
+    ours = {f"surp-fl:{name}" for name in ("session", "round", "rounds", "applied")}
+    assert all(keys <= {"server-round", *ours} for keys in seen)
+    assert len(seen) == 18
+    assert count_bytes(RecordDict()) == 0
+
+
+def test_a_whole_model_keeps_its_digits() -> None:
+    seen: list[Arrays] = []
+
+    def look(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        seen.append({name: array.copy() for name, array in arrays.items()})
+        return arrays
+
+    with as_server():
+        wide = {"wide": np.array([16777217.0, 1.0])}
+        grid = InProcessGrid(app_with([CompressUpdates(UP)], learn=look), 2)
+        DecodeUpdates(FedAvg(fraction_evaluate=0.0)).start(grid=grid, initial_arrays=record_of(wide), num_rounds=1)
+    assert seen[0]["wide"].tolist() == [16777217.0, 1.0]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bool) -> None:
+    model = initial()
+    packed = Packed.of(model)
+    kinds: Any = {"bias": "mean"}
+    for content in (content_of(model), RecordDict({"arrays": record_of(model)})):
+        sent = put_whole(content, "arrays", packed, keep, kinds)
+        assert len(sent.array_records) == len(sent.config_records) == 1
+        assert json.loads(str(next(iter(sent.config_records.values()))["surp-fl:kinds"])) == kinds
+        found = brought(sent, None)
+        assert (found.name, found.keep, found.version, found.base) == ("arrays", keep, digest_of(model), None)
+        assert found.arrays is not None
+        assert digest_of(found.arrays) == digest_of(model)
+        shown = plain(sent, found.name, found.arrays)
+        assert set(shown) == set(content)
+        assert dict(shown.config_records) == dict(content.config_records)
+
+
+def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public_one() -> None:
+    model = {"w": np.ones((4, 5), np.float32), "n": np.array(3)}
+    public = {"w": np.full((4, 5), 2, np.float32), "n": np.array(4)}
+    whole = Broadcast.of(1, "arrays", record_of(model))
+    both = Broadcast.of(1, "arrays", record_of(model), public)
+    for found, held in ((whole, model), (both, public)):
+        np.testing.assert_array_equal(found.arrays["w"], model["w"])
+        np.testing.assert_array_equal(found.held.vector, held["w"].reshape(-1))
+        assert {name: array.tolist() for name, array in found.others.items()} == {"n": held["n"]}
+        assert (found.bytes, found.arrays_name, found.held.server_round) == (88, "arrays", 1)
+    assert np.shares_memory(whole.arrays["w"], whole.held.vector)  # one copy is enough
+    wide = Broadcast.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
+    assert wide.arrays["w"].tolist() == [16777217.0]
+
+
+def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
+    def broadcast(server_round: int) -> Broadcast:
+        return Broadcast.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
+
+    books = Books(history_bytes=300)  # three models
+    sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
+    for server_round in (1, 2, 3):
+        books.begin({1: sent[server_round], 2: sent[server_round]})
+    assert books.rounds(1) == books.rounds(2) == [2, 1]
+    books.understood(2)
+    assert (books.rounds(1), books.rounds(2), books.rounds(3)) == ([2, 1], [], [])
+    books.begin({1: sent[4]})
+    assert (books.rounds(1), books.rounds(2)) == ([3, 2, 1], [3])
+    books.begin({1: sent[5]})
+    assert (books.rounds(1), books.rounds(2)) == ([4, 3, 2], [3])
+    layout = sent[5].layout
+    now = sent[5].held.vector
+    pairs: Any = books.references(1, layout)
+    assert [(id(model), id(before)) for model, before in pairs] == [
+        (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
+    ]
+    books.understood(1)
+    (alone,) = books.references(1, layout)
+    assert alone is now
+
+
+def test_messages_without_a_model_bring_none() -> None:
+    with as_server():
+        messages = [
+            Message(content, node, "train")
+            for node, content in ((1, content_of(initial())), (2, RecordDict({"config": ConfigRecord({"stop": True})})))
+        ]
+    downlink = Downlink(DOWN)
+    downlink.advance(record_of(initial()))
+    down = downlink.fill(messages)
+    assert down.payload == [sum(array.nbytes for array in initial().values()), 0]
+    assert down.record == [count_bytes(message.content) for message in messages]
+    assert dict(messages[1].content) == {"config": ConfigRecord({"stop": True})}
