@@ -140,6 +140,17 @@ def test_at_least_one_coordinate_is_sent_even_among_many_equals() -> None:
         assert np.count_nonzero(through(scheme, equal)) >= 1
 
 
+def test_qsgd_is_read_in_blocks_that_know_their_buckets() -> None:
+    vector = np.repeat(np.arange(1, 41, dtype=np.float32), 1000)
+    sent = through(QSGD(bucket=1000), vector)
+    assert (np.abs(sent - vector) <= vector * np.sqrt(1000) / 127).all()  # a level of each bucket's own norm
+
+
+def test_of_equals_beyond_a_sampled_threshold_the_first_are_sent() -> None:
+    sent = through(DGC(sparsity=0.99, sample=0.5), np.ones(2000, np.float32))
+    assert np.flatnonzero(sent).tolist() == list(range(20))
+
+
 def test_qsgd_takes_no_memory_for_buckets_beyond_the_model() -> None:
     np.testing.assert_array_equal(through(QSGD(bucket=1 << 30), np.array([0, 2.0], np.float32)), [0, 2])
 
