@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -195,7 +197,8 @@ def test_an_update_of_zeros_says_nothing_in_the_dtypes_of_any_other(row: Row) ->
 def test_a_reference_that_does_not_fit_is_named() -> None:
     layout, codec = Layout.of({"a": np.zeros(4, np.float32)}), SuRP(budget=40).codec
     fits = np.ones(4, np.float32)
-    for wrong in (np.ones(5, np.float32), (fits, np.ones(5, np.float32)), (np.ones(4), fits)):
+    wrongs: list[Any] = [np.ones(5, np.float32), (fits, np.ones(5, np.float32)), (np.ones(4), fits)]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="the reference is float"):
             codec.encode(fits, layout, rng=np.random.default_rng(0), reference=wrong)
 

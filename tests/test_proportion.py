@@ -212,7 +212,7 @@ def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
         calls.append(each)
         raise MalformedMessage("damaged")
 
-    monkeypatch.setattr(decoding.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr("surp_fl.strategies.decoding.time.perf_counter", lambda: next(clock))
     found = list(decoding.Weighing(100.0).round(opened, decode))
     assert calls == [each.opened for each in found] == opened
     assert [each.seconds for each in found] == [0.5, 0.25, 2.0]
