@@ -24,6 +24,8 @@ def through(scheme: Scheme, vector: Vector, seed: int = 0) -> Vector:
 def test_top_k_sends_the_largest_as_they_are() -> None:
     np.testing.assert_array_equal(through(TopK(sparsity=5 / 8), HAND), [0, -4, 0, 3, 0, 0, 2, 0])
     np.testing.assert_array_equal(through(TopK(sparsity=0), HAND), HAND)
+    full = np.arange(1, 9, dtype=np.float32)  # 8 gaps of a bit and 8 values: 33 bytes, and not a bit to spare
+    np.testing.assert_array_equal(through(TopK(sparsity=0), full), full)
 
 
 def test_top_k_fills_its_budget_with_values() -> None:
