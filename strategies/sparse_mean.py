@@ -67,9 +67,11 @@ class Mean:
         self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))
 
     def content(self) -> RecordDict:
-        """The content of the one reply that stands for all; to be called once."""
-        arrays_name, metrics_name = self._names or (self._broadcast.arrays_name, "metrics")
-        mean, self._sum = self._sum, np.empty(0, np.float32)  # its memory is used again, and freed
+        """The content of the one reply that stands for all; to be called once, after some weight was added."""
+        assert self._names is not None
+        arrays_name, metrics_name = self._names
+        mean = self._sum
+        del self._sum  # its memory is used again, and freed
         mean /= np.float32(self.weight / self._unit)
         arrays = record_of(self._broadcast.layout.untied.moved(self._broadcast.arrays, mean))
         return RecordDict({arrays_name: arrays, metrics_name: MetricRecord({self.weighted_by: self.weight})})

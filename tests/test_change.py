@@ -53,6 +53,16 @@ def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> No
         assert found[name].shape == array.shape
 
 
+def test_changes_behind_arrays_that_did_not_change_are_told_of_the_right_ones() -> None:
+    before = {name: np.array([True, False, True, False]) for name in ("a", "b", "c", "d", "e")}
+    after = before | {"c": np.array([False, True, True, False]), "e": np.array([True, True, True, True])}
+    layout = Layout.of(before)
+    found = read_exact(write_exact(before, after, layout), before, layout)
+    assert {name: array.tolist() for name, array in found.items()} == {
+        name: array.tolist() for name, array in after.items()
+    }
+
+
 @pytest.mark.parametrize("size", [3, 30])
 def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
     before = {"a": np.arange(size).astype(">i4")}

@@ -69,6 +69,13 @@ def test_another_model_is_refused_with_the_difference(other: dict[str, NDArray[A
         Layout.of({"a": np.zeros(3), "b": np.zeros(2)}).flatten(other)
 
 
+def test_floats_of_another_width_are_taken_and_integers_of_another_are_not() -> None:
+    layout = Layout.of({"a": np.zeros(3), "count": np.array(7)})
+    assert layout.flatten({"a": np.arange(3, dtype=np.float32), "count": np.array(7)}).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="dtype int32; this model has int64"):
+        layout.flatten({"a": np.zeros(3), "count": np.array(7, np.int32)})
+
+
 def test_a_missing_exact_array_is_named() -> None:
     layout = Layout.of({"count": np.array(7)})
     with pytest.raises(ValueError, match="count"):

@@ -115,3 +115,10 @@ def test_small_variances_are_units_too_and_none_is_smaller_than_what_batch_norma
     before = pair(np.zeros(2, np.float32), np.array([0.25, 0.0], np.float32))
     changes = in_units(before, before | {"a.running_mean": np.full(2, 0.5, np.float32)}, BOTH)
     np.testing.assert_allclose(changes["a.running_mean"], [1.0, 0.5 / np.sqrt(1e-5)], rtol=1e-4)
+
+
+def test_deviations_of_half_precision_variances_are_taken_in_full_precision() -> None:
+    before = {"a.running_mean": np.zeros(2, np.float16), "a.running_var": np.array([3, 0.01], np.float16)}
+    changes = in_units(before, before | {"a.running_mean": np.ones(2, np.float16)}, BOTH)
+    expected = 1 / np.sqrt(before["a.running_var"].astype(float) + 1e-5)
+    np.testing.assert_allclose(changes["a.running_mean"], expected, rtol=1e-6)

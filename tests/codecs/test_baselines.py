@@ -24,6 +24,8 @@ def through(scheme: Scheme, vector: Vector, seed: int = 0) -> Vector:
 def test_top_k_sends_the_largest_as_they_are() -> None:
     np.testing.assert_array_equal(through(TopK(sparsity=5 / 8), HAND), [0, -4, 0, 3, 0, 0, 2, 0])
     np.testing.assert_array_equal(through(TopK(sparsity=0), HAND), HAND)
+    full = np.arange(1, 9, dtype=np.float32)  # 8 gaps of a bit and 8 values: 33 bytes, and not a bit to spare
+    np.testing.assert_array_equal(through(TopK(sparsity=0), full), full)
 
 
 def test_top_k_fills_its_budget_with_values() -> None:
@@ -138,6 +140,19 @@ def test_at_least_one_coordinate_is_sent_even_among_many_equals() -> None:
     equal = np.ones(2000, np.float32)
     for scheme in (TopK(sparsity=0.9999), RTopK(sparsity=0.9999), DGC(sparsity=0.9999, sample=0.5)):
         assert np.count_nonzero(through(scheme, equal)) >= 1
+
+
+def test_qsgd_is_read_in_blocks_that_know_their_buckets() -> None:
+    vector = np.repeat(np.arange(1, 41, dtype=np.float32), 1000)
+    sent = through(QSGD(bucket=1000), vector)
+    assert (np.abs(sent - vector) <= vector * np.sqrt(1000) / 127).all()  # a level of each bucket's own norm
+
+
+def test_of_equals_beyond_a_sampled_threshold_the_first_are_sent() -> None:
+    vector = np.ones(2000, np.float32)
+    vector[100::200] = 2  # ten of twenty
+    sent = through(DGC(sparsity=0.99, sample=0.5), vector)
+    assert np.flatnonzero(sent).tolist() == [*range(10), *range(100, 2000, 200)]
 
 
 def test_qsgd_takes_no_memory_for_buckets_beyond_the_model() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -186,6 +188,23 @@ def test_another_shape_or_dtype_is_refused(row: Row) -> None:
     for wrong in (np.zeros(5, np.float32), np.zeros((2, 2), np.float32), np.zeros(4)):
         with pytest.raises(ValueError, match="expected float32 of shape"):
             row.scheme.codec.encode(wrong, layout, rng=rng)  # type: ignore[arg-type]
+
+
+@every_scheme
+def test_an_update_of_zeros_says_nothing_in_the_dtypes_of_any_other(row: Row) -> None:
+    vector = np.zeros(300, np.float32)
+    indices, values = row.scheme.codec.decode_sparse(encode(row, vector), layout_for(vector))
+    assert (indices.dtype, values.dtype) == (np.dtype(np.int64), np.dtype(np.float32))
+    assert not values.any()
+
+
+def test_a_reference_that_does_not_fit_is_named() -> None:
+    layout, codec = Layout.of({"a": np.zeros(4, np.float32)}), SuRP(budget=40).codec
+    fits = np.ones(4, np.float32)
+    wrongs: list[Any] = [np.ones(5, np.float32), (fits, np.ones(5, np.float32)), (np.ones(4), fits)]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="the reference is float"):
+            codec.encode(fits, layout, rng=np.random.default_rng(0), reference=wrong)
 
 
 def test_ids_stand_for_the_same_formats_for_ever() -> None:

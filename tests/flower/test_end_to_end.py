@@ -17,10 +17,12 @@ from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
-from surp_fl.flower.records import Stats, Update, arrays_of, count_bytes, from_record, record_of, to_record
+from surp_fl.flower.records import Stats, Update, arrays_of, count_bytes, error_reply, from_record, record_of, to_record
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.replies import LINES, by_content, fit_to_log
 from surp_fl.strategies.traffic import Down, Traffic
+from surp_fl.strategies.validation import hint_for
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
 from tests.schemes import SCHEMES
@@ -462,3 +464,43 @@ def test_a_name_that_is_no_text_is_refused(key: str) -> None:
     record[key] = 7
     with pytest.raises(MalformedMessage, match="are not strings"):
         from_record(record)
+
+
+def reply_of(node: int, record: dict[str, Any] | None = None) -> Message:
+    """A reply of a node, with a record of ours or without one."""
+    content = RecordDict({} if record is None else {NAME: ConfigRecord(record)})
+    with as_server():
+        sent = Message(RecordDict(), node, "train")
+    return Message(content, reply_to=sent)
+
+
+def test_replies_are_sorted_by_their_messages_and_without_one_by_their_node() -> None:
+    odd, none = reply_of(4, {NAME: "text"}), reply_of(2)
+    replies = [reply_of(1, {NAME: b"b"}), reply_of(3, {NAME: b"a"}), odd, error_reply(reply_of(5), "lost"), none]
+    assert [reply.metadata.src_node_id for reply in sorted(replies, key=by_content)] == [2, 4, 5, 3, 1]
+
+
+def test_the_first_errors_keep_their_reasons_and_codes_and_the_others_are_told_in_short() -> None:
+    usable = reply_of(99)
+    errors = [error_reply(reply_of(node), f"reason {node}", 7 + node) for node in range(1, LINES + 4)]
+    found = fit_to_log([errors[0], usable, *errors[1:]])
+    assert found.pop(1) is usable
+    assert [reply.error.reason for reply in found[:LINES]] == [f"reason {node}" for node in range(1, LINES + 1)]
+    assert [reply.error.reason for reply in found[LINES:]] == [f"as {LINES} others failed"] * 3
+    assert [reply.error.code for reply in found] == [reply.error.code for reply in errors]
+
+
+@pytest.mark.parametrize(
+    ("reason", "packed", "says"),
+    [
+        ("KeyError: 'arrays'", "arrays", "travels as one array"),
+        ("no model, only surp-fl:packed", "arrays", "travels as one array"),
+        ("KeyError: 'arrays'", None, "put CompressUpdates first"),
+        ("surp-fl: damaged", "arrays", None),
+    ],
+)
+def test_an_app_that_does_not_find_the_model_is_told_how_it_travels(
+    reason: str, packed: str | None, says: str | None
+) -> None:
+    hint = hint_for([error_reply(reply_of(1), "surp-fl: lost"), error_reply(reply_of(2), reason)], packed)
+    assert hint == "" if says is None else says in hint

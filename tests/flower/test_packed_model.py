@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from typing import Any
 
@@ -126,3 +127,14 @@ def test_the_app_is_sent_long_doubles_as_they_are(packed: bool) -> None:
         strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0), packed=packed)
         strategy.start(grid=grid, initial_arrays=record_of({"long": long}), num_rounds=1)
     np.testing.assert_array_equal(seen, [long, long])
+
+
+def test_an_array_with_the_longer_header_of_the_format_is_read() -> None:
+    arrays, written = initial(), io.BytesIO()
+    message = put_whole(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
+    (array,) = message.array_records["surp-fl:packed"].values()
+    np.lib.format.write_array(written, array.numpy(), version=(2, 0))
+    message["surp-fl:packed"] = array_of(written.getvalue())
+    found = brought(message, None).arrays
+    assert found is not None
+    np.testing.assert_array_equal(found["weight"], arrays["weight"])

@@ -85,6 +85,7 @@ def test_a_budget_falls() -> None:
         assert all(within(size, falling(1, server_round)) for size in sizes.values())
     with pytest.raises(ValueError, match="expected 0 < last <= first"):
         FallingBudget(first=100, last=200, rounds=4)
+    assert FallingBudget(first=1, last=1, rounds=1)(1, 9) == 1
 
 
 def test_schemes_of_a_round_take_budgets_too() -> None:

@@ -179,3 +179,10 @@ def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
         f"moved the model at {share:.0f} % of the coordinates that messages changed in the first 3" in caplog.text
     ) == warns
     assert not Standstill(FedAvg(**ALL)).watching
+
+
+def test_a_median_of_one_client_is_watched_as_well() -> None:
+    strategy = DecodeUpdates(FedMedian(min_train_nodes=1, min_available_nodes=1, fraction_evaluate=0.0))
+    run(app_with([CompressUpdates(SuRP(budget=40))]), strategy, 3, nodes=1)
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
+    assert not strategy._standstill.watching

@@ -12,10 +12,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
+from surp_fl.flower.model_messages import brought
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.downlink.deltas import Downlink
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
@@ -165,11 +167,13 @@ class Damaging(InProcessGrid):
     damage: Callable[[Any], None]
     timeouts: list[float | None]
     lives: list[float]
+    groups: list[str]
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
         found = list(messages)
         self.timeouts.append(timeout)
         self.lives += [message.metadata.ttl for message in found]
+        self.groups += [message.metadata.group_id for message in found]
         for message in found:
             config = message.content.config_records.get("config")
             if message.metadata.dst_node_id == 1 and config is not None and "surp-fl:deltas" in config:
@@ -191,13 +195,13 @@ def test_a_client_that_cannot_read_changes_is_sent_the_whole_in_the_time_that_is
         def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
             messages = list(super().configure_train(server_round, arrays, config, grid))
             for message in messages:
-                message.metadata.ttl = 100
+                message.metadata.ttl, message.metadata.group_id = 100, "ours"
             return messages
 
     strategy = DecodeUpdates(Brief(fraction_evaluate=0.0, min_available_nodes=3), downlink=DOWN)
     with as_server():
         grid = Damaging(app_with([CompressUpdates(UP)]), 3)
-        grid.damage, grid.timeouts, grid.lives = damage, [], []
+        grid.damage, grid.timeouts, grid.lives, grid.groups = damage, [], [], []
         strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, timeout=60)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
     assert [len(traffic.payload_bytes_down) for traffic in strategy.traffic] == [3, 4, 4, 4]
@@ -205,6 +209,7 @@ def test_a_client_that_cannot_read_changes_is_sent_the_whole_in_the_time_that_is
     assert len(again) == 3
     assert all(timeout is not None and 30 < timeout < 60 for timeout in again)
     assert set(grid.lives) == {100}
+    assert set(grid.groups) == {"ours"}
 
 
 @pytest.mark.parametrize("name", ["surp-fl:held", "surp-fl", "surp-fl:sent", "surp-fl:model"])
@@ -306,3 +311,18 @@ def test_the_compression_ratio_is_that_of_the_model_to_the_messages() -> None:
         for server_round, metrics in found.result.train_metrics_clientapp.items():
             up = strategy.traffic[server_round - 1].payload_bytes_up
             assert metrics["surp-fl/compression_ratio"] == pytest.approx(WHOLE / (sum(up) / len(up)))
+
+
+def test_a_model_that_is_evaluated_before_any_is_trained_is_not_kept() -> None:
+    record = record_of(initial())
+    with as_server():
+        grid = InProcessGrid(app_with([]), 1)
+        (message,) = messages_to(1, initial())
+        delivery = Delivery(DOWN, packed=True)
+        delivery.evaluate([message], grid, record)
+        assert delivery.fill([message]).payload == [WHOLE]
+        assert not brought(message.content, None).keep
+        (message,) = messages_to(1, initial())
+        delivery.train([message], grid, record)
+        assert delivery.fill([message]).payload == [WHOLE]
+        assert brought(message.content, None).keep

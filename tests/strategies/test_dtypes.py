@@ -13,7 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from surp_fl import CompressUpdates, Dense, Layout, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
+from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.first_model import FirstModel
 from surp_fl.strategies.untrained_mean import Beside, difference, moved, saturated
 from tests.flower_app import Arrays, app_with, fedavg, run
 
@@ -177,6 +179,40 @@ def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate()
     assert small.dtype == np.int8
 
 
+def test_an_aggregate_of_the_first_models_form_is_handed_on_and_any_other_is_brought_to_it() -> None:
+    plain = {"w": np.ones(2, np.float32)}
+    first = FirstModel(None)
+    first.see(record_of(plain))
+    aggregate = record_of({"w": np.full(2, 3, np.float32)})
+    assert first.like(aggregate, {}) is aggregate
+    wide = first.like(record_of({"w": np.full(2, 3.0)}), {})
+    assert arrays_of(wide)["w"].dtype == np.float32
+
+    with_others = FirstModel(None)
+    with_others.see(record_of(plain | {"bn.running_var": np.ones(2, np.float32), "n": np.array(3)}))
+    assert set(with_others.others_in(record_of(plain | {"bn.running_var": np.ones(2), "n": np.array(4)}))) == {
+        "bn.running_var",
+        "n",
+    }
+    told = {"bn.running_var": np.array([-1, 0.5], np.float32), "n": np.array(4.6)}
+    found = arrays_of(with_others.like(aggregate, told))
+    assert {name: array.tolist() for name, array in found.items()} == {"w": [3, 3], "bn.running_var": [0, 0.5], "n": 5}
+    assert list(found) == ["w", "bn.running_var", "n"]
+
+
+def test_what_half_precision_cannot_hold_is_owed_to_the_next_aggregate() -> None:
+    first = FirstModel(None)
+    first.see(record_of({"w": np.ones(1, np.float16)}))
+    half = {"w": np.array([1 + 2.0**-11], np.float32)}  # half of a unit in the last place of float16
+    for expected in (1.0, 1 + 2.0**-10):
+        assert arrays_of(first.like(record_of(half), {}))["w"].tolist() == [expected]
+    with_unit = FirstModel(None)
+    with_unit.see(record_of({"w": np.ones(1, np.float16)}))
+    narrow = record_of({"w": np.ones(1, np.float16)})
+    with_unit.owed["w"] = np.array([0.5], np.float32)
+    assert arrays_of(with_unit.like(narrow, {}))["w"].tolist() == [1.5]  # the same dtype is no reason to forget it
+
+
 def test_booleans_and_other_integers_are_rounded_and_saturate() -> None:
     assert moved(np.array([False, False, True, True]), np.array([0.5, 0.4, -0.5, -0.6])).tolist() == [True, False] * 2
     wide = np.array([300, -300, 5], np.int64)
@@ -186,3 +222,6 @@ def test_booleans_and_other_integers_are_rounded_and_saturate() -> None:
     assert saturated(np.array([2.5, 3.5, -1.5, 1e9]), np.dtype(np.int16)).tolist() == [2, 4, -2, 32767]
     assert difference(np.array([250], np.uint8), np.array([3], np.uint8)).tolist() == [247.0]
     assert difference(np.array([3], np.int64), np.array([5], np.int64)).tolist() == [-2.0]
+    large = np.array([2**62], np.int64)  # whose neighbours are no float64
+    assert difference(large + 1, large).tolist() == [1.0]
+    assert difference(large, large + 1).tolist() == [-1.0]

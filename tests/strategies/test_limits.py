@@ -221,3 +221,9 @@ def test_the_most_that_a_node_may_send_is_the_least_of_what_its_configs_say_and_
     tied = np.arange(20, dtype=np.float32)
     assert most({"a": tied, "b": tied.copy()}) == 4 + 4 * 40
     assert most(TINY | {"bn.running_mean": tied}) == TINY_DENSE_BYTES + 4 + 4 * 20
+
+
+def test_metrics_are_looked_at_behind_our_own_entries_too() -> None:
+    check_numbers(ConfigRecord({NAME: b"message", "loss": 1.0}))
+    with pytest.raises(MalformedMessage, match="it has a metric"):
+        check_numbers(ConfigRecord({NAME: b"message", "two\nlines": 1.0}))

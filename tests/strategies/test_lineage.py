@@ -278,5 +278,10 @@ def test_ends_are_remembered_in_bounded_number_and_taken_up_once() -> None:
     for number in range(100):
         lineage.remember(b"%d" % number, lineage.Ended(number, 1))
     assert lineage.taken_up(b"35") is None
-    assert lineage.taken_up(b"99") == lineage.Ended(99, 1)
+    lineage.remember(b"37", lineage.Ended(7, 2))  # of late again
+    for number in range(100, 163):
+        lineage.remember(b"%d" % number, lineage.Ended(number, 1))
     assert lineage.taken_up(b"99") is None
+    assert lineage.taken_up(b"37") == lineage.Ended(7, 2)
+    assert lineage.taken_up(b"162") == lineage.Ended(162, 1)
+    assert lineage.taken_up(b"162") is None

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from surp_fl import CompressUpdates, Dense, SuRP
 from surp_fl.codecs.codec import Scheme
+from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
@@ -198,6 +199,25 @@ def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.M
     found = list(decoding.Weighing(100.0).round(opened, decode))
     assert len(found) == 10
     assert len(calls) == 10 + 10 - 2500 // (62 * 12)
+
+
+def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
+    opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(3)]
+    calls: list[Any] = []
+    clock = iter([100.0, 100.5, 200.0, 200.25, 300.0, 302.0])
+
+    def decode(each: Any) -> Any:
+        calls.append(each)
+        raise MalformedMessage("damaged")
+
+    monkeypatch.setattr("surp_fl.strategies.decoding.time.perf_counter", lambda: next(clock))
+    found = list(decoding.Weighing(100.0).round(opened, decode))
+    assert calls == [each.opened for each in found] == opened
+    assert [each.seconds for each in found] == [0.5, 0.25, 2.0]
+    assert [str(each.said) for each in found] == ["damaged"] * 3
 
 
 # A mean that is not finite.
