@@ -17,6 +17,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.frame import HEADER_BYTES, scheme_id_of, unpack
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Sparse, Update, Vector
+from surp_fl.updates import as_vector
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ class Reader:
             MalformedMessage: not a message of this scheme for this layout and reference.
             ValueError: the reference has another shape or dtype than the layout's vector.
         """
-        return as_vector(self.decode_update(message, layout, reference=reference), layout.size)
+        return as_vector(self.decode_compact(message, layout, reference=reference), layout.size)
 
     def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
         """Read a message into ascending int64 indices and float32 values, both of shape (sent,).
@@ -81,7 +82,7 @@ class Reader:
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
         """
-        decoded = self.decode_update(message, layout, reference=reference)
+        decoded = self.decode_compact(message, layout, reference=reference)
         return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
 
     def bit_breakdown(self, message: bytes, layout: Layout, *, reference: Reference = None) -> BitBreakdown:
@@ -90,10 +91,10 @@ class Reader:
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
         """
-        self.decode_update(message, layout, reference=reference)
+        self.decode_compact(message, layout, reference=reference)
         return self.count_bits(message[HEADER_BYTES:], layout, checked_reference(reference, layout))
 
-    def decode_update(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
+    def decode_compact(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
         """Read a message into what is smaller: indices and values as `decode_sparse`, or a vector as `decode`.
 
         Raises:
@@ -124,15 +125,6 @@ READERS: dict[int, Reader] = {}  # by scheme id; filled by `registry.register`
 def name_of(scheme_id: int) -> str:
     """What people call the format of an id."""
     return READERS[scheme_id].name if scheme_id in READERS else f"scheme {scheme_id}"
-
-
-def as_vector(update: Update, n: int) -> Vector:
-    """An update as a float32 vector of shape (n,); a new one where it was indices and values."""
-    if not isinstance(update, tuple):
-        return update
-    vector = np.zeros(n, np.float32)
-    vector[update[0]] = update[1]
-    return vector
 
 
 def checked_reference(reference: Reference, layout: Layout) -> Reference:
