@@ -1,8 +1,8 @@
 """A hook of mkdocs: files of the repository that are pages of the site too, and links that work in both places.
 
-Links in all Markdown files are relative to the file, so that they work wherever the repository is read. The site has the
-files of docs/, and besides them those of `PAGES` at the paths given there. A link to a file that is no page of the site
-becomes its text alone.
+Links in all Markdown files are relative to the file, so that they work wherever the repository is read. The site has
+the files of docs/, and those of `PAGES` at the paths given there. A link to a file that is no page of the site becomes
+its text alone.
 """
 
 from __future__ import annotations
