@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test lint types tests reproduce flower bench deployment setup clean
+.PHONY: run test docs lint types tests reproduce flower bench deployment setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -31,7 +31,7 @@ setup: $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[simulation,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[simulation,dev,docs]"
 	touch $(READY)
 
 lint: $(READY)
@@ -41,6 +41,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy surp_fl simulations tests
+
+docs: $(READY)  ## the site, from docs/, the docstrings and the committed results, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: $(READY)  # in two processes; tests of one xdist_group share one
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

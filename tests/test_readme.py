@@ -1,9 +1,8 @@
-"""The README's figures are those of the committed results, and its example runs."""
+"""The README's figures are those of the committed results; what else the README says is tested with the guides."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from simulations.overview import overview
 from simulations.readme import READMES, RESULTS, filled
 from simulations.settings import Settings
 
-README = READMES[0].read_text()
 PARTS = ("iid", "dirichlet", "sampled", "sampled_dirichlet")
 
 
@@ -84,20 +82,3 @@ def test_every_row_was_run_as_its_scheme_was_tuned(part: str) -> None:
     runs = list(reproduce.rows_of(part, [0, 1, 2], base, chosen))
     for row in rows_of("results.json", part):
         assert any(results.is_of(row, run) for run in runs), (row["scheme"], row["budget"], row["seed"])
-
-
-def test_the_python_example_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
-    assert len(names["message"]) <= 218  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
-def test_linked_files_exist(readme: Path) -> None:
-    for linked, heading in re.findall(r"\]\((?!http)([^)#]+)#?([^)]*)\)", readme.read_text()):
-        file = readme.parent / linked
-        assert file.exists(), linked
-        if heading:
-            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
-            assert heading in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
