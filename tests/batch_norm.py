@@ -24,8 +24,8 @@ from surp_fl.strategies import DecodeUpdates
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from simulations.app.training import batches
 from simulations.engine import InProcessGrid, as_server
-from simulations.training import batches
 from surp_fl import CompressUpdates
 from surp_fl.codecs.codec import Scheme
 from surp_fl.record import NAME, arrays_of, record_of

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from simulations import bench, bench_server, deployment, gate, messages, reproduce, results, tables, tune
-from simulations.overview import overview
-from simulations.readme import READMES, RESULTS, filled
-from simulations.settings import Settings
+from simulations.app.settings import Settings
+from simulations.benchmarks import codec as bench
+from simulations.benchmarks import server as bench_server
+from simulations.experiments import deployment, gate, messages, reproduce, tune
+from simulations.report import rows as results
+from simulations.report import tables
+from simulations.report.overview import overview
+from simulations.report.render import READMES, RESULTS, filled
 
 README = READMES[0].read_text()
 PARTS = ("iid", "dirichlet", "sampled", "sampled_dirichlet")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from simulations.hostile import Victim, Writer
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp import _Message, read
@@ -20,6 +19,7 @@ from surp_fl.coding.fixed import MalformedBits
 from surp_fl.context import Context, Reference
 from surp_fl.largest import largest
 from surp_fl.select import Stretch, stretches
+from tests.fuzz.hostile import Victim, Writer
 from tests.vectors import AWKWARD, Vector
 
 RNG = np.random.default_rng(0)

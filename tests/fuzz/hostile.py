@@ -1,6 +1,6 @@
 """Valid SuRP messages that no encoder would choose: stretches made to cost a decoder time and memory.
 
-    python -m simulations.hostile --count 2000
+    python -m tests.fuzz.hostile --count 2000
 
 Written symbol by symbol with the range coder, from a program of stretches that knows the grammar and not the encoder:
 sets that come again, runs, whole layers, all of a range but one, single picks in the last layer, padding after the end.
@@ -305,7 +305,7 @@ def _resident(field: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Search for the costliest messages, and say what they cost."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.hostile", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.hostile", description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=2000, help="messages for each model (%(default)s)")
     parser.add_argument("--most", type=int, default=4000, help="bytes (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulations import hostile
 from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
 from surp_fl.message import HEADER_BYTES
+from tests.fuzz import hostile
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "many layers": [(50, 100)] * 2000}
 
 
@@ -34,7 +34,7 @@ def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_b
 def test_every_decoder_takes_four_vectors_and_four_times_the_message_at_most() -> None:
     """Resident memory, which arrays of compiled code are part of; each message in a process whose peak is set anew."""
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    command = [sys.executable, "-m", "simulations.hostile", "--memory"]
+    command = [sys.executable, "-m", "tests.fuzz.hostile", "--memory"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
     found = json.loads(done.stdout)
     assert len(found) >= 20

@@ -11,9 +11,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from surp_fl.strategies import Traffic
 
-from simulations.lenet import PARAMETERS
-from simulations.schemes import Options, parse
-from simulations.settings import Settings
+from simulations.app.models import PARAMETERS
+from simulations.app.schemes import Options, parse
+from simulations.app.settings import Settings
 
 DENSE_BYTES = 4 * PARAMETERS
 

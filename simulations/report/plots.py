@@ -19,9 +19,9 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 
-from simulations.results import Row, bytes_to, final_accuracy, groups, text_of
-from simulations.schemes import parse
-from simulations.tables import MARKS, protocol
+from simulations.app.schemes import parse
+from simulations.report.rows import Row, bytes_to, final_accuracy, groups, text_of
+from simulations.report.tables import MARKS, protocol
 
 _STYLES = {  # of a family of schemes: colour, marker; in the order of legends
     "surp": ("C0", "o"),

@@ -1,9 +1,9 @@
 """SuRP beside STC at equal bytes, as one table and one picture: errors of messages, accuracy of federated runs.
 
-    python -m simulations.gate
+    python -m simulations.experiments.gate
 
-Reads simulations/results/gate/results.json (of `simulations.compare`) and simulations/results/messages/messages.json
-(of `simulations.messages`); writes gate.md and gate.png into the gate's folder.
+Reads simulations/results/gate/results.json (experiments.compare) and simulations/results/messages/messages.json
+(experiments.messages); writes gate.md and gate.png into the gate's folder.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from simulations.results import Row
+from simulations.report.rows import Row
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 SCHEMES = {"surp": ("SuRP", "C0", "o"), "stc": ("STC", "C1", "s")}
 
 

@@ -1,6 +1,6 @@
 """Speed of the codec beside its peers: one process, one thread, the same vectors, in turn.
 
-    python -m simulations.bench
+    python -m simulations.benchmarks.codec
 
 Each row is the median of several runs taken in turn with its peers, so that a machine that slows down slows all of
 them; the ratios are what to compare between machines. The plain reference of the paper's algorithm costs one pass a
@@ -172,7 +172,7 @@ def _kind(what: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Time all sizes; write bench.json and bench.md."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.codec", description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=[431_080, 25_600_000, 124_000_000], help="coordinates")
     parser.add_argument("--repeats", type=int, default=5, help="counted runs of each (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")

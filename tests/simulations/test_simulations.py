@@ -17,31 +17,23 @@ from flwr.app import Context, Message
 from surp_fl.strategies import NoUsableReply, Traffic
 from torch.nn.utils import parameters_to_vector
 
-from simulations import (
-    client_app,
-    compare,
-    data,
-    overview,
-    plots,
-    reproduce,
-    results,
-    server_app,
-    tables,
-    training,
-    tune,
-)  # fmt: skip
-from simulations.data import DataMissing, partition
+from simulations.app import client_app, data, server_app, training
+from simulations.app.data import DataMissing, partition
+from simulations.app.models import PARAMETERS, LeNet5Caffe, initial_arrays
+from simulations.app.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
+from simulations.app.settings import Settings
 from simulations.engine import InProcessGrid
-from simulations.lenet import PARAMETERS, LeNet5Caffe, initial_arrays
-from simulations.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
-from simulations.settings import Settings
+from simulations.engines import in_process
+from simulations.experiments import compare, reproduce, tune
+from simulations.report import overview, plots, tables
+from simulations.report import rows as results
 from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection, RTopK, SuRP
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
 
 def run_in_process(settings: Settings) -> results.Row:
-    return compare.in_process(settings, lambda server_round, accuracy, traffic: None)
+    return in_process.in_process(settings, lambda server_round, accuracy, traffic: None)
 
 
 def test_lenet_has_the_parameters_of_the_paper() -> None:
@@ -187,7 +179,7 @@ def test_a_row_that_fails_leaves_the_others_and_says_why(tmp_path: Path) -> None
     small = replace(SMALL, rounds=1, local_steps=1)
     runs = [replace(small, dataset="mnist", data_root=str(tmp_path)), replace(small, scheme="surp:100")]
     with pytest.raises(data.DataMissing, match="train-images"):
-        compare.complete(runs, tmp_path, jobs=1)
+        in_process.complete(runs, tmp_path, jobs=1)
     assert [results.label_of(row) for row in results.load(tmp_path)] == ["surp 100 B"]
 
 
@@ -366,9 +358,7 @@ def test_models_that_newcomers_are_sent_are_counted_apart() -> None:
 
 
 def test_flowers_run_config_knows_every_setting() -> None:
-    config = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["flwr"]["app"][
-        "config"
-    ]
+    config = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
     assert set(config) == set(Settings().to_run_config())
 
 
@@ -385,7 +375,7 @@ def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
 @pytest.mark.xdist_group("servers")
 def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> None:
     arguments = "--scheme surp:218 --rounds 2 --clients 2 --local-steps 2 --dataset digits"
-    command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
+    command = [sys.executable, "-m", "simulations.experiments.flower", *arguments.split()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "payload sizes agree, final models agree" in done.stdout
@@ -395,7 +385,7 @@ def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> Non
 @pytest.mark.xdist_group("servers")
 def test_a_flower_run_that_fails_returns_an_error() -> None:
     arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps 0 --dataset digits"
-    command = [sys.executable, "-m", "simulations.flower", *arguments.split()]
+    command = [sys.executable, "-m", "simulations.experiments.flower", *arguments.split()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "flwr run returned" in done.stderr

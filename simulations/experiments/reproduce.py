@@ -1,9 +1,9 @@
 """The comparison that the README quotes: every scheme as it was tuned, three seeds, four ways to share the work.
 
-    python -m simulations.reproduce --out simulations/results        # or make reproduce
+    python -m simulations.experiments.reproduce --out simulations/results        # or make reproduce
 
 Four parts: all clients a round or 3 of 10, with IID images or Dirichlet(0.5) ones. Every scheme is tuned first, on
-images held out of the training ones (simulations.tune), and then run with what it was best with; with all clients,
+images held out of the training ones (experiments.tune), and then run with what it was best with; with all clients,
 Dirichlet(0.5) is run as IID images tuned it. A row that is there already is not run again.
 """
 
@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from simulations import results, tune
-from simulations.compare import complete
-from simulations.data import LOADERS, data_root, load
-from simulations.overview import accuracy_at_budgets, overview
-from simulations.plots import accuracy_vs_bytes, bytes_to_accuracy
-from simulations.settings import Settings
-from simulations.training import PRECISIONS
+from simulations.app.data import LOADERS, data_root, load
+from simulations.app.settings import Settings
+from simulations.app.training import PRECISIONS
+from simulations.engines.in_process import complete
+from simulations.experiments import tune
+from simulations.report import rows as results
+from simulations.report.overview import accuracy_at_budgets, overview
+from simulations.report.plots import accuracy_vs_bytes, bytes_to_accuracy
 
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
 SCHEMES = {  # what is run, and whose tuning it gets
@@ -75,7 +76,9 @@ def rows_of(part: str, seeds: list[int], base: Settings, chosen: dict[str, dict[
 
 def main(arguments: list[str] | None = None) -> int:
     """Tune where it is not done yet, run all parts, and write tables and plots."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.reproduce", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m simulations.experiments.reproduce", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=100, help="default: %(default)s")

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from simulations import bench_server, deployment
-from simulations.proxy import CountingProxy, Wire
-from simulations.results import Row
-from simulations.settings import Settings
+from simulations.app.settings import Settings
+from simulations.benchmarks import server as bench_server
+from simulations.engines.proxy import CountingProxy, Wire
+from simulations.experiments import deployment
+from simulations.report.rows import Row
 
 pytestmark = pytest.mark.xdist_group("servers")
 

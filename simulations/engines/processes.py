@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from simulations.data import data_root
-from simulations.results import Row
-from simulations.settings import Settings
+from simulations.app.data import data_root
+from simulations.app.settings import Settings
+from simulations.report.rows import Row
 
-APP = Path(__file__).resolve().parent.parent
+APP = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 60.0  # seconds
 _STOP_TIMEOUT = 20.0
 

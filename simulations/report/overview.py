@@ -11,8 +11,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from simulations.plots import family_of, in_order, style_of
-from simulations.results import Row, bytes_down, final_accuracy, groups
+from simulations.report.plots import family_of, in_order, style_of
+from simulations.report.rows import Row, bytes_down, final_accuracy, groups
 
 _SIZES = (70, 3_000_000)  # bytes, from where to where the axis goes
 

@@ -1,6 +1,6 @@
 """How good messages are at equal bytes, on updates recorded from federated training.
 
-    python -m simulations.messages --dataset mnist --out simulations/results/messages
+    python -m simulations.experiments.messages --dataset mnist --out simulations/results/messages
 
 Updates are recorded early and late, with error feedback (SuRP at 218 and 1,000 bytes, STC at 218) and without (dense).
 Each is coded by STC and by SuRP against what both ends hold: nothing, the model, the model and the one before it. Shown
@@ -22,13 +22,13 @@ import numpy as np
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from simulations import client_app, server_app
-from simulations.compare import quiet
-from simulations.data import LOADERS, data_root, load
+from simulations.app import client_app, server_app
+from simulations.app.data import LOADERS, data_root, load
+from simulations.app.models import initial_arrays
+from simulations.app.schemes import last_scheme_of
+from simulations.app.settings import Settings
 from simulations.engine import InProcessGrid, as_server
-from simulations.lenet import initial_arrays
-from simulations.schemes import last_scheme_of
-from simulations.settings import Settings
+from simulations.engines.in_process import quiet
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
 from surp_fl.codecs import Codec
 from surp_fl.codecs.codec import Scheme
@@ -196,7 +196,9 @@ def table(rows: list[dict[str, object]], dataset: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Record, measure, and write messages.json, messages.md and contents.png."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.messages", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m simulations.experiments.messages", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto")
     parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
     parser.add_argument("--rounds", type=int, default=max(ROUNDS))
@@ -219,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "messages.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     (options.out / "messages.md").write_text(table(rows, dataset))
-    from simulations.plots import contents_of_messages
+    from simulations.report.plots import contents_of_messages
 
     contents_of_messages(rows, options.out / "contents.png")
     print("\n" + table(rows, dataset))

@@ -1,6 +1,6 @@
 """Choose each scheme's learning rates on held-out training images: one small grid, the same for all.
 
-    python -m simulations.tune --schemes dense surp:218 stc:218 --rounds 50 --rehearsal 100 --out results/tuning
+    python -m simulations.experiments.tune --schemes dense surp:218 stc:218 --rounds 50 --out results/tuning
 
 The test images are not looked at: 5,000 training images are kept from training and take their place. DGC brings its own
 momentum, of the same strength, which must not come twice: its points have none locally. What is best in few rounds may
@@ -20,13 +20,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from simulations import results
-from simulations.compare import complete
-from simulations.data import LOADERS, data_root, load
-from simulations.results import Row
-from simulations.schemes import parse
-from simulations.settings import Settings
-from simulations.training import PRECISIONS
+from simulations.app.data import LOADERS, data_root, load
+from simulations.app.schemes import parse
+from simulations.app.settings import Settings
+from simulations.app.training import PRECISIONS
+from simulations.engines.in_process import complete
+from simulations.report import rows as results
+from simulations.report.rows import Row
 
 HELD_OUT = 5000  # images
 _RAMP = {"final_rate": 0.1, "warm_up": 0.3}
@@ -187,7 +187,7 @@ def tuned(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the grid; write results.json, tuning.md and chosen.json."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.tune", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m simulations.experiments.tune", description=__doc__.split("\n")[0])
     parser.add_argument("--schemes", nargs="+", required=True, help="with their budgets, as in surp:218")
     parser.add_argument("--rounds", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--rehearsal", type=int, default=0, help="rounds in which the chosen points must not go astray")

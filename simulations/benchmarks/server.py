@@ -1,6 +1,6 @@
 """What a round costs the server: replies to a large model, added up in pairs, and as one model each.
 
-    python -m simulations.bench_server
+    python -m simulations.benchmarks.server
 
 Both ways go through Flower's own `Strategy.start` and FedAvg, with the same replies, in one process. The models of the
 second way all have to be in memory at once: it is given as many replies as fit.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates
 from tqdm import tqdm
 
-from simulations.bench import vector_of
+from simulations.benchmarks.codec import vector_of
 from simulations.engine import InProcessGrid, as_server
 from surp_fl import Layout, SuRP
 from surp_fl.change import Change
@@ -181,7 +181,7 @@ def table(rows: list[Row]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; write bench_server.json and bench_server.md."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.bench_server", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.server", description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, default=25_600_000, help="coordinates of the model (%(default)s)")
     parser.add_argument("--replies", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--budget", type=int, default=218, help="bytes of a message (%(default)s)")

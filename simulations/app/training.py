@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from simulations.data import Dataset, Images
-from simulations.lenet import LeNet5Caffe
+from simulations.app.data import Dataset, Images
+from simulations.app.models import LeNet5Caffe
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

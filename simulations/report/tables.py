@@ -13,8 +13,8 @@ from statistics import fmean
 
 import numpy as np
 
-from simulations.lenet import PARAMETERS
-from simulations.results import (
+from simulations.app.models import PARAMETERS
+from simulations.report.rows import (
     DENSE_BYTES,
     USUAL,
     Row,

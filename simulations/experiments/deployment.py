@@ -1,6 +1,6 @@
 """A real deployment on loopback: a SuperLink, SuperNodes, the app; bytes counted on the wire.
 
-    python -m simulations.deployment --schemes dense surp:218
+    python -m simulations.experiments.deployment --schemes dense surp:218
 
 Each SuperNode talks to the SuperLink through a proxy that counts the bytes of HTTP messages, so that three figures
 stand side by side: the payload, Flower's own count of the reply, and what really went over the wire. `--kill ROUND`
@@ -25,12 +25,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from simulations.data import LOADERS, data_root, load
-from simulations.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
-from simulations.proxy import CountingProxy, Wire
-from simulations.results import Row, text_of
-from simulations.schemes import parse
-from simulations.settings import Settings
+from simulations.app.data import LOADERS, data_root, load
+from simulations.app.schemes import parse
+from simulations.app.settings import Settings
+from simulations.engines.processes import FlowerRunFailed, environment, free_ports, process, run_app, superlink
+from simulations.engines.proxy import CountingProxy, Wire
+from simulations.report.rows import Row, text_of
 
 _REPLY = ("push-messages", "push-object")
 _BROADCAST = ("pull-messages", "pull-object", "confirm-message-received")
@@ -203,7 +203,9 @@ def _runs(base: Settings, schemes: list[str], downlinks: list[str]) -> Iterator[
 
 def main(arguments: list[str] | None = None) -> int:
     """Deploy and run each scheme; write deployment.json and deployment.md."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.deployment", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m simulations.experiments.deployment", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--schemes", nargs="+", default=["dense", "surp:218"], help="with their budgets (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=2, help="SuperNodes (%(default)s)")

@@ -1,6 +1,6 @@
 """The same app through `flwr run` and Ray: a SuperLink of its own, offline, stopped afterwards.
 
-    python -m simulations.flower --scheme surp:218 --rounds 3
+    python -m simulations.experiments.flower --scheme surp:218 --rounds 3
 
 runs the app through Flower and through the in-process grid, shows both rows, and returns 1 where they differ.
 """
@@ -13,12 +13,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from simulations.compare import in_process
-from simulations.data import LOADERS, data_root, load
-from simulations.processes import FlowerRunFailed, environment, run_app, superlink
-from simulations.results import Row
-from simulations.settings import Settings
-from simulations.tables import table
+from simulations.app.data import LOADERS, data_root, load
+from simulations.app.settings import Settings
+from simulations.engines.in_process import in_process
+from simulations.engines.processes import FlowerRunFailed, environment, run_app, superlink
+from simulations.report.rows import Row
+from simulations.report.tables import table
 
 
 def through_flower(settings: Settings, cpus_per_client: int = 1) -> Row:
@@ -46,7 +46,9 @@ def _agree(same: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run both engines and compare their rows."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.flower", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m simulations.experiments.flower", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--scheme", default="surp:218", help="dense, or a name and a budget in bytes (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=10)

@@ -1,6 +1,6 @@
 """Throw damaged, cut, extended and invented messages at every decoder.
 
-    python -m simulations.fuzz --count 1000000
+    python -m tests.fuzz.messages --count 1000000
 
 Half of them get a valid frame, as an attacker would give them. A decoder may decode, or raise MalformedMessage;
 anything else is a failure, and so is a decode that takes too long or too much memory.
@@ -131,7 +131,7 @@ def fuzz(count: int, seed: int) -> Counter[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Fuzz, and say what happened."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.fuzz", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.messages", description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=1_000_000, help="messages (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Copy the committed results between the marks of the README and of the results' own: `python -m simulations.readme`.
+"""Copy the committed results between the marks of the READMEs: `python -m simulations.report.render`.
 
 A mark names its file: `<!-- iid/summary.md -->` ... `<!-- end -->`.
 """
@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "simulations" / "results"
 READMES = (ROOT / "README.md", RESULTS / "README.md")
 _MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"

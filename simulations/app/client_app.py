@@ -9,10 +9,10 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from simulations import data, training
-from simulations.lenet import arrays_of, model_with
-from simulations.schemes import fading, scheme_of
-from simulations.settings import Settings
+from simulations.app import data, training
+from simulations.app.models import arrays_of, model_with
+from simulations.app.schemes import fading, scheme_of
+from simulations.app.settings import Settings
 from surp_fl import CompressUpdates
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of

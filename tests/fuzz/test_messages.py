@@ -1,6 +1,6 @@
-"""A part of `python -m simulations.fuzz`."""
+"""A part of `python -m tests.fuzz.messages`."""
 
-from simulations.fuzz import fuzz
+from tests.fuzz.messages import fuzz
 
 
 def test_twenty_thousand_damaged_and_invented_messages_raise_malformed_message_or_decode() -> None:

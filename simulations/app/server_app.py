@@ -17,11 +17,11 @@ from flwr.serverapp.strategy import FedAvgM
 from numpy.typing import NDArray
 from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
-from simulations import data, training
-from simulations.lenet import PARAMETERS, initial_arrays, model_with
-from simulations.results import Row, row_of
-from simulations.schemes import last_scheme_of
-from simulations.settings import Settings
+from simulations.app import data, training
+from simulations.app.models import PARAMETERS, initial_arrays, model_with
+from simulations.app.schemes import last_scheme_of
+from simulations.app.settings import Settings
+from simulations.report.rows import Row, row_of
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
 
