@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test lint types tests reproduce flower bench deployment setup clean
+.PHONY: run test lint types tests reproduce flower bench deployment render setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -25,6 +25,9 @@ bench: $(READY)  ## encode and decode beside torch.topk and one pass over the ve
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
 	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --evaluation 1 --rounds 5 --out $(OUT)
+
+render: $(READY)  ## every committed table, plot and README block anew, from the committed rows
+	$(BIN)/python -m simulations.report.render
 
 setup: $(READY)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from surp_fl import DGC, QSGD, STC, Dense, ErrorFeedback, MomentumCorrection, PaperSuRP, RTopK, SuRP, TopK
@@ -18,7 +18,7 @@ def _dgc(budget: int, momentum: float = 0.9, clip: float = 0, warm_up: int = len
 
 
 def _with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
-    """A scheme that is owed to: `keep` of its debt, or `momentum` on the client before it."""
+    """A scheme with error feedback that keeps a share `keep` of its residual, or with `momentum` before it."""
 
     def made(budget: int, keep: float = 1.0, momentum: float = 0.0, **options: float) -> Scheme:
         memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep)
@@ -27,17 +27,35 @@ def _with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
     return made
 
 
-SCHEMES: dict[str, Callable[..., Scheme | Callable[[int], Scheme]]] = {
-    "dense": Dense,
-    "qsgd": QSGD,
-    "surp": _with_memory(SuRP),
-    "surp-paper": _with_memory(PaperSuRP),
-    "stc": _with_memory(STC),
-    "top-k": _with_memory(TopK),
-    "rtop-k": _with_memory(RTopK),
-    "dgc": _dgc,
+@dataclass(frozen=True)
+class Entry:
+    """One scheme of the command line, and what tables, plots and tuning have to know of it.
+
+    Attributes:
+        make: gives the scheme, or the function from rounds to schemes, from its options.
+        style: colour and marker in plots.
+        value_bits: for each sent coordinate in the paper's account, beside its index; None where it has no formula.
+        has_budget: whether a message's bytes are given.
+        own_momentum: whether it brings momentum, which local training must then not have as well.
+    """
+
+    make: Callable[..., Scheme | Callable[[int], Scheme]]
+    style: tuple[str, str]
+    value_bits: int | None = 0
+    has_budget: bool = True
+    own_momentum: bool = False
+
+
+SCHEMES: dict[str, Entry] = {  # in the order of legends
+    "surp": Entry(_with_memory(SuRP), ("C0", "o")),
+    "stc": Entry(_with_memory(STC), ("C3", "s")),
+    "rtop-k": Entry(_with_memory(RTopK), ("C2", "^"), value_bits=32),
+    "dgc": Entry(_dgc, ("C4", "v"), value_bits=32, own_momentum=True),
+    "top-k": Entry(_with_memory(TopK), ("C1", "P"), value_bits=32),
+    "qsgd": Entry(QSGD, ("C5", "X"), value_bits=None, has_budget=False),
+    "dense": Entry(Dense, ("0.35", "*"), value_bits=None, has_budget=False),
+    "surp-paper": Entry(_with_memory(PaperSuRP), ("C6", "p")),
 }
-WITHOUT_BUDGET = {"dense", "qsgd"}
 
 
 def parse(text: str) -> tuple[str, int | None, Options]:
@@ -64,7 +82,7 @@ def parse(text: str) -> tuple[str, int | None, Options]:
             raise ValueError(
                 f"'{part}' in '{text}'; expected a number of bytes, or an option as in 'rtop-k:2050:ratio=2'"
             ) from None
-    if (budget is None) != (name in WITHOUT_BUDGET):
+    if (budget is None) == SCHEMES[name].has_budget:
         raise ValueError(
             f"'{text}': {name} needs a budget in bytes, write '{name}:218'"
             if budget is None
@@ -80,7 +98,7 @@ def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
     if budget is not None:
         given["budget"] = budget
     try:
-        return SCHEMES[name](**given)
+        return SCHEMES[name].make(**given)
     except TypeError as fault:
         raise ValueError(f"'{text}': {fault}") from None
 

@@ -19,9 +19,9 @@ from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
 
 from simulations.app import data, training
 from simulations.app.models import PARAMETERS, initial_arrays, model_with
+from simulations.app.row import Row, row_of
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
-from simulations.report.rows import Row, row_of
 from surp_fl.record import arrays_of as arrays_in
 from surp_fl.record import record_of
 
@@ -42,7 +42,7 @@ def main(grid: Grid, context: Context) -> None:
 
     row = federate(grid, settings, say)
     if settings.out:
-        Path(settings.out).write_text(json.dumps(row, indent=2) + "\n")
+        Path(settings.out).write_text(json.dumps(row.to_json()) + "\n")
 
 
 def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
@@ -59,13 +59,12 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     torch.set_num_threads(1)
     random.seed(settings.seed)  # Flower samples clients with it
     dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
-    sampled = settings.sampled or settings.clients
     strategy = DecodeUpdates(
         FedAvgM(
-            fraction_train=sampled / settings.clients,
+            fraction_train=settings.taking_part / settings.clients,
             fraction_evaluate=settings.evaluation,  # usually 0: clients would be sent the model a second time
             min_evaluate_nodes=math.ceil(settings.evaluation * settings.clients),
-            min_train_nodes=sampled,
+            min_train_nodes=settings.taking_part,
             min_available_nodes=settings.clients,
             server_learning_rate=settings.server_learning_rate,
             server_momentum=settings.server_momentum,
@@ -77,14 +76,14 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     arrays = initial_arrays(settings.seed)
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:
         raise RuntimeError(f"the model has {found} parameters; LeNet-5-Caffe has {PARAMETERS}")
-    accuracies: list[tuple[int, float]] = []
+    accuracies: list[float] = []
     average = _Average(settings.averaging)
 
     def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
         model = model_with(average.of(arrays_in(record)), training.device())
-        accuracies.append((server_round, training.accuracy(model, dataset, settings.precision)))
-        on_round(*accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
-        return MetricRecord({"accuracy": accuracies[-1][1]})
+        accuracies.append(training.accuracy(model, dataset, settings.precision))
+        on_round(server_round, accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
+        return MetricRecord({"accuracy": accuracies[-1]})
 
     digest, failed = "", ""
     try:

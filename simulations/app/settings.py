@@ -1,73 +1,67 @@
-"""Everything one run depends on, as Flower's run config carries it."""
+"""Everything one run depends on: the one place that lists it.
+
+From this dataclass follow the command lines of the experiments, Flower's run config, and what a row of results says
+about its run. A new setting is a new line here, beside the code that uses it (and the default that `flwr run` requires
+in pyproject.toml, which a test compares).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from simulations.app.data import LOADERS
+from simulations.app.schemes import parse
+from simulations.app.training import PRECISIONS
+
 _COLD = 0.3  # of the learning rate, in the first round of a warm-up
+_NOT_OF_THE_RUN = ("data_root", "out")  # where things are on one machine
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run: one scheme, one seed.
+    """One run: one scheme, one seed."""
 
-    Attributes:
-        scheme: "dense", or a name, a budget in bytes, and options: "surp:218", "rtop-k:2050:ratio=2".
-        downlink: how the model's changes go down, as "surp:2000"; empty for the whole model each time.
-        rounds: of federated training.
-        clients: that hold images.
-        sampled: clients that take part in a round; 0 for all.
-        dataset: "mnist", "fashion", "digits" or "auto".
-        data_root: folder of the datasets; empty for SURP_FL_DATA or data/.
-        held_out: training images that are tested on in place of the test images, for tuning; 0 for none.
-        partition: "iid" or "dirichlet:ALPHA".
-        seed: of weights, partition, batches and messages.
-        local_steps: of SGD, per client and round.
-        batch_size: images a step.
-        learning_rate: of the local SGD.
-        momentum: of the local SGD; starts from zero in each round.
-        fading: whether what clients owe fades as the learning rate falls, as if it were owed in gradients.
-        weight_decay: of the local SGD.
-        clipping: largest norm of a step's gradient, all arrays together; 0 for any.
-        precision: of the local SGD's products, "float32" or "bfloat16"; weights are float32 in both.
-        warm_up: rounds in which the learning rate rises to what it is given as, from three tenths of it.
-        final_rate: share of the learning rate that is left in the last round, on a cosine.
-        server_learning_rate: times the mean update; FedAvgM.
-        server_momentum: of the mean updates; FedAvgM.
-        evaluation: share of the clients that evaluate the model in each round, on images of their own.
-        averaging: share of the running average of the models that each round leaves; it is what is tested. Clients
-            go on from the last model. 0 tests that.
-        out: file for the run's row, empty for none; only the server writes it.
-    """
+    scheme: str = _setting("surp:218", "dense, or a name, a budget in bytes and options, as in rtop-k:2050:ratio=2")
+    downlink: str = _setting("", "scheme for the model's deltas to the clients, as surp:2000; empty for whole models")
+    rounds: int = _setting(20, "of federated training")
+    clients: int = _setting(10, "that hold images")
+    sampled: int = _setting(0, "clients that take part in a round; 0 for all")
+    dataset: str = _setting("auto", "that is trained on and tested with", tuple(sorted(LOADERS)))
+    data_root: str = _setting("", "folder of the datasets; empty for SURP_FL_DATA, or data/")
+    held_out: int = _setting(0, "to tune: training images that take the place of the test images; 0 for none")
+    partition: str = _setting("iid", "of the images: iid, or dirichlet:ALPHA")
+    seed: int = _setting(0, "of weights, partition, batches and messages")
+    local_steps: int = _setting(30, "of SGD, for each client and round")
+    batch_size: int = _setting(64, "images a step")
+    learning_rate: float = _setting(0.015, "of the local SGD")
+    momentum: float = _setting(0.9, "of the local SGD; starts from zero in each round")
+    fading: bool = _setting(False, "scale what clients owe down as the learning rate falls")
+    weight_decay: float = _setting(0.0, "of the local SGD")
+    clipping: float = _setting(0.0, "largest L2 norm of a step's gradient, all arrays together; 0 for any")
+    precision: str = _setting(
+        "float32",
+        "of the products in the local SGD; bfloat16 takes half the time where the processor has it",
+        tuple(sorted(PRECISIONS)),
+    )
+    warm_up: int = _setting(0, "rounds in which the learning rate rises to its full value, from three tenths of it")
+    final_rate: float = _setting(1.0, "share of the learning rate that is left in the last round, on a cosine")
+    server_learning_rate: float = _setting(1.0, "of FedAvgM: times the mean update")
+    server_momentum: float = _setting(0.0, "of FedAvgM: of the mean updates")
+    evaluation: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
+    averaging: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
+    out: str = _setting("", "file for the run's row, written by the server; empty for none")
 
-    scheme: str = "surp:218"
-    downlink: str = ""
-    rounds: int = 20
-    clients: int = 10
-    sampled: int = 0
-    dataset: str = "auto"
-    data_root: str = ""
-    held_out: int = 0
-    partition: str = "iid"
-    seed: int = 0
-    local_steps: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.015
-    momentum: float = 0.9
-    fading: bool = False
-    weight_decay: float = 0.0
-    clipping: float = 0.0
-    precision: str = "float32"
-    warm_up: int = 0
-    final_rate: float = 1.0
-    server_learning_rate: float = 1.0
-    server_momentum: float = 0.0
-    evaluation: float = 0.0
-    averaging: float = 0.0
-    out: str = ""
+    @property
+    def taking_part(self) -> int:
+        """How many clients take part in a round."""
+        return self.sampled or self.clients
 
     def rate_in(self, server_round: int) -> float:
         """The learning rate of a round, counted from 1."""
@@ -78,18 +72,28 @@ class Settings:
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * left)
 
     def keep_in(self, server_round: int, last: int) -> float:
-        """Share of its debts that a client carries into a round, which took part in round `last` before it."""
+        """Share of its residual that a client carries into a round, if it took part in round `last` before."""
         if not self.fading:
             return 1.0
         passed = range(max(1, last), server_round)
         return math.prod(min(1.0, self.rate_in(each + 1) / self.rate_in(each)) for each in passed)
 
+    def same_run(self, other: Settings) -> bool:
+        """Whether both give the same row: all is alike but folders, and how a scheme's options are spelled."""
+        alike = [getattr(self, name) == getattr(other, name) for name in self.of_the_run() if name != "scheme"]
+        return all(alike) and parse(self.scheme) == parse(other.scheme)
+
+    @classmethod
+    def of_the_run(cls) -> tuple[str, ...]:
+        """The names of the settings that a row keeps."""
+        return tuple(each.name for each in fields(cls) if each.name not in _NOT_OF_THE_RUN)
+
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Settings:
         """Read Flower's run config; keys are spelled with hyphens there."""
-        given = {field.name: config.get(field.name.replace("_", "-")) for field in fields(cls)}
+        given = {each.name: config.get(each.name.replace("_", "-")) for each in fields(cls)}
         return cls(**{name: value for name, value in given.items() if value is not None})
 
     def to_run_config(self) -> dict[str, str | int | float | bool]:
         """Write Flower's run config."""
-        return {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
+        return {each.name.replace("_", "-"): getattr(self, each.name) for each in fields(self)}

@@ -24,6 +24,7 @@ import torch
 import zstandard
 from numpy.typing import NDArray
 
+from simulations.report.benchmarks import codec_table
 from surp_fl import Layout, PaperSuRP, SuRP
 from surp_fl.immutable import immutable
 
@@ -146,30 +147,6 @@ def measure(n: int, repeats: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def table(rows: list[Row]) -> str:
-    """Show rows as a Markdown table, a column for each n."""
-    sizes = list(dict.fromkeys(row["n"] for row in rows))
-    kinds = list(dict.fromkeys(_kind(row["what"]) for row in rows))
-    cells = {
-        (_kind(row["what"]), row["n"]): f"{row['ms']:,.2f} ({row['to_topk']:.2f}; {row['to_floor']:.1f})"
-        for row in rows
-    }
-    lines = [
-        "| ms, median (in `torch.topk`; in passes of the floor) | " + " | ".join(f"n = {n:,}" for n in sizes) + " |"
-    ]
-    lines += ["| --- |" + " ---: |" * len(sizes)]
-    lines += ["| " + " | ".join([kind, *(cells.get((kind, n), "") for n in sizes)]) + " |" for kind in kinds]
-    memory = {row["n"]: row["encode_memory_in_vectors"] for row in rows if row["encode_memory_in_vectors"] is not None}
-    lines += ["", "Peak extra memory of an encode to 218 B, in sizes of the vector: "
-              + "; ".join(f"{share:.2f} at n = {n:,}" for n, share in memory.items()) + "."]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _kind(what: str) -> str:
-    """The name of a row without what depends on n."""
-    return what.split(", k =")[0]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Time all sizes; write bench.json and bench.md."""
     parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.codec", description=__doc__.split("\n")[0])
@@ -184,8 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
         rows += measure(n, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    (options.out / "bench.md").write_text(table(rows))
-    print("\n" + table(rows))
+    (options.out / "bench.md").write_text(codec_table(rows))
+    print("\n" + codec_table(rows))
     return 0
 
 

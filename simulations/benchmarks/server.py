@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from simulations.benchmarks.codec import vector_of
 from simulations.engine import InProcessGrid, as_server
+from simulations.report.benchmarks import server_table
 from surp_fl import Layout, SuRP
 from surp_fl.change import Change
 from surp_fl.record import NAME, Stats, Update, arrays_of, record_of, to_record
@@ -156,29 +157,6 @@ def _free_bytes() -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024 * 3 // 5
 
 
-def table(rows: list[Row]) -> str:
-    """Show rows as a Markdown table."""
-    dense = next(row for row in rows if row["way"] == "models")
-    lines = [
-        f"One round's aggregation in FedAvg: replies of {dense['budget']} B to a model of {dense['n']:,} float32.", "",
-        "| handed to the strategy | replies | seconds | against models | peak memory, in models |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]  # fmt: skip
-    names = {"models": "each client's model", "pairs": "their mean, summed up in pairs"}
-    for row in rows:
-        ratio = f"×{dense['seconds'] / row['seconds']:,.0f}" if row["replies"] == dense["replies"] else ""
-        lines.append(
-            f"| {names[row['way']]} | {row['replies']:,} | {row['seconds']:,.2f} | {ratio} | "
-            f"{row['memory_in_vectors']:,.1f} |"
-        )
-    apart = next(row["largest_difference_to_models"] for row in rows if row["way"] == "pairs")
-    lines += [
-        "",
-        f"Largest difference between the two results: {apart:.1e}, of weights up to {dense['largest_weight']:.1f}.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure; write bench_server.json and bench_server.md."""
     parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.server", description=__doc__.split("\n")[0])
@@ -191,8 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measure(options.size, options.replies, options.budget, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench_server.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    (options.out / "bench_server.md").write_text(table(rows))
-    print("\n" + table(rows))
+    (options.out / "bench_server.md").write_text(server_table(rows))
+    print("\n" + server_table(rows))
     return 0
 
 

@@ -17,11 +17,10 @@ import numpy as np
 from surp_fl.strategies import Traffic
 from tqdm import tqdm
 
+from simulations.app.row import Row
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from simulations.report import rows as results
-from simulations.report import tables
-from simulations.report.rows import Row
 from surp_fl import Layout
 
 _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
@@ -94,14 +93,14 @@ def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:
         The rows of these runs, in their order. Rows of other runs stay in the folder.
     """
     before = results.load(folder)
-    rows = {run: next((row for row in before if results.is_of(row, run)), None) for run in runs}
+    rows = {run: next((row for row in before if row.settings.same_run(run)), None) for run in runs}
     missing = [run for run, row in rows.items() if row is None]
-    others = [row for row in before if not any(results.is_of(row, run) for run in runs)]
+    others = [row for row in before if not any(row.settings.same_run(run) for run in runs)]
     print(f"{len(runs)} rows, {len(runs) - len(missing)} of them in {folder} already, {jobs} at a time", flush=True)
 
     def finished(row: Row) -> None:
-        rows[next(run for run in missing if results.is_of(row, run))] = row
-        tables.write([*others, *(row for row in rows.values() if row is not None)], folder)
+        rows[next(run for run in missing if row.settings.same_run(run))] = row
+        results.save([*others, *(row for row in rows.values() if row is not None)], folder)
 
     if missing:
         run_all(missing, jobs, finished)

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from simulations.app.data import data_root
+from simulations.app.row import Row
 from simulations.app.settings import Settings
-from simulations.report.rows import Row
 
 APP = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 60.0  # seconds
@@ -114,7 +114,7 @@ def run_app(
     status = _status(env)
     if running.returncode != 0 or status != "finished:completed" or not out.exists():
         raise FlowerRunFailed(f"flwr run returned {running.returncode}, its run is '{status}'; the log is above")
-    return cast(Row, json.loads(out.read_text()))
+    return Row.from_json(json.loads(out.read_text()))
 
 
 def _healthy(port: str) -> bool:

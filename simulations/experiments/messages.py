@@ -10,25 +10,23 @@ what the bits of messages say.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from simulations.app import client_app, server_app
-from simulations.app.data import LOADERS, data_root, load
 from simulations.app.models import initial_arrays
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from simulations.engine import InProcessGrid, as_server
 from simulations.engines.in_process import quiet
+from simulations.experiments.command_line import add_out, add_settings, parser_of, settings_of
+from simulations.report import files
+from simulations.report.messages import BUDGETS, CUTS, WAYS, Contents, Measured, save
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
 from surp_fl.codecs import Codec
 from surp_fl.codecs.codec import Scheme
@@ -37,11 +35,9 @@ from surp_fl.memory import Memory
 
 Vector = NDArray[np.float32]
 
-BUDGETS = (50, 100, 218, 436, 1000, 2000)  # bytes
-CUTS = (100, 218, 500, 1000, 2000)  # bytes, of a message of 2,000
 ROUNDS = (1, 2, 5, 10, 15, 20)
 CLIENTS = (0, 5)
-ANATOMY = ("surp:218", "surp:1000", "stc:218", "stc:1000", "surp-paper:218", "top-k:2050", "rtop-k:2050:ratio=2")
+CONTENTS_OF = ("surp:218", "surp:1000", "stc:218", "stc:1000", "surp-paper:218", "top-k:2050", "rtop-k:2050:ratio=2")
 SOURCES = ("dense", "surp:218", "surp:1000", "stc:218")
 
 
@@ -115,12 +111,13 @@ def _bytes_for(error: float, error_at: Callable[[int], float], low: int, high: i
     return low
 
 
-def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
-    """All budgets, and all cuts, for one update."""
+def measure(update: Recorded, layout: Layout, dataset: str) -> Measured:
+    """Code one update at all budgets, cut it at all lengths, and look at what messages of several schemes say."""
     rng = np.random.default_rng(0)
     contexts: dict[str, Reference] = {
         "none": None, "model": update.model, "history": (update.model, update.before),
     }  # fmt: skip
+    history = contexts["history"]
 
     def coded(scheme: Scheme, reference: Reference = None) -> bytes:
         return scheme.codec.encode(update.vector, layout, rng=rng, reference=reference)
@@ -128,103 +125,64 @@ def measure(update: Recorded, layout: Layout) -> list[dict[str, object]]:
     def stc_error(budget: int) -> float:
         return error_of(update, coded(STC(budget)), STC(budget).codec, layout)
 
-    def surp_error(budget: int) -> float:
-        scheme = SuRP(budget)
-        return error_of(update, coded(scheme, contexts["history"]), scheme.codec, layout, contexts["history"])
+    def surp_error(budget: int, reference: Reference = history) -> float:
+        return error_of(update, coded(SuRP(budget), reference), SuRP(budget).codec, layout, reference)
 
-    def contents(name: str) -> dict[str, object]:
+    def made(cut: int, progressive: bool) -> int:
+        message = truncate(coded(SuRP(2000, progressive=progressive), history), cut)
+        return _bytes_for(error_of(update, message, SuRP(2000).codec, layout, history), surp_error, 17, 2 * cut)
+
+    def contents(name: str) -> Contents:
         codec = last_scheme_of(name).codec
-        reference = contexts["history"] if codec.reader.contextual else None
+        reference = history if codec.reader.contextual else None
         message = codec.encode(update.vector, layout, rng=rng, reference=reference)
-        parts = codec.reader.anatomy(message, layout, reference=reference)
         sent = codec.decode_sparse(message, layout, reference=reference)[0].size
-        return {"contents_of": name, "coordinates": sent, "bytes": len(message), **parts._asdict()}
+        bits = codec.reader.anatomy(message, layout, reference=reference)._asdict()
+        return Contents(
+            coordinates=sent,
+            bytes=len(message),
+            indices=round(bits["indices"], 1),
+            signs=round(bits["signs"], 1),
+            magnitudes=round(bits["magnitudes"], 1),
+        )
 
-    rows: list[dict[str, object]] = []
-    base = {"source": update.source, "round": update.server_round}
-    for budget in BUDGETS:
-        rows.append(base | {"scheme": "stc", "context": "none", "budget": budget, "error": stc_error(budget)})
-        for name, reference in contexts.items():
-            message = coded(SuRP(budget), reference)
-            error = error_of(update, message, SuRP(budget).codec, layout, reference)
-            needs = _bytes_for(error, stc_error, budget // 2, 5 * budget)
-            coded_as = {"scheme": "surp", "context": name, "budget": budget, "bytes": len(message)}
-            rows.append(base | coded_as | {"error": error, "stc_bytes": needs})
-    for progressive in (False, True):
-        message = coded(SuRP(2000, progressive=progressive), contexts["history"])
-        for cut in CUTS:
-            error = error_of(update, truncate(message, cut), SuRP(2000).codec, layout, contexts["history"])
-            made = _bytes_for(error, surp_error, 17, 2 * cut)
-            rows.append(
-                base | {"scheme": "cut", "progressive": progressive, "bytes": cut, "error": error, "made": made}
-            )
-    return rows + [base | contents(name) for name in ANATOMY]
+    errors = {name: [surp_error(budget, held) for budget in BUDGETS] for name, held in contexts.items()}
+    return Measured(
+        dataset=dataset,
+        source=update.source,
+        round=update.server_round,
+        stc_error=_rounded(map(stc_error, BUDGETS)),
+        surp_error={name: _rounded(found) for name, found in errors.items()},
+        stc_bytes={
+            name: [_bytes_for(e, stc_error, b // 2, 5 * b) for e, b in zip(found, BUDGETS, strict=True)]
+            for name, found in errors.items()
+        },
+        made={way: [made(cut, way == "progressive") for cut in CUTS] for way in WAYS},
+        contents={name: contents(name) for name in CONTENTS_OF},
+    )
 
 
-def table(rows: list[dict[str, object]], dataset: str) -> str:
-    """Show means over the recorded updates, and the worst of them."""
-
-    def mean(name: str, **wanted: object) -> list[float]:
-        return [float(row[name]) for row in rows if all(row.get(key) == value for key, value in wanted.items())]  # type: ignore[arg-type]
-
-    count = len(mean("error", scheme="stc", budget=BUDGETS[0]))
-    lines = [
-        f"{count} updates of LeNet-5-Caffe on **{dataset}**, rounds {', '.join(map(str, ROUNDS))}; "
-        f"from {', '.join(SOURCES)}. Means; in brackets the worst update.", "",
-        "| bytes | error, STC | SuRP, no context | SuRP, model | SuRP, model and history | "
-        "STC's bytes for SuRP's error: no context | model | model and history |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]  # fmt: skip
-    for budget in BUDGETS:
-        stc = fmean(mean("error", scheme="stc", budget=budget))
-        cells = [f"{budget:,}", f"{stc:.4f}"]
-        names = ("none", "model", "history")
-        cells += [f"{fmean(mean('error', scheme='surp', context=name, budget=budget)):.4f}" for name in names]
-        for name in names:
-            ratios = [needs / budget for needs in mean("stc_bytes", scheme="surp", context=name, budget=budget)]
-            cells.append(f"×{fmean(ratios):.2f} (×{min(ratios):.2f})")
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Bytes lost by cutting a message of 2,000 bytes, against a default one made for the length "
-              "(negative: gained):", "", "| cut to | default | progressive |", "| ---: | ---: | ---: |"]  # fmt: skip
-    for cut in CUTS:
-        losses = [
-            [1 - made / cut for made in mean("made", scheme="cut", progressive=p, bytes=cut)] for p in (False, True)
-        ]
-        lines.append(f"| {cut:,} | " + " | ".join(f"{fmean(loss):.1%} ({max(loss):.1%})" for loss in losses) + " |")
-    return "\n".join(lines) + "\n"
+def _rounded(errors: Iterable[float]) -> list[float]:
+    return [round(error, 6) for error in errors]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Record, measure, and write messages.json, messages.md and contents.png."""
-    parser = argparse.ArgumentParser(
-        prog="python -m simulations.experiments.messages", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--dataset", choices=sorted(LOADERS), default="auto")
-    parser.add_argument("--data-root", default="", help="folder of the datasets (SURP_FL_DATA, or data/)")
-    parser.add_argument("--rounds", type=int, default=max(ROUNDS))
-    parser.add_argument("--clients", type=int, default=10)
-    parser.add_argument("--local-steps", type=int, default=30)
-    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    parser = parser_of("simulations.experiments.messages", __doc__)
+    add_settings(parser, ("dataset", "data_root", "rounds", "clients", "local_steps"), rounds=max(ROUNDS))
+    add_out(parser)
     options = parser.parse_args(arguments)
-    dataset = load(options.dataset, data_root(options.data_root)).name
+    base = settings_of(options)
     layout = Layout.of(initial_arrays(0))
-    rows: list[dict[str, object]] = []
+    rows: list[Measured] = []
     for source in SOURCES:
-        print(f"recording {source}: {options.rounds} rounds ...", flush=True)
-        settings = Settings(
-            scheme=source, rounds=options.rounds, clients=options.clients, dataset=dataset,
-            data_root=options.data_root, local_steps=options.local_steps,
-        )  # fmt: skip
-        for update in record(settings):
-            rows += [row | {"dataset": dataset} for row in measure(update, layout)]
+        print(f"recording {source}: {base.rounds} rounds ...", flush=True)
+        for update in record(replace(base, scheme=source)):
+            rows.append(measure(update, layout, base.dataset))
             print(f"  measured round {update.server_round}", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "messages.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    (options.out / "messages.md").write_text(table(rows, dataset))
-    from simulations.report.plots import contents_of_messages
-
-    contents_of_messages(rows, options.out / "contents.png")
-    print("\n" + table(rows, dataset))
+    save(rows, options.out)
+    files.write(files.messages_in(options.out))
+    print("\n" + (options.out / "messages.md").read_text())
     return 0
 
 

@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import pytest
 
+from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.benchmarks import server as bench_server
+from simulations.engines import deployment
 from simulations.engines.proxy import CountingProxy, Wire
-from simulations.experiments import deployment
-from simulations.report.rows import Row
+from simulations.experiments.deployment import account
+from simulations.report.deployment import table
 
 pytestmark = pytest.mark.xdist_group("servers")
 
@@ -26,14 +28,15 @@ def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest
     )  # LeNet-5: a dense reply has 1.7 MB
     with deployment.Deployment(clients=2) as deployed:
         row, wires = deployed.run(settings, kill_in_round=2)
-    assert row["failures"] == 1
-    assert [len(sizes) for sizes in row["payload_bytes_up_by_round"]] == [2, 1, 2]
-    account = deployment.account(row, wires)
-    assert account["replies"] == 5
-    assert len(account["wire_bytes_up_by_round"]) == len(account["wire_bytes_down_by_round"]) == 3
-    assert account["payload_bytes_up"] < account["record_bytes_up"] < account["wire_bytes_reply_up"] < 4_900
-    assert account["wire_bytes_broadcast_down"] * 6 > 5 * 1_724_320  # six turns, in five of which the model was fetched
-    assert "surp 218 B" in deployment.table([account])
+    assert row.failures == 1
+    replies = zip([2, 1, 2], row.payload_bytes_up_by_round, strict=True)
+    assert row.payload_bytes_up == pytest.approx(sum(count * size for count, size in replies))
+    figures = account(row, wires)
+    assert figures["replies"] == 5
+    assert len(figures["wire_bytes_up_by_round"]) == len(figures["wire_bytes_down_by_round"]) == 3
+    assert figures["payload_bytes_up"] < figures["record_bytes_up"] < figures["wire_bytes_reply_up"] < 4_900
+    assert figures["wire_bytes_broadcast_down"] * 6 > 5 * 1_724_320  # six turns, in five of which the model was fetched
+    assert "surp 218 B" in table([figures])
 
 
 def test_what_is_fetched_before_the_log_says_so_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +53,7 @@ def test_what_is_fetched_before_the_log_says_so_is_counted(monkeypatch: pytest.M
         for line, before in (("[ROUND 1/2]", 10), ("[ROUND 2/2]", 200), ("Strategy execution finished", 3_000)):
             proxy.up += before
             arguments[-1](line)
-        return cast(Row, {})
+        return cast(Row, None)
 
     monkeypatch.setattr(deployment, "run_app", run_app)
     _, wires = deployed.run(Settings())

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,21 @@ from torch.nn.utils import parameters_to_vector
 from simulations.app import client_app, data, server_app, training
 from simulations.app.data import DataMissing, partition
 from simulations.app.models import PARAMETERS, LeNet5Caffe, initial_arrays
-from simulations.app.schemes import SCHEMES, WITHOUT_BUDGET, fading, last_scheme_of, parse, scheme_of
+from simulations.app.row import Row, row_of
+from simulations.app.schemes import fading, last_scheme_of, parse, scheme_of
 from simulations.app.settings import Settings
 from simulations.engine import InProcessGrid
 from simulations.engines import in_process
-from simulations.experiments import compare, reproduce, tune
-from simulations.report import overview, plots, tables
+from simulations.experiments import compare, protocol, reproduce, tune
+from simulations.experiments.command_line import add_settings, parser_of, settings_of
+from simulations.report import files, markdown, overview, plots
 from simulations.report import rows as results
 from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection, RTopK, SuRP
 
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
 
-def run_in_process(settings: Settings) -> results.Row:
+def run_in_process(settings: Settings) -> Row:
     return in_process.in_process(settings, lambda server_round, accuracy, traffic: None)
 
 
@@ -110,7 +112,6 @@ def test_schemes_are_read_from_the_command_line() -> None:
     assert scheme_of("surp:218:momentum=0.5") == SuRP(budget=218, memory=MomentumCorrection(0.5))
     assert scheme_of("stc:218:keep=0.9") == STC(budget=218, memory=ErrorFeedback(0.9))
     assert last_scheme_of("dgc:2050:momentum=0.5") == DGC(2050, memory=MomentumCorrection(0.5))
-    assert set(SCHEMES) >= WITHOUT_BUDGET
     for wrong, says in (
         ("sprup", "there are"),
         ("surp:x", "number of bytes"),
@@ -130,17 +131,19 @@ def test_settings_survive_flowers_run_config() -> None:
 
 def test_a_run_is_a_function_of_its_settings() -> None:
     first, second, other = (run_in_process(settings) for settings in (SMALL, SMALL, replace(SMALL, seed=1)))
-    assert first["model_sha256"] == second["model_sha256"] != other["model_sha256"]
-    assert first["payload_bytes_up_by_round"] == second["payload_bytes_up_by_round"]
-    assert first["payload_bytes_up_max"] <= 218
-    assert first["payload_bytes_down_mean"] == 4 * PARAMETERS
-    assert first["failures"] == 0
+    assert first.model_sha256 == second.model_sha256 != other.model_sha256
+    assert replace(first, encode_seconds_mean=0, decode_seconds_mean=0) == replace(
+        second, encode_seconds_mean=0, decode_seconds_mean=0
+    )
+    assert first.payload_bytes_up_max <= 218
+    assert first.payload_bytes_down == 2 * 3 * 4 * PARAMETERS
+    assert first.failures == 0
 
 
 def test_dense_learns_the_digits() -> None:
     row = run_in_process(replace(SMALL, scheme="dense", rounds=4, local_steps=20))
-    assert row["payload_bytes_up_max"] == 4 * PARAMETERS + 4
-    assert row["accuracy"][-1][1] > 0.8
+    assert row.payload_bytes_up_max == 4 * PARAMETERS + 4
+    assert row.accuracy[-1] > 0.8
 
 
 def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +154,9 @@ def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: p
         ("dense", None, "digits"),
         ("surp", 218, "digits"),
     ]
-    assert [server_round for server_round, _ in rows[0]["accuracy"]] == [0, 1, 2]
+    assert [len(row["accuracy"]) for row in rows] == [3, 3]  # of the initial model, and after each round
+    assert len((tmp_path / "results.json").read_text().splitlines()) == 2 + 2  # a line a row
+    assert json.loads(json.dumps([row.to_json(by_round_down=False) for row in results.load(tmp_path)])) == rows
     table = (tmp_path / "table.md").read_text()
     assert "on **digits**" in table
     assert "1,724,324" in table
@@ -187,15 +192,15 @@ def test_a_run_that_diverges_is_a_row_that_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 0.015 if server_round < 3 else 1e30)
     whole = replace(SMALL, local_steps=2)
     rows = [run_in_process(settings) for settings in (whole, replace(whole, rounds=5))]
-    assert [len(row["accuracy"]) for row in rows] == [3, 3]  # rounds 0, 1, 2
-    assert "round 3: none of the 3 replies" in rows[1]["failed"]
-    assert "diverged" in rows[1]["failed"]
+    assert [len(row.accuracy) for row in rows] == [3, 3]  # rounds 0, 1, 2
+    assert "round 3: none of the 3 replies" in rows[1].failed
+    assert "diverged" in rows[1].failed
     assert [np.isnan(results.final_accuracy(row)) for row in rows] == [False, True]
-    tables.write(rows, tmp_path)
+    results.save(rows, tmp_path)
+    assert results.load(tmp_path)[1].failed
+    files.write(files.comparison(tmp_path))
     assert (tmp_path / "table.md").read_text().count("diverged") == 1
     assert "| 2 | diverged |" in (tmp_path / "summary.md").read_text()
-    plots.accuracy_vs_bytes(rows, tmp_path / "curves.png")
-    plots.bytes_to_accuracy(rows, tmp_path / "bars.png")
     monkeypatch.setattr(Settings, "rate_in", lambda self, server_round: 1e30)
     with pytest.raises(NoUsableReply):  # nothing was learnt: no row
         run_in_process(whole)
@@ -206,9 +211,9 @@ def test_the_average_of_models_is_tested_and_not_trained_from() -> None:
     models = [{"w": np.full(2, value, np.float32)} for value in (8, 1, 2, 0)]
     assert [float(average.of(model)["w"][1]) for model in models] == [8, 1, 1.25, 0.9375]
     rows = [run_in_process(replace(SMALL, rounds=3, averaging=share)) for share in (0.0, 0.9)]
-    assert rows[0]["model_sha256"] == rows[1]["model_sha256"]
-    assert rows[0]["accuracy"][:2] == rows[1]["accuracy"][:2]
-    assert rows[0]["accuracy"][3] != rows[1]["accuracy"][3]
+    assert rows[0].model_sha256 == rows[1].model_sha256
+    assert rows[0].accuracy[:2] == rows[1].accuracy[:2]
+    assert rows[0].accuracy[3] != rows[1].accuracy[3]
 
 
 def test_no_step_follows_a_gradient_that_is_longer_than_the_clipping_allows() -> None:
@@ -231,8 +236,8 @@ def test_no_step_follows_a_gradient_that_is_longer_than_the_clipping_allows() ->
 
 def test_products_in_bfloat16_are_near_those_in_float32() -> None:
     rows = [run_in_process(replace(SMALL, scheme="dense", precision=name)) for name in ("float32", "bfloat16")]
-    assert rows[0]["model_sha256"] != rows[1]["model_sha256"]
-    assert rows[1]["accuracy"][-1][1] == pytest.approx(rows[0]["accuracy"][-1][1], abs=0.1)
+    assert rows[0].model_sha256 != rows[1].model_sha256
+    assert rows[1].accuracy[-1] == pytest.approx(rows[0].accuracy[-1], abs=0.1)
     with pytest.raises(ValueError, match="expected one of float32, bfloat16"):
         run_in_process(replace(SMALL, precision="float16"))
 
@@ -240,10 +245,9 @@ def test_products_in_bfloat16_are_near_those_in_float32() -> None:
 def test_every_scheme_runs_with_clients_that_take_turns() -> None:
     for scheme in ("dense", "qsgd", "surp:218", "stc:218", "top-k:218", "rtop-k:218", "dgc:218", "surp-paper:218"):
         row = run_in_process(replace(SMALL, scheme=scheme, sampled=2, rounds=5, local_steps=1))
-        assert row["failures"] == 0
-        assert all(len(sizes) == 2 for sizes in row["payload_bytes_up_by_round"])
-        last = row["payload_bytes_up_by_round"][-1]
-        assert row["budget"] is None or max(last) <= row["budget"]
+        assert row.failures == 0
+        assert row.payload_bytes_up == pytest.approx(2 * sum(row.payload_bytes_up_by_round))
+        assert row.budget is None or row.payload_bytes_up_by_round[-1] <= row.budget
 
 
 def test_the_same_clients_are_sampled_whatever_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,8 +291,14 @@ def test_debts_fade_as_the_learning_rate_falls() -> None:
     assert fading("stc:218", keep)(8) == STC(218, memory=ErrorFeedback(keep(8)))
     assert fading("dgc:2050", keep)(8) == DGC(2050, memory=MomentumCorrection(keep=keep(8)))
     assert fading("dense", keep)(8) == scheme_of("dense")
-    faded, whole = (run_in_process(replace(SMALL, rounds=4, final_rate=0.01, fading=on)) for on in (True, False))
-    assert faded["residual_norm_by_round"][-1] < 0.7 * whole["residual_norm_by_round"][-1]
+    norms: dict[bool, list[float]] = {True: [], False: []}
+    for on, owed in norms.items():
+
+        def note(server_round: int, accuracy: float, spent: Traffic | None, owed: list[float] = owed) -> None:
+            owed.extend(spent.residual_norm if spent else [])
+
+        in_process.in_process(replace(SMALL, rounds=4, final_rate=0.01, fading=on), note)
+    assert np.mean(norms[True][-3:]) < 0.7 * np.mean(norms[False][-3:])
 
 
 def test_debts_fade_over_the_rounds_that_a_client_sits_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,8 +330,8 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     rows = results.load(tmp_path)
     assert [results.label_of(row) for row in rows] == ["dense", "surp 218 B", "surp 218 B, down surp 1,000 B"]
     whole = 4 * PARAMETERS
-    assert [row["payload_bytes_down_by_round"][0] for row in rows[:2]] == [2 * whole] * 2  # to train and to evaluate
-    assert whole < rows[2]["payload_bytes_down_by_round"][0] <= whole + 1000
+    assert [row.payload_bytes_down for row in rows[:2]] == [2 * 2 * 3 * whole] * 2  # to train and to evaluate
+    assert 2 * whole < rows[2].payload_bytes_down <= 2 * whole + 10 * 1000
     assert [results.bytes_down(row) for row in rows[:2]] == [2 * whole] * 2
     assert [results.models_down(row) for row in rows] == [6, 6, 1]
     assert 500 < results.bytes_down(rows[2]) <= 1500  # of three rounds' evaluations and two rounds' training, by two
@@ -349,17 +359,49 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
 def test_models_that_newcomers_are_sent_are_counted_apart() -> None:
     row = run_in_process(replace(SMALL, downlink="surp:1000", clients=4, sampled=2, rounds=6, local_steps=1))
     whole = 4 * PARAMETERS
-    assert row["models_down"] in (3, 4)  # one for each client that took part at all
-    assert results.models_down(row) == row["models_down"] / 4
+    assert row.models_down in (3, 4)  # one for each client that took part at all
+    assert results.models_down(row) == row.models_down / 4
     assert 500 < results.bytes_down(row) <= 5 * 1000  # what a client missed comes with what is new
-    spent = 2 * sum(row["payload_bytes_down_by_round"])
-    assert spent == row["models_down"] * whole + row["change_bytes_down"]
-    assert results.bytes_of_run(row) == (spent + sum(map(sum, row["payload_bytes_up_by_round"]))) / 4
+    assert row.payload_bytes_down == row.models_down * whole + row.change_bytes_down
+    assert row.payload_bytes_down == pytest.approx(2 * sum(row.payload_bytes_down_by_round))
+    assert results.bytes_of_run(row) == (row.payload_bytes_down + row.payload_bytes_up) / 4
 
 
-def test_flowers_run_config_knows_every_setting() -> None:
+def test_flowers_run_config_has_the_defaults_of_the_settings() -> None:
     config = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
-    assert set(config) == set(Settings().to_run_config())
+    assert config == Settings().to_run_config()
+    assert {name: type(value) for name, value in config.items()} == {
+        name: type(value) for name, value in Settings().to_run_config().items()
+    }
+
+
+def test_every_setting_has_a_help_text_and_an_option() -> None:
+    names = [each.name for each in fields(Settings)]
+    parser = parser_of("simulations", "A test.")
+    add_settings(parser, names, rounds=7)
+    options = parser.parse_args(["--dataset", "digits", "--scheme", "stc:100", "--fading", "--momentum", "0.5"])
+    changed = Settings(rounds=7, dataset="digits", scheme="stc:100", fading=True, momentum=0.5)
+    assert settings_of(options) == changed
+    assert all(each.metadata["help"] for each in fields(Settings))
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--precision", "float16"])
+
+
+def test_a_row_is_of_a_run_whose_settings_are_all_alike() -> None:
+    row = run_in_process(replace(SMALL, rounds=1, local_steps=1, scheme="rtop-k:300:ratio=2"))
+    read = Row.from_json(json.loads(json.dumps(row.to_json())))
+    assert read == row
+    assert read.settings.same_run(replace(row.settings, scheme="rtop-k:300:ratio=2.0", data_root="/elsewhere", out="x"))
+    for other in ({"scheme": "rtop-k:300:ratio=3"}, {"seed": 1}, {"clipping": 1.0}, {"fading": True}):
+        assert not read.settings.same_run(replace(row.settings, **other))
+    older = {name: value for name, value in row.to_json().items() if name not in ("clipping", "options")}
+    assert Row.from_json(older | {"options": {"ratio": 2.0}}) == row  # it was run with the default
+
+
+def test_cells_of_tables_may_hold_pipes() -> None:
+    assert markdown.table(["a|b", "c"], [["|v|", ""]]) == "| a\\|b | c |\n| --- | ---: |\n| \\|v\\| | |\n"
+    with pytest.raises(ValueError, match="1 cells under 2 headings"):
+        markdown.table(["a", "b"], [["c"]])
 
 
 def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
@@ -394,12 +436,14 @@ def test_a_flower_run_that_fails_returns_an_error() -> None:
 def test_tuning_picks_each_schemes_best_point_on_held_out_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "GRID", (tune.GRID[0], {"learning_rate": 1e-9, "final_rate": 0.1, "warm_up": 0.5}))
+    monkeypatch.setattr(
+        protocol, "GRID", (protocol.GRID[0], {"learning_rate": 1e-9, "final_rate": 0.1, "warm_up": 0.5})
+    )
     arguments = f"--rounds 2 --clients 2 --local-steps 8 --held-out 300 --dataset digits --jobs 2 --out {tmp_path}"
     assert tune.main(["--schemes", "dense", *arguments.split()]) == 0
     rows = results.load(tmp_path)
-    assert {row["held_out"] for row in rows} == {300}
-    assert [row["warm_up"] for row in rows] == [0, 1]
+    assert {row.settings.held_out for row in rows} == {300}
+    assert [row.settings.warm_up for row in rows] == [0, 1]
     assert json.loads((tmp_path / "chosen.json").read_text()) == {"dense": {"learning_rate": 0.015}}
     assert (tmp_path / "tuning.md").read_text().count("**") == 2 + 2
 
@@ -415,7 +459,7 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
         short = accuracy[run.learning_rate][run.seed]
         return in_long.get(run.learning_rate, short) if run.rounds == 50 else short
 
-    def completed(runs: list[Settings], folder: Path, jobs: int) -> list[results.Row]:
+    def completed(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:
         asked.extend((run.learning_rate, run.seed) for run in runs)
         spent = [
             Traffic(
@@ -423,9 +467,9 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
                 residual_norm=[0.1],
             )
         ]  # fmt: skip
-        return [results.row_of(run, "digits", [(1, ended(run))] * 6, spent, "") for run in runs]
+        return [row_of(run, "digits", [ended(run)] * 6, spent, "") for run in runs]
 
-    monkeypatch.setattr(tune, "GRID", tuple({"learning_rate": rate} for rate in accuracy))
+    monkeypatch.setattr(protocol, "GRID", tuple({"learning_rate": rate} for rate in accuracy))
     monkeypatch.setattr(tune, "complete", completed)
     base = replace(SMALL, dataset="digits")
     best = tune.tuned(["stc:218"], base, [0], tmp_path, 1)
@@ -434,36 +478,45 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
     assert "| 97.33% (3 seeds) | **98.03% (3 seeds)** | 96.00% |" in (tmp_path / "tuning.md").read_text()
     asked.clear()
     in_long[0.2] = 0.9
-    assert tune.tuned(["stc:218"], base, [0], tmp_path, 1, rehearsal=50) == {"stc:218": {"learning_rate": 0.1}}
+    assert tune.tuned(["stc:218"], base, [0], tmp_path, 1, full_length=50) == {"stc:218": {"learning_rate": 0.1}}
     assert asked[7:] == [(0.2, 0), (0.2, 1), (0.2, 2), (0.1, 0), (0.1, 1), (0.1, 2)]
     shown = "| **97.33% (3 seeds)** | 98.03% (3 seeds), astray in 50 rounds | 96.00% |"
     assert shown in (tmp_path / "tuning.md").read_text()
 
 
 def test_dgc_is_not_given_momentum_twice() -> None:
-    settings = tune.point(Settings(scheme="dgc:2050"), {"learning_rate": 0.015, "final_rate": 1.0})
+    settings = protocol.trial(Settings(scheme="dgc:2050"), {"learning_rate": 0.015, "final_rate": 1.0})
     assert settings.momentum == 0
     assert settings.learning_rate == 0.015
 
 
 def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune, "GRID", (tune.GRID[0], {"learning_rate": 0.02, "final_rate": 0.5}))
-    monkeypatch.setattr(tune, "HELD_OUT", 300)
-    monkeypatch.setattr(reproduce, "TUNED", ("surp:100",))
-    monkeypatch.setattr(reproduce, "SCHEMES", {"surp:60": "surp:100", "surp:100": "surp:100"})
+    grid = (protocol.GRID[0], {"learning_rate": 0.02, "final_rate": 0.5})
+    more = {"learning_rate": 0.02, "server_learning_rate": 1.5}
+    monkeypatch.setitem(protocol.GRIDS, "iid", grid)
+    monkeypatch.setitem(protocol.GRIDS, "sampled", (*grid, more))
+    monkeypatch.setattr(protocol, "HELD_OUT", 300)
+    monkeypatch.setattr(protocol, "TUNED", ("surp:100",))
+    monkeypatch.setattr(protocol, "SCHEMES", {"surp:60": "surp:100", "surp:100": "surp:100"})
     arguments = (
         f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
     )
     assert reproduce.main(["--parts", "iid", "sampled", *arguments.split()]) == 0
     for part, sampled in (("iid", 0), ("sampled", 3)):
-        (levers,) = json.loads((tmp_path / part / "tuning" / "chosen.json").read_text()).values()
+        (chosen,) = json.loads((tmp_path / part / "tuning" / "chosen.json").read_text()).values()
         tuning = results.load(tmp_path / part / "tuning")
-        assert {(row["held_out"], row["sampled"]) for row in tuning} == {(300, sampled)}
-        assert len({row["server_learning_rate"] for row in tuning}) == (2 if sampled else 1)  # it has a point more
+        assert {(row.settings.held_out, row.settings.sampled) for row in tuning} == {(300, sampled)}
+        assert len({row.settings.server_learning_rate for row in tuning}) == (
+            2 if sampled else 1
+        )  # it has a point more
         rows = results.load(tmp_path / part)
-        assert [row["budget"] for row in rows] == [60, 100]
+        assert [row.budget for row in rows] == [60, 100]
         for row in rows:
-            assert (row["held_out"], row["sampled"], row["learning_rate"]) == (0, sampled, levers["learning_rate"])
+            assert (row.settings.held_out, row.settings.sampled, row.settings.learning_rate) == (
+                0,
+                sampled,
+                chosen["learning_rate"],
+            )
         assert (tmp_path / part / "bytes_to_accuracy.png").exists()
     shown = (tmp_path / "overview.md").read_text().splitlines()
     assert "| scheme | up [B] | down [B] | IID | IID, 3 of 4 a round |" in shown
@@ -473,26 +526,26 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
 
 def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) -> None:
     rows = [run_in_process(replace(SMALL, rounds=2, local_steps=2, scheme=name)) for name in ("surp:100", "dense")]
-    fails: results.Row = {**rows[0], "sampled": 3, "failed": "round 2"}
+    fails = replace(rows[0], settings=replace(rows[0].settings, sampled=3), failed="round 2")
     parts = {"iid": rows, "sampled": [fails]}
     ends = [results.final_accuracy(row) for row in rows]
     *_, surp, dense = overview.overview(parts).splitlines()
     assert surp.endswith(f"| {100 * ends[0]:.2f} % (one seed) | diverged (1 of 1) |")
     assert dense.endswith(" | — |")
-    other: results.Row = {**rows[0], "seed": 1, "accuracy": [(0, 0.1), (1, 0.2), (2, 1.0)]}
+    other = replace(rows[0], settings=replace(rows[0].settings, seed=1), accuracy=(0.1, 0.2, 1.0))
     (line,) = overview.overview({"iid": [rows[0], other]}).splitlines()[4:]
     assert line.endswith(f"| {50 * ends[0] + 50:.2f} % ({100 * ends[0]:.2f} to 100.00) |")
-    overview.accuracy_at_budgets(parts, tmp_path / "overview.png")
+    plots.accuracy_at_budgets(parts, tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 10_000
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
-    assert set(reproduce.SCHEMES.values()) == set(reproduce.TUNED) <= set(reproduce.SCHEMES)
-    for part in reproduce.PARTS:
+    assert set(protocol.SCHEMES.values()) == set(protocol.TUNED) <= set(protocol.SCHEMES)
+    for part in protocol.PARTS:
         base = Settings(rounds=100, precision="bfloat16")
-        runs = list(reproduce.rows_of(part, [0, 1], base, {scheme: dict(tune.GRID[3]) for scheme in reproduce.TUNED}))
-        down = dict(reproduce.BOTH_WAYS | (reproduce.WITH_MORE if "sampled" in part else {}))
+        runs = list(protocol.runs_of(part, [0, 1], base, {scheme: dict(protocol.GRID[3]) for scheme in protocol.TUNED}))
+        down = dict(protocol.BOTH_WAYS | (protocol.WITH_MORE if "sampled" in part else {}))
         assert {(run.scheme, run.downlink) for run in runs if run.downlink} == set(down.items())
-        assert len(runs) == 2 * (len(reproduce.SCHEMES) + len(down))
+        assert len(runs) == 2 * (len(protocol.SCHEMES) + len(down))
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
