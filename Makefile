@@ -45,6 +45,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy surp_fl simulations tests
 
+quick: lint types  ## what takes under two minutes: no long run, no process of Flower's
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not deployment"
+
 docs: $(READY)  ## the site, from docs/, the docstrings and the committed results, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 

@@ -1,4 +1,4 @@
-"""The parts of the protocol side by side: one table."""
+"""The parts of the protocol side by side: one table of all schemes, and one of a few."""
 
 from __future__ import annotations
 
@@ -34,6 +34,31 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
     )
     header = ["scheme", "up [B]", "down [B]", *map(part_name, parts.values())]
     return f"{head}\n\n{markdown.table(header, lines)}"
+
+
+HEADLINE = ("dense", "surp 218 B", "surp 218 B, down surp 2,000 B", "stc 218 B", "top-k 2,050 B")
+HEADLINE_PARTS = ("iid", "dirichlet", "sampled")
+
+
+def headline(parts: Mapping[str, list[Row]]) -> str:
+    """Show what a newcomer reads first: five schemes, the means alone.
+
+    Args:
+        parts: rows of each part, by the part's name.
+    """
+    shown = {part: parts[part] for part in HEADLINE_PARTS}
+    by_label = {part: groups(rows) for part, rows in shown.items()}
+    lines = []
+    for label in HEADLINE:
+        there = [named[label] for named in by_label.values()]
+        up, down = ([fmean(map(each, seeds)) for seeds in there] for each in (_bytes_up, bytes_down))
+        ends = [f"{fmean(map(final_accuracy, seeds)):.2%}" for seeds in there]
+        lines.append([label, _sizes(up), _sizes(down), *ends])
+    return markdown.table(["scheme", "up [B]", "down [B]", *map(part_name, shown.values())], lines)
+
+
+def _bytes_up(row: Row) -> float:
+    return row.payload_bytes_up_mean
 
 
 def part_name(rows: list[Row]) -> str:

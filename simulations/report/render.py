@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON
-from simulations.report import files, rows, tuning
+from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "simulations" / "results"
@@ -28,7 +28,9 @@ def everything(results: Path = RESULTS) -> files.Made:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
             made |= tuning_in(results / part / "tuning", part)
-    made |= files.overview_of({part: rows.load(results / part) for part in PARTS}, results)
+    parts = {part: rows.load(results / part) for part in PARTS}
+    made |= files.overview_of(parts, results)
+    made[results / "headline.md"] = overview.headline(parts)
     made |= files.messages_in(results / "messages")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")

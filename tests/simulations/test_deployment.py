@@ -19,7 +19,7 @@ from simulations.engines.proxy import CountingProxy, Wire
 from simulations.experiments.deployment import account
 from simulations.report.deployment import table
 
-pytestmark = pytest.mark.xdist_group("servers")
+pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.deployment]
 
 
 def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest.CaptureFixture[str]) -> None:

@@ -413,7 +413,7 @@ def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
     np.testing.assert_array_equal(both[order], whole.train.images.reshape(len(both), -1)[expected])
 
 
-@pytest.mark.flower
+@pytest.mark.deployment
 @pytest.mark.xdist_group("servers")
 def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> None:
     arguments = "--scheme surp:218 --rounds 2 --clients 2 --local-steps 2 --dataset digits"
@@ -423,7 +423,7 @@ def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> Non
     assert "payload sizes agree, final models agree" in done.stdout
 
 
-@pytest.mark.flower
+@pytest.mark.deployment
 @pytest.mark.xdist_group("servers")
 def test_a_flower_run_that_fails_returns_an_error() -> None:
     arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps 0 --dataset digits"
