@@ -24,7 +24,7 @@ bench: $(READY)  ## encode and decode beside torch.topk and one pass over the ve
 	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
-	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --evaluation 1 --rounds 5 --out $(OUT)
+	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --fraction-evaluate 1 --rounds 5 --out $(OUT)
 
 render: $(READY)  ## every committed table, plot and README block anew, from the committed rows
 	$(BIN)/python -m simulations.report.render

@@ -55,7 +55,7 @@ def train(message: Message, context: Context) -> Message:
         learning_rate=settings.rate_in(server_round),
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
-        clipping=settings.clipping,
+        max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         rng=np.random.default_rng([settings.seed, server_round, node]),
     )

@@ -62,8 +62,8 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     strategy = DecodeUpdates(
         FedAvgM(
             fraction_train=settings.taking_part / settings.clients,
-            fraction_evaluate=settings.evaluation,  # usually 0: clients would be sent the model a second time
-            min_evaluate_nodes=math.ceil(settings.evaluation * settings.clients),
+            fraction_evaluate=settings.fraction_evaluate,  # usually 0: clients would be sent the model a second time
+            min_evaluate_nodes=math.ceil(settings.fraction_evaluate * settings.clients),
             min_train_nodes=settings.taking_part,
             min_available_nodes=settings.clients,
             server_learning_rate=settings.server_learning_rate,
@@ -77,7 +77,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     if (found := sum(array.size for array in arrays.values())) != PARAMETERS:
         raise RuntimeError(f"the model has {found} parameters; LeNet-5-Caffe has {PARAMETERS}")
     accuracies: list[float] = []
-    average = _Average(settings.averaging)
+    average = _Average(settings.ema_decay)
 
     def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
         model = model_with(average.of(arrays_in(record)), training.device())

@@ -32,7 +32,7 @@ class Settings:
     downlink: str = _setting("", "scheme for the model's deltas to the clients, as surp:2000; empty for whole models")
     rounds: int = _setting(20, "of federated training")
     clients: int = _setting(10, "that hold images")
-    sampled: int = _setting(0, "clients that take part in a round; 0 for all")
+    clients_per_round: int = _setting(0, "clients that take part in a round; 0 for all")
     dataset: str = _setting("auto", "that is trained on and tested with", tuple(sorted(LOADERS)))
     data_root: str = _setting("", "folder of the datasets; empty for SURP_FL_DATA, or data/")
     held_out: int = _setting(0, "to tune: training images that take the place of the test images; 0 for none")
@@ -44,7 +44,7 @@ class Settings:
     momentum: float = _setting(0.9, "of the local SGD; starts from zero in each round")
     fading: bool = _setting(False, "scale what clients owe down as the learning rate falls")
     weight_decay: float = _setting(0.0, "of the local SGD")
-    clipping: float = _setting(0.0, "largest L2 norm of a step's gradient, all arrays together; 0 for any")
+    max_grad_norm: float = _setting(0.0, "largest L2 norm of a step's gradient, all arrays together; 0 for any")
     precision: str = _setting(
         "float32",
         "of the products in the local SGD; bfloat16 takes half the time where the processor has it",
@@ -54,14 +54,14 @@ class Settings:
     final_rate: float = _setting(1.0, "share of the learning rate that is left in the last round, on a cosine")
     server_learning_rate: float = _setting(1.0, "of FedAvgM: times the mean update")
     server_momentum: float = _setting(0.0, "of FedAvgM: of the mean updates")
-    evaluation: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
-    averaging: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
+    fraction_evaluate: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
+    ema_decay: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
     out: str = _setting("", "file for the run's row, written by the server; empty for none")
 
     @property
     def taking_part(self) -> int:
         """How many clients take part in a round."""
-        return self.sampled or self.clients
+        return self.clients_per_round or self.clients
 
     def rate_in(self, server_round: int) -> float:
         """The learning rate of a round, counted from 1."""

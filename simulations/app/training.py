@@ -38,11 +38,11 @@ def train(
     learning_rate: float,
     momentum: float,
     weight_decay: float,
-    clipping: float,
+    max_grad_norm: float,
     precision: str,
     rng: np.random.Generator,
 ) -> float:
-    """Train in place with SGD for a number of steps; no step's gradient is longer than `clipping`, where that is not 0.
+    """Train in place with SGD for a number of steps; gradients are clipped to `max_grad_norm`, where that is not 0.
 
     Returns:
         The mean loss of the steps.
@@ -60,8 +60,8 @@ def train(
             logits = model(images)
         loss = cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        if clipping:
-            clip_grad_norm_(model.parameters(), clipping)
+        if max_grad_norm:
+            clip_grad_norm_(model.parameters(), max_grad_norm)
         optimizer.step()
         losses.append(loss.detach())
     return float(torch.stack(losses).mean())

@@ -45,7 +45,7 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
         "scheme": row.scheme,
         "budget": row.budget,
         "downlink": row.settings.downlink,
-        "evaluation": row.settings.evaluation,
+        "fraction_evaluate": row.settings.fraction_evaluate,
         "rounds": row.settings.rounds,
         "clients": row.settings.clients,
         "replies": replies,
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--downlinks", nargs="+", default=["none"], help="how changes go down, as surp:2000; none for whole models"
     )
     parser.add_argument("--kill", type=int, default=0, metavar="ROUND", help="kill and replace a SuperNode in it")
-    names = ("rounds", "clients", "local_steps", "evaluation", "dataset", "data_root")
+    names = ("rounds", "clients", "local_steps", "fraction_evaluate", "dataset", "data_root")
     add_settings(parser, names, rounds=3, clients=2)
     add_out(parser)
     options = parser.parse_args(arguments)

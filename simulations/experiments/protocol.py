@@ -20,7 +20,7 @@ Grid = tuple[Hyperparameters, ...]
 HELD_OUT = 5000  # training images that stand for the test images while schemes are tuned
 LOCAL_MOMENTUM = 0.9
 _RAMP = {"final_rate": 0.1, "warm_up": 0.3}
-_AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "averaging": 0.9}
+_AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "ema_decay": 0.9}
 GRID: Grid = (
     {"learning_rate": 0.015},
     {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
@@ -32,8 +32,8 @@ GRID: Grid = (
 )
 _SAMPLED: Grid = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
 _CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
-    _AVERAGED | {"server_learning_rate": 1.5, "fading": True, "clipping": 2},
-    _AVERAGED | {"server_learning_rate": 2, "fading": True, "clipping": 2},
+    _AVERAGED | {"server_learning_rate": 1.5, "fading": True, "max_grad_norm": 2},
+    _AVERAGED | {"server_learning_rate": 2, "fading": True, "max_grad_norm": 2},
 )
 
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
@@ -63,8 +63,8 @@ WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, wh
 PARTS: dict[str, dict[str, Any]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
-    "sampled": {"sampled": 3},
-    "sampled_dirichlet": {"sampled": 3, "partition": "dirichlet:0.5"},
+    "sampled": {"clients_per_round": 3},
+    "sampled_dirichlet": {"clients_per_round": 3, "partition": "dirichlet:0.5"},
 }
 TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
 GRIDS: dict[str, Grid] = {
@@ -86,7 +86,7 @@ def runs_of(
     part: str, seeds: list[int], base: Settings, chosen: Mapping[str, Mapping[str, float]]
 ) -> Iterator[Settings]:
     """The runs of a part of the protocol, seed by seed, with the hyperparameters that were chosen for tuned schemes."""
-    both_ways = BOTH_WAYS | WITH_MORE if "sampled" in PARTS[part] else BOTH_WAYS
+    both_ways = BOTH_WAYS | WITH_MORE if "clients_per_round" in PARTS[part] else BOTH_WAYS
     for seed in seeds:
         for scheme, tuned in SCHEMES.items():
             run = trial(replace(base, scheme=scheme, seed=seed, **PARTS[part]), chosen[tuned])

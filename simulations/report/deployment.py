@@ -14,7 +14,9 @@ from simulations.report.rows import text_of
 def table(accounts: list[dict[str, Any]]) -> str:
     """Show the accounts as a Markdown table, a run a column."""
     first = accounts[0]
-    evaluating = f", of which {first['evaluation']:.0%} evaluate the model too" if first["evaluation"] else ""
+    evaluating = (
+        f", of which {first['fraction_evaluate']:.0%} evaluate the model too" if first["fraction_evaluate"] else ""
+    )
     head = (
         f"A SuperLink and {first['clients']} SuperNodes on loopback{evaluating}, {first['rounds']} rounds; bytes per "
         "client and round. On the wire: HTTP messages, heads and bodies, without TCP/IP headers and without TLS; *all* "

@@ -63,9 +63,9 @@ def _bytes_up(row: Row) -> float:
 
 def part_name(rows: list[Row]) -> str:
     """Name a part by how images and rounds are shared out."""
-    row = rows[0]
-    partition = row.settings.partition.replace("dirichlet:", "Dirichlet ").replace("iid", "IID")
-    return partition + (f", {row.settings.sampled} of {row.settings.clients} a round" if row.settings.sampled else "")
+    first = rows[0].settings
+    partition = first.partition.replace("dirichlet:", "Dirichlet ").replace("iid", "IID")
+    return partition + (f", {first.clients_per_round} of {first.clients} a round" if first.clients_per_round else "")
 
 
 def _sizes(of_parts: list[float]) -> str:

@@ -30,8 +30,8 @@ from simulations.report.rows import (
 from surp_fl.codecs import SCHEMES
 
 HYPERPARAMETERS = (
-    "learning_rate", "momentum", "weight_decay", "clipping", "warm_up", "final_rate", "server_learning_rate",
-    "server_momentum", "averaging", "fading",
+    "learning_rate", "momentum", "weight_decay", "max_grad_norm", "warm_up", "final_rate", "server_learning_rate",
+    "server_momentum", "ema_decay", "fading",
 )  # fmt: skip
 MARKS = (0.98, 0.985, 0.99)  # accuracies
 
@@ -74,7 +74,7 @@ def table(rows: list[Row]) -> str:
 def protocol(rows: list[Row]) -> str:
     """Say what the rows have in common."""
     first = rows[0].settings
-    sampled = f" ({first.sampled} a round)" if first.sampled else ""
+    sampled = f" ({first.clients_per_round} a round)" if first.clients_per_round else ""
     held_out = f" Tested on {first.held_out:,} held-out training images." if first.held_out else ""
     return (
         f"LeNet-5-Caffe on **{first.dataset}**, {first.partition}, {first.clients} clients{sampled}, "

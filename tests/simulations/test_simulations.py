@@ -210,7 +210,7 @@ def test_the_average_of_models_is_tested_and_not_trained_from() -> None:
     average = server_app._Average(0.75)
     models = [{"w": np.full(2, value, np.float32)} for value in (8, 1, 2, 0)]
     assert [float(average.of(model)["w"][1]) for model in models] == [8, 1, 1.25, 0.9375]
-    rows = [run_in_process(replace(SMALL, rounds=3, averaging=share)) for share in (0.0, 0.9)]
+    rows = [run_in_process(replace(SMALL, rounds=3, ema_decay=share)) for share in (0.0, 0.9)]
     assert rows[0].model_sha256 == rows[1].model_sha256
     assert rows[0].accuracy[:2] == rows[1].accuracy[:2]
     assert rows[0].accuracy[3] != rows[1].accuracy[3]
@@ -225,7 +225,7 @@ def test_no_step_follows_a_gradient_that_is_longer_than_the_clipping_allows() ->
         before = parameters_to_vector(model.parameters()).detach()
         training.train(
             model, digits, np.arange(64), steps=1, batch_size=16, learning_rate=0.5, momentum=0.0, weight_decay=0.0,
-            clipping=clipping, precision="float32", rng=np.random.default_rng(0),
+            max_grad_norm=clipping, precision="float32", rng=np.random.default_rng(0),
         )  # fmt: skip
         moved[clipping] = parameters_to_vector(model.parameters()).detach() - before
     assert float(moved[0.1].norm()) == pytest.approx(0.5 * 0.1, rel=1e-3)
@@ -244,7 +244,7 @@ def test_products_in_bfloat16_are_near_those_in_float32() -> None:
 
 def test_every_scheme_runs_with_clients_that_take_turns() -> None:
     for scheme in ("dense", "qsgd", "surp:218", "stc:218", "top-k:218", "rtop-k:218", "dgc:218", "surp-paper:218"):
-        row = run_in_process(replace(SMALL, scheme=scheme, sampled=2, rounds=5, local_steps=1))
+        row = run_in_process(replace(SMALL, scheme=scheme, clients_per_round=2, rounds=5, local_steps=1))
         assert row.failures == 0
         assert row.payload_bytes_up == pytest.approx(2 * sum(row.payload_bytes_up_by_round))
         assert row.budget is None or row.payload_bytes_up_by_round[-1] <= row.budget
@@ -259,7 +259,7 @@ def test_the_same_clients_are_sampled_whatever_the_scheme(monkeypatch: pytest.Mo
         return handle(grid, message)
 
     monkeypatch.setattr(InProcessGrid, "_handle", noted)
-    few = replace(SMALL, clients=5, sampled=2, rounds=4, local_steps=1)
+    few = replace(SMALL, clients=5, clients_per_round=2, rounds=4, local_steps=1)
     for scheme in ("dense", "surp:218"):
         run_in_process(replace(few, scheme=scheme))
     assert asked[:8] == asked[8:]
@@ -312,7 +312,7 @@ def test_debts_fade_over_the_rounds_that_a_client_sits_out(monkeypatch: pytest.M
             return super().__call__(message, context, call_next)
 
     monkeypatch.setattr(client_app, "CompressUpdates", Watched)
-    settings = replace(SMALL, clients=4, sampled=2, rounds=6, local_steps=1, final_rate=0.1, fading=True)
+    settings = replace(SMALL, clients=4, clients_per_round=2, rounds=6, local_steps=1, final_rate=0.1, fading=True)
     run_in_process(settings)
     last: dict[int, int] = {}
     sat_out = 0
@@ -325,7 +325,7 @@ def test_debts_fade_over_the_rounds_that_a_client_sits_out(monkeypatch: pytest.M
 
 def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     arguments = f"--rounds 3 --clients 2 --local-steps 2 --dataset digits --jobs 1 --out {tmp_path}"
-    schemes = ["--schemes", "dense", "surp:218", "--downlinks", "none", "surp:1000", "--evaluation", "1"]
+    schemes = ["--schemes", "dense", "surp:218", "--downlinks", "none", "surp:1000", "--fraction-evaluate", "1"]
     assert compare.main([*schemes, *arguments.split()]) == 0
     rows = results.load(tmp_path)
     assert [results.label_of(row) for row in rows] == ["dense", "surp 218 B", "surp 218 B, down surp 1,000 B"]
@@ -357,7 +357,7 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
 
 
 def test_models_that_newcomers_are_sent_are_counted_apart() -> None:
-    row = run_in_process(replace(SMALL, downlink="surp:1000", clients=4, sampled=2, rounds=6, local_steps=1))
+    row = run_in_process(replace(SMALL, downlink="surp:1000", clients=4, clients_per_round=2, rounds=6, local_steps=1))
     whole = 4 * PARAMETERS
     assert row.models_down in (3, 4)  # one for each client that took part at all
     assert results.models_down(row) == row.models_down / 4
@@ -392,9 +392,9 @@ def test_a_row_is_of_a_run_whose_settings_are_all_alike() -> None:
     read = Row.from_json(json.loads(json.dumps(row.to_json())))
     assert read == row
     assert read.settings.same_run(replace(row.settings, scheme="rtop-k:300:ratio=2.0", data_root="/elsewhere", out="x"))
-    for other in ({"scheme": "rtop-k:300:ratio=3"}, {"seed": 1}, {"clipping": 1.0}, {"fading": True}):
+    for other in ({"scheme": "rtop-k:300:ratio=3"}, {"seed": 1}, {"max_grad_norm": 1.0}, {"fading": True}):
         assert not read.settings.same_run(replace(row.settings, **other))
-    older = {name: value for name, value in row.to_json().items() if name not in ("clipping", "options")}
+    older = {name: value for name, value in row.to_json().items() if name not in ("max_grad_norm", "options")}
     assert Row.from_json(older | {"options": {"ratio": 2.0}}) == row  # it was run with the default
 
 
@@ -505,14 +505,14 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
     for part, sampled in (("iid", 0), ("sampled", 3)):
         (chosen,) = json.loads((tmp_path / part / "tuning" / "chosen.json").read_text()).values()
         tuning = results.load(tmp_path / part / "tuning")
-        assert {(row.settings.held_out, row.settings.sampled) for row in tuning} == {(300, sampled)}
+        assert {(row.settings.held_out, row.settings.clients_per_round) for row in tuning} == {(300, sampled)}
         assert len({row.settings.server_learning_rate for row in tuning}) == (
             2 if sampled else 1
         )  # it has a point more
         rows = results.load(tmp_path / part)
         assert [row.budget for row in rows] == [60, 100]
         for row in rows:
-            assert (row.settings.held_out, row.settings.sampled, row.settings.learning_rate) == (
+            assert (row.settings.held_out, row.settings.clients_per_round, row.settings.learning_rate) == (
                 0,
                 sampled,
                 chosen["learning_rate"],
@@ -526,7 +526,7 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
 
 def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) -> None:
     rows = [run_in_process(replace(SMALL, rounds=2, local_steps=2, scheme=name)) for name in ("surp:100", "dense")]
-    fails = replace(rows[0], settings=replace(rows[0].settings, sampled=3), failed="round 2")
+    fails = replace(rows[0], settings=replace(rows[0].settings, clients_per_round=3), failed="round 2")
     parts = {"iid": rows, "sampled": [fails]}
     ends = [results.final_accuracy(row) for row in rows]
     *_, surp, dense = overview.overview(parts).splitlines()
