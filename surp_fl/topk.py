@@ -19,32 +19,32 @@ from surp_fl.types import Integers, Vector
 if TYPE_CHECKING:
     import torch
 
-_INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
-_MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of |v|
+_INFINITY_BITS = 0x7F800000  # the bits of float32's infinity; NaN lies above it
+_MAGNITUDE_MASK = np.int32(0x7FFFFFFF)  # the bits of |v|
 _BLOCK = 256  # coordinates
 _SAMPLE = 16384  # coordinates that tell the threshold
 
 
 @njit(cache=True)
-def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, int]:
+def _gather(bits: NDArray[np.int32], threshold: int, count: int) -> tuple[Integers, int]:
     """Where |v| (as float bits) is at least a threshold, and the largest |v|; one pass.
 
     Where there are far more than `count`, the smaller ones are let go on the way, and among equals the later ones.
     """
-    room = 4 * count + 1024
-    found = np.empty(room, np.int64)
+    capacity = 4 * count + 1024
+    found = np.empty(capacity, np.int64)
     size = 0
     largest = np.int32(0)
     for block in range(-(-bits.size // _BLOCK)):
-        part = bits[block * _BLOCK : (block + 1) * _BLOCK]
-        peak = _peak(part)
+        block_bits = bits[block * _BLOCK : (block + 1) * _BLOCK]
+        peak = _peak(block_bits)
         largest = max(largest, peak)
-        if peak >= least:
-            for i in range(part.size):
-                if (part[i] & _MAGNITUDE) >= least:
-                    if size == room:
-                        size, least = _let_go(bits, found, count)
-                        if (part[i] & _MAGNITUDE) < least:
+        if peak >= threshold:
+            for i in range(block_bits.size):
+                if (block_bits[i] & _MAGNITUDE_MASK) >= threshold:
+                    if size == capacity:
+                        size, threshold = _prune_to(bits, found, count)
+                        if (block_bits[i] & _MAGNITUDE_MASK) < threshold:
                             continue
                     found[size] = block * _BLOCK + i
                     size += 1
@@ -52,24 +52,24 @@ def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, 
 
 
 @njit(cache=True)
-def _peak(part: NDArray[np.int32]) -> np.int32:
+def _peak(block_bits: NDArray[np.int32]) -> np.int32:
     """Largest magnitude; written so that a whole block takes a few vector instructions."""
     peak = np.int32(0)
-    if part.size == _BLOCK:
+    if block_bits.size == _BLOCK:
         for i in range(_BLOCK):
-            magnitude = np.int32(part[i] & _MAGNITUDE)
+            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
             peak = magnitude if magnitude > peak else peak
     else:
-        for i in range(part.size):
-            magnitude = np.int32(part[i] & _MAGNITUDE)
+        for i in range(block_bits.size):
+            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
             peak = magnitude if magnitude > peak else peak
     return peak
 
 
 @njit(cache=True)
-def _let_go(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
+def _prune_to(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
     """Keep the `count` largest of what was found, in place; give their number, and what a later one has to reach."""
-    magnitudes = bits[found] & _MAGNITUDE
+    magnitudes = bits[found] & _MAGNITUDE_MASK
     last = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
     equals = count - (magnitudes > last).sum()
     size = 0
@@ -113,15 +113,15 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     if count == 0:
         return np.empty(0, np.int64)
     stride = bits.size // _SAMPLE + 1
-    sample = np.sort(bits[::stride] & _MAGNITUDE)[::-1]
+    sample = np.sort(bits[::stride] & _MAGNITUDE_MASK)[::-1]
     rank = count / stride
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
-        least = max(1, int(sample[place])) if place < sample.size else 1
-        found, peak = _gather(bits, least, count)
-        if peak >= _INFINITE:
+        threshold = max(1, int(sample[place])) if place < sample.size else 1
+        found, peak = _gather(bits, threshold, count)
+        if peak >= _INFINITY_BITS:
             raise ValueError(DIVERGED)
-        if found.size >= count or least == 1:
+        if found.size >= count or threshold == 1:
             return found
         rank = 4 * rank + 4
 
@@ -141,10 +141,10 @@ def _at_least_the_largest_of_tensor(vector: torch.Tensor, count: int) -> tuple[I
     magnitudes = flat.abs()
     if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    least = torch.topk(magnitudes, min(count, flat.numel()), sorted=False).values.min()
+    threshold = torch.topk(magnitudes, min(count, flat.numel()), sorted=False).values.min()
     if not torch.isfinite(magnitudes.max()):
         raise ValueError(DIVERGED)
-    found = torch.nonzero((magnitudes >= least) & (magnitudes > 0)).reshape(-1)
+    found = torch.nonzero((magnitudes >= threshold) & (magnitudes > 0)).reshape(-1)
     return found.cpu().numpy(), flat[found].cpu().numpy()
 
 

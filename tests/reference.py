@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class ReferenceWalk:
-    picks: list[int] = field(default_factory=list)
+class ReferenceRefinement:
+    indices: list[int] = field(default_factory=list)
     refresh_at: list[int] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
 
@@ -33,7 +33,7 @@ def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
     return varints + 16 + steps * index_bits + signs + refreshes * (math.ceil(math.log2(steps)) + 16)
 
 
-def reference_walk(
+def reference_refine(
     magnitudes: NDArray[np.float64],
     log_ratio: float,
     expected: int,
@@ -43,12 +43,12 @@ def reference_walk(
     max_steps: float = math.inf,
     max_distinct: float = math.inf,
     index_bits: int = 1,
-) -> ReferenceWalk:
+) -> ReferenceRefinement:
     u = magnitudes.copy()
     n = len(u)
-    taken = ReferenceWalk()
+    refinement = ReferenceRefinement()
     mean = 0.0  # 1/λ
-    while len(taken.picks) < max_steps and len(set(taken.picks)) < max_distinct:
+    while len(refinement.indices) < max_steps and len(set(refinement.indices)) < max_distinct:
         threshold = log_ratio * mean
         candidates = np.flatnonzero(u >= threshold) if mean > 0 else np.empty(0, np.int64)
         refreshed = len(candidates) == 0
@@ -64,14 +64,14 @@ def reference_walk(
         if threshold < 2.0**-300:
             break
         pick = int(candidates[min(int(rng.random() * len(candidates)), len(candidates) - 1)])
-        refreshes = len(taken.refresh_at) + refreshed
-        signs = len({*taken.picks, pick})
-        if bits(len(taken.picks) + 1, refreshes - 1, signs, index_bits) > budget_bits:
+        refreshes = len(refinement.refresh_at) + refreshed
+        signs = len({*refinement.indices, pick})
+        if bits(len(refinement.indices) + 1, refreshes - 1, signs, index_bits) > budget_bits:
             break
         if refreshed:
-            taken.refresh_at.append(len(taken.picks))
-            taken.means.append(mean)
-        taken.picks.append(pick)
+            refinement.refresh_at.append(len(refinement.indices))
+            refinement.means.append(mean)
+        refinement.indices.append(pick)
         u[pick] -= threshold
         mean *= (n - log_ratio) / n
-    return taken
+    return refinement

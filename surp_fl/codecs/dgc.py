@@ -15,7 +15,7 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.registry import Registration
-from surp_fl.codecs.top_k import TopK, most_of
+from surp_fl.codecs.top_k import TopK, max_count
 from surp_fl.errors import DIVERGED
 from surp_fl.memory import Memory, MomentumCorrection
 from surp_fl.types import Vector
@@ -72,7 +72,7 @@ class DGC:
         magnitudes = np.abs(vector)
         if not np.isfinite(magnitudes.max(initial=0)):
             raise ValueError(DIVERGED)
-        k = most_of(vector.size, None, self.sparsity, self.value_bits)
+        k = max_count(vector.size, None, self.sparsity, self.value_bits)
         size = min(vector.size, max(1, round(self.sample * vector.size)))
         sampled = magnitudes[rng.integers(0, vector.size, size)] if vector.size else magnitudes
         rank = min(size, max(1, round(size * (1 - self.sparsity)))) if vector.size else 0

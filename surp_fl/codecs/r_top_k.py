@@ -12,7 +12,7 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec
 from surp_fl.codecs.registry import Registration, with_memory
-from surp_fl.codecs.top_k import most_of
+from surp_fl.codecs.top_k import max_count
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.topk import largest
@@ -48,17 +48,17 @@ class RTopK:
         return Codec(sparse.READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        most = most_of(vector.size, self.budget, self.sparsity, self.value_bits)
-        found, _ = largest(vector, min(vector.size, int(self.ratio * most)))
+        limit = max_count(vector.size, self.budget, self.sparsity, self.value_bits)
+        found, _ = largest(vector, min(vector.size, int(self.ratio * limit)))
         order = rng.permutation(found.size)
 
         def drawn(k: int) -> sparse.Indices:  # the same draw for every k: among fewer candidates, in the same order
             return np.sort(found[order[order < self.ratio * k][:k]])
 
         if self.budget is None:
-            indices = drawn(most)
+            indices = drawn(limit)
         else:
-            indices = sparse.most_that_fit(self.budget, min(most, found.size), drawn, vector.size, self.value_bits)
+            indices = sparse.largest_fitting(self.budget, min(limit, found.size), drawn, vector.size, self.value_bits)
         return sparse.write(vector, indices, self.value_bits)
 
 

@@ -73,7 +73,7 @@ class Reader:
             MalformedMessage: not a message of this scheme for this layout and reference.
             ValueError: the reference has another shape or dtype than the layout's vector.
         """
-        return as_vector(self.decode_update(message, layout, reference=reference), layout.size)
+        return as_vector(self.decode_compact(message, layout, reference=reference), layout.size)
 
     def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
         """Read a message into ascending int64 indices and float32 values, both of shape (sent,).
@@ -81,7 +81,7 @@ class Reader:
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
         """
-        decoded = self.decode_update(message, layout, reference=reference)
+        decoded = self.decode_compact(message, layout, reference=reference)
         return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
 
     def bit_breakdown(self, message: bytes, layout: Layout, *, reference: Reference = None) -> BitBreakdown:
@@ -90,10 +90,10 @@ class Reader:
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
         """
-        self.decode_update(message, layout, reference=reference)
+        self.decode_compact(message, layout, reference=reference)
         return self.count_bits(message[HEADER_BYTES:], layout, checked_reference(reference, layout))
 
-    def decode_update(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
+    def decode_compact(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
         """Read a message into what is smaller: indices and values as `decode_sparse`, or a vector as `decode`.
 
         Raises:

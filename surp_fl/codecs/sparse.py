@@ -39,7 +39,7 @@ def check_options(budget: int | None, sparsity: float | None, value_bits: int) -
         raise ValueError(f"value_bits = {value_bits}; expected 16 or 32")
 
 
-def most_that_fit(budget: int, most: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
+def largest_fitting(budget: int, max_count: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
     """The indices of a k, by bisection, whose message fits the budget, and hardly any larger k's does.
 
     Args:
@@ -49,11 +49,11 @@ def most_that_fit(budget: int, most: int, chosen: Callable[[int], Indices], n: i
         n: coordinates.
         value_bits: of each value.
     """
-    room = 8 * (budget - HEADER_BYTES)
-    low, high = 0, min(most, room // (1 + value_bits))
+    budget_bits = 8 * (budget - HEADER_BYTES)
+    low, high = 0, min(max_count, budget_bits // (1 + value_bits))
     while low < high:
         k = (low + high + 1) // 2
-        low, high = (k, high) if _bits(chosen(k), n, value_bits) <= room else (low, k - 1)
+        low, high = (k, high) if _bits(chosen(k), n, value_bits) <= budget_bits else (low, k - 1)
     return chosen(low)
 
 

@@ -28,7 +28,7 @@ from surp_fl.topk import largest
 from surp_fl.types import Reference, Sparse, Vector
 
 _BLOCK = 1 << 14  # signs that a decoder reads at a time
-_LEAST_BITS = 2  # an index costs at least one bit, and its sign one
+_MIN_BITS_PER_INDEX = 2  # an index costs at least one bit, and its sign one
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class STC:
         return Codec(READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        room = 8 * (self.budget - HEADER_BYTES)
-        largest_first, values = largest(vector, min(vector.size, room // _LEAST_BITS))
+        budget_bits = 8 * (self.budget - HEADER_BYTES)
+        largest_first, values = largest(vector, min(vector.size, budget_bits // _MIN_BITS_PER_INDEX))
         low, high = 0, largest_first.size  # the most that fit, by bisection
         while low < high:
             k = (low + high + 1) // 2
-            low, high = (k, high) if _bits(np.sort(largest_first[:k]), vector.size) <= room else (low, k - 1)
+            low, high = (k, high) if _bits(np.sort(largest_first[:k]), vector.size) <= budget_bits else (low, k - 1)
 
         bits = BitWriter()
         bits.write_varint(low)

@@ -44,18 +44,18 @@ class TopK:
         return Codec(sparse.READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        most = most_of(vector.size, self.budget, self.sparsity, self.value_bits)
-        found, _ = largest(vector, most)
+        limit = max_count(vector.size, self.budget, self.sparsity, self.value_bits)
+        found, _ = largest(vector, limit)
         if self.budget is None:
             indices = np.sort(found)
         else:
-            indices = sparse.most_that_fit(
+            indices = sparse.largest_fitting(
                 self.budget, found.size, lambda k: np.sort(found[:k]), vector.size, self.value_bits
             )
         return sparse.write(vector, indices, self.value_bits)
 
 
-def most_of(n: int, budget: int | None, sparsity: float | None, value_bits: int) -> int:
+def max_count(n: int, budget: int | None, sparsity: float | None, value_bits: int) -> int:
     """No message has more coordinates than this."""
     if budget is not None:
         return min(n, 8 * budget // (1 + value_bits))

@@ -16,14 +16,14 @@ from surp_fl.types import Integers
 Words = NDArray[np.uint64]  # of 64 cells each; none while keys are kept
 Counts = NDArray[np.int32]  # a Fenwick tree over the words; as long as they
 
-_FEW, _CELLS_OF_KEY = 4096, 1024  # so many keys are few, and one more for so many cells
+_MIN_MAX_KEYS, _CELLS_PER_KEY = 4096, 1024  # so many keys are few, and one more for so many cells
 _1 = np.uint64(1)
 
 
 @njit(cache=True)
-def few(cells: int) -> int:
+def max_keys(cells: int) -> int:
     """How many keys are kept as such."""
-    return _FEW + cells // _CELLS_OF_KEY
+    return _MIN_MAX_KEYS + cells // _CELLS_PER_KEY
 
 
 @njit(cache=True)
@@ -39,7 +39,7 @@ def bisect(keys: Integers, low: int, high: int, key: int) -> int:
 
 
 @njit(cache=True)
-def most(keys: Integers, bits: Words) -> int:
+def max_coded(keys: Integers, bits: Words) -> int:
     """No fewer cells than were named."""
     return keys.size if bits.size == 0 else 64 * bits.size
 
@@ -52,7 +52,7 @@ def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: 
     if low == high:
         return low
     word = key >> 6
-    found = 0 if key & 63 == 0 else _ones(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
+    found = 0 if key & 63 == 0 else _popcount(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
     while word > 0:
         found += int(counts[word - 1])
         word &= word - 1
@@ -60,7 +60,7 @@ def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: 
 
 
 @njit(cache=True)
-def _ones(word: int) -> int:
+def _popcount(word: int) -> int:
     """How many bits are set."""
     x = np.uint64(word)
     x -= (x >> _1) & np.uint64(0x5555555555555555)
@@ -70,19 +70,19 @@ def _ones(word: int) -> int:
 
 
 @njit(cache=True)
-def with_more(keys: Integers, bits: Words, counts: Counts, new: Integers, cells: int) -> tuple[Integers, Words, Counts]:
+def with_keys(keys: Integers, bits: Words, counts: Counts, new: Integers, cells: int) -> tuple[Integers, Words, Counts]:
     """Name more cells, in any order, some of them again; what is given is not to be used any more."""
-    if bits.size == 0 and keys.size + new.size <= few(cells):
+    if bits.size == 0 and keys.size + new.size <= max_keys(cells):
         return _merged(keys, new), bits, counts
     if bits.size == 0:
         bits, counts = np.zeros(cells // 64 + 1, np.uint64), np.zeros(cells // 64 + 1, np.int32)
-        _mark(bits, counts, keys)
-    _mark(bits, counts, new)
+        _set_bits(bits, counts, keys)
+    _set_bits(bits, counts, new)
     return keys[:0], bits, counts
 
 
 @njit(cache=True)
-def _mark(bits: Words, counts: Counts, keys: Integers) -> None:
+def _set_bits(bits: Words, counts: Counts, keys: Integers) -> None:
     for key in keys:
         word, bit = key >> 6, _1 << np.uint64(key & 63)
         if bits[word] & bit:
@@ -95,14 +95,14 @@ def _mark(bits: Words, counts: Counts, keys: Integers) -> None:
 
 
 @njit(cache=True)
-def _merged(named: Integers, keys: Integers) -> Integers:
+def _merged(already_coded: Integers, keys: Integers) -> Integers:
     """Ascending keys, each once, of ascending ones and new ones."""
     keys = np.sort(keys)
-    merged = np.empty(named.size + keys.size, np.int64)
+    merged = np.empty(already_coded.size + keys.size, np.int64)
     size = i = j = 0
-    while i < named.size or j < keys.size:
-        if j == keys.size or (i < named.size and named[i] <= keys[j]):
-            key = named[i]
+    while i < already_coded.size or j < keys.size:
+        if j == keys.size or (i < already_coded.size and already_coded[i] <= keys[j]):
+            key = already_coded[i]
             i += 1
         else:
             key = keys[j]

@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 
 from surp_fl._compile import njit
 from surp_fl.codecs.reader import BitBreakdown
+from surp_fl.codecs.surp.coded_state import capacity, nothing_coded
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.index_set import decode_set, nothing_told, room
-from surp_fl.codecs.surp.layers import Shared
+from surp_fl.codecs.surp.index_set import decode_set
+from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.entropy.integers import decode_bits, decode_uint
 from surp_fl.entropy.minifloat import MAX_CODE, decode_finite, to_float
 from surp_fl.entropy.range_coder import (
     Bytes,
     bits_read,
-    decode_bits,
-    decode_count,
-    ended,
+    decode_target,
+    decode_update,
     exhausted,
+    fully_consumed,
     grant,
     new_decoder,
     overdrawn,
-    peek,
-    take,
 )
 from surp_fl.layout import Layout
 from surp_fl.types import Floats, Integers, Reference, Update
@@ -47,13 +47,13 @@ _NEEDS = {
     HISTORY: "the model that the client was sent and the one that it was sent before",
 }
 CODE_BITS = 13
-DROPPED_BITS = 16 - CODE_BITS  # of the 16-bit code's mantissa
-MOST_INDICES = (1 << 17) - 1  # in a group
-MOST_GROUPS = 4096  # in a message
-DISJOINT_IN_16 = 15  # how often a group names nothing again
-_GATHERED, _SHARE_GATHERED = 4096, 8  # indices, and coordinates an index, that are gathered before there is a vector
-_FAULTY, _COSTLY = 1, 2
-_MOST = decode_finite(MAX_CODE)
+DROPPED_BITS = 16 - CODE_BITS  # lowest mantissa bits of the 16-bit code that are not sent
+MAX_INDICES = (1 << 17) - 1  # in a group
+MAX_GROUPS = 4096  # in a message
+DISJOINT_IN_16 = 15  # probability that a group is disjoint, in sixteenths; set by hand
+_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # pairs kept as such, before one dense vector takes less memory
+_MALFORMED, _OVERDRAWN = 1, 2  # faults
+_MAX_VALUE = decode_finite(MAX_CODE)
 
 
 @njit(cache=True)
@@ -61,7 +61,7 @@ def _values(codes: NDArray[np.int16]) -> Floats:
     """What codes stand for, negative ones where they fall."""
     values = np.empty(codes.size)
     for i in range(codes.size):
-        value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MOST)
+        value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MAX_VALUE)
         values[i] = value if codes[i] > 0 else -value
     return values
 
@@ -75,7 +75,9 @@ def _add(sums: Floats, coordinates: Integers, codes: NDArray[np.int16]) -> None:
 
 
 @njit(cache=True)
-def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integers, NDArray[np.int16], Floats, int]:
+def _decode(
+    data: Bytes, n: int, side: SideInformation, bits_spent: Floats
+) -> tuple[Integers, NDArray[np.int16], Floats, int]:
     """Coordinates and their codes, negative where they fall; or, where they are many, the sum at each coordinate.
 
     Last comes what is wrong with it: nothing (0), what no encoder writes (1), too much work (2). Bits of indices, signs
@@ -83,50 +85,52 @@ def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integer
     """
     state = new_decoder(data)
     grant(state, n)
-    told = nothing_told(shared)
+    coded = nothing_coded(side)
     coordinates, codes, sums = np.empty(256, np.int64), np.empty(256, np.int16), np.empty(0)
-    size = stretches_read = code = fault = 0
+    size = groups_read = code = fault = 0
     decode_bits(state, data, 2)
-    while not ended(state):
-        k = decode_count(state, data)
-        if ended(state):
+    while not exhausted(state):
+        k = decode_uint(state, data)
+        if exhausted(state):
             break
         if k == 0:
-            fault = 0 if exhausted(state, data) else _FAULTY
+            fault = 0 if fully_consumed(state, data) else _MALFORMED
             break
-        stretches_read += 1
-        if k < 0 or k > MOST_INDICES or k > n or stretches_read > MOST_GROUPS:
-            fault = _FAULTY
+        groups_read += 1
+        if k < 0 or k > MAX_INDICES or k > n or groups_read > MAX_GROUPS:
+            fault = _MALFORMED
             break
-        before = bits_read(state)
+        bits_before = bits_read(state)
         if code == 0:
             code = decode_bits(state, data, CODE_BITS)
         else:
-            change = decode_count(state, data)
-            if change < 0 and not ended(state):
-                fault = _FAULTY
+            change = decode_uint(state, data)
+            if change < 0 and not exhausted(state):
+                fault = _MALFORMED
                 break
             code += change // 2 if change % 2 == 0 else -(change + 1) // 2
-        if ended(state):
+        if exhausted(state):
             break
-        spent[2] += bits_read(state) - before
+        bits_spent[2] += bits_read(state) - bits_before
         if code <= 0 or code >> CODE_BITS > 0:
-            fault = _FAULTY
+            fault = _MALFORMED
             break
-        fresh = stretches_read == 1
-        if not fresh:
-            fresh = peek(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
-            take(state, data, 0 if fresh else DISJOINT_IN_16, DISJOINT_IN_16 if fresh else 1, DISJOINT_IN_16 + 1)
-            if ended(state):
+        disjoint = groups_read == 1
+        if not disjoint:
+            disjoint = decode_target(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
+            decode_update(
+                state, data, 0 if disjoint else DISJOINT_IN_16, DISJOINT_IN_16 if disjoint else 1, DISJOINT_IN_16 + 1
+            )
+            if exhausted(state):
                 break
-        if k > room(told, fresh):
-            fault = _FAULTY
+        if k > capacity(coded, disjoint):
+            fault = _MALFORMED
             break
-        before = bits_read(state)
-        read, negative, told, of_signs = decode_set(state, data, k, shared, told, fresh)
-        spent[0] += bits_read(state) - before - of_signs
-        spent[1] += of_signs
-        if sums.size == 0 and size + read.size > _GATHERED + n // _SHARE_GATHERED:
+        bits_before = bits_read(state)
+        read, negative, coded, sign_bits = decode_set(state, data, k, side, coded, disjoint)
+        bits_spent[0] += bits_read(state) - bits_before - sign_bits
+        bits_spent[1] += sign_bits
+        if sums.size == 0 and size + read.size > _MIN_GATHERED + n // _COORDINATES_PER_GATHERED:
             sums = np.zeros(n)
             _add(sums, coordinates[:size], codes[:size])
         if sums.size > 0:
@@ -143,7 +147,7 @@ def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integer
             _add(sums, coordinates[:size], codes[:size])
         if read.size < k:
             break
-    return coordinates[:size], codes[:size], sums, _COSTLY if overdrawn(state) else fault
+    return coordinates[:size], codes[:size], sums, _OVERDRAWN if overdrawn(state) else fault
 
 
 def context_of(body: bytes) -> int:
@@ -163,20 +167,20 @@ def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdow
 
 
 def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, BitBreakdown]:
-    shared = _context(body, layout, reference).shared
-    spent = np.zeros(3)
-    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
-    if fault == _COSTLY:
+    side = _context(body, layout, reference).side
+    bits_spent = np.zeros(3)
+    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, side, bits_spent)
+    if fault == _OVERDRAWN:
         raise MalformedBits("it asks for more work than its bytes are worth")
-    if fault == _FAULTY:
+    if fault == _MALFORMED:
         raise MalformedBits("a stretch of no possible size or magnitude, or something after the end")
-    told = BitBreakdown(*map(float, spent))
+    coded = BitBreakdown(*map(float, bits_spent))
     with np.errstate(over="ignore"):
         if sums.size > 0:
-            return sums.astype(np.float32), told
+            return sums.astype(np.float32), coded
         values = _values(codes)
         indices, order = np.unique(coordinates, return_inverse=True)
-        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), told
+        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), coded
 
 
 def associated_data(body: bytes, layout: Layout, reference: Reference) -> int:

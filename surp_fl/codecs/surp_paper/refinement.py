@@ -12,12 +12,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surp_fl.codecs.surp_paper import _loops as loops
-from surp_fl.types import Integers, Vector
+from surp_fl.types import Floats, Integers, Vector
 
-_STEPS_OF_LOG = 2**32  # ln(n/β) is rounded, so that the last bit of a platform's log cannot differ
+_LOG_STEPS = 2**32  # ln(n/β) is rounded, so that the last bit of a platform's log cannot differ
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Schedule:
             log_ratio = math.log(n / math.log(n)) if n > 2 else 0.5  # ln n ≤ 0.7 there: β would exceed its range
         else:
             log_ratio = math.log(n / beta) if beta > 0 else math.inf
-        log_ratio = round(log_ratio * _STEPS_OF_LOG) / _STEPS_OF_LOG if math.isfinite(log_ratio) else log_ratio
+        log_ratio = round(log_ratio * _LOG_STEPS) / _LOG_STEPS if math.isfinite(log_ratio) else log_ratio
         if not 0 < log_ratio < n:
             raise ValueError(
                 f"beta = {beta} gives ln(n/β) = {log_ratio:g} for n = {n}; it must lie between 0 and n: "
@@ -61,7 +60,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Walk:
+class Refinement:
     """What the encoder tells the decoder about magnitudes.
 
     Attributes:
@@ -70,7 +69,7 @@ class Walk:
         refresh_code: the 16-bit codes of those means; shape (refreshes,).
     """
 
-    picks: Integers
+    indices: Integers
     refresh_at: Integers
     refresh_code: Integers
 
@@ -90,15 +89,15 @@ class Limits:
     distinct: int = -1
 
 
-def walk(
+def refine(
     vector: Vector,
     ends: Integers,
-    scales: NDArray[np.float64],
+    scales: Floats,
     schedule: Schedule,
     limits: Limits,
     index_bits: int,
     rng: np.random.Generator,
-) -> Walk:
+) -> Refinement:
     """Take the encoder's walk over u = |vector| / scale, in O(n + steps·log n).
 
     Each step picks one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being the
@@ -119,35 +118,47 @@ def walk(
     Raises:
         ValueError: the vector holds NaN or infinity.
     """
-    picks, refresh_at, refresh_code, finite, _ = loops.walk(
+    indices, refresh_at, refresh_code, finite, _ = loops.refine(
         vector, ends, scales, schedule.log_ratio, schedule.shrink, index_bits,
         limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
     )  # fmt: skip
     if not finite:
         raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
-    return Walk(picks, refresh_at, refresh_code)
+    return Refinement(indices, refresh_at, refresh_code)
 
 
 def bits_of(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
     """Bits of a walk in a message; `refreshes` leaves the first estimate out. Grows with each argument."""
-    return int(loops.walk_bits(steps, refreshes, signs, index_bits))
+    return int(loops.refinement_bits(steps, refreshes, signs, index_bits))
 
 
-def magnitudes(taken: Walk, schedule: Schedule) -> tuple[Integers, NDArray[np.float64]]:
+def magnitudes(refinement: Refinement, schedule: Schedule) -> tuple[Integers, Floats]:
     """Take the decoder's walk.
 
     Returns:
         The distinct indices in ascending order, and the sum of the thresholds of each, in units of its scale.
     """
-    indices, order = np.unique(taken.picks, return_inverse=True)
+    indices, order = np.unique(refinement.indices, return_inverse=True)
     return indices, loops.rebuild(
-        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, order, indices.size
+        refinement.indices,
+        refinement.refresh_at,
+        refinement.refresh_code,
+        schedule.log_ratio,
+        schedule.shrink,
+        order,
+        indices.size,
     )
 
 
-def everywhere(taken: Walk, schedule: Schedule, n: int) -> NDArray[np.float64]:
+def magnitudes_of_all(refinement: Refinement, schedule: Schedule, n: int) -> Floats:
     """As `magnitudes`, of all n coordinates: 0 where no step was."""
-    sums: NDArray[np.float64] = loops.rebuild(
-        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, taken.picks, n
+    sums: Floats = loops.rebuild(
+        refinement.indices,
+        refinement.refresh_at,
+        refinement.refresh_code,
+        schedule.log_ratio,
+        schedule.shrink,
+        refinement.indices,
+        n,
     )
     return sums
