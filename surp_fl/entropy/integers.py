@@ -1,4 +1,7 @@
-"""TBD"""
+"""Unsigned integers as symbols of a range coder: of a fixed width, or with their length in front.
+
+Knows the range coder. Does not know what the integers mean.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ from surp_fl.entropy.range_coder import Bytes, CoderState, decode_target, decode
 
 @njit(cache=True)
 def encode_bits(state: CoderState, out: Bytes, value: int, width: int) -> None:
-    """Write a number of up to 24 bits, all values alike."""
+    """Encode an integer of a fixed width, all values equally likely.
+
+    Args:
+        state: of the encoder.
+        out: where bytes go; uint8, shape (capacity,).
+        value: 0 to 2**width − 1.
+        width: bits, 0 to 24.
+    """
     if width > 0:
         encode(state, out, value, 1, 1 << width)
 
 
 @njit(cache=True)
 def decode_bits(state: CoderState, data: Bytes, width: int) -> int:
-    """Read a number of up to 24 bits."""
+    """Decode an integer of `width` bits, 0 to 24."""
     if width == 0:
         return 0
     value = decode_target(state, 1 << width)
@@ -25,7 +35,16 @@ def decode_bits(state: CoderState, data: Bytes, width: int) -> int:
 
 @njit(cache=True)
 def encode_uint(state: CoderState, out: Bytes, value: int) -> None:
-    """Write a count below 2**24: its length in 5 bits, then what follows its leading one."""
+    """Encode an integer below 2**24: its bit length in 5 bits, then the bits below its leading one.
+
+    >>> from surp_fl.entropy.range_coder import flush, new_decoder, new_encoder
+    >>> import numpy as np
+    >>> encoder, out = new_encoder(), np.zeros(16, np.uint8)
+    >>> encode_uint(encoder, out, 1000)
+    >>> data = out[: flush(encoder, out)]
+    >>> int(decode_uint(new_decoder(data), data))
+    1000
+    """
     width = 0
     while value >> width > 0:
         width += 1
@@ -36,7 +55,7 @@ def encode_uint(state: CoderState, out: Bytes, value: int) -> None:
 
 @njit(cache=True)
 def decode_uint(state: CoderState, data: Bytes) -> int:
-    """Read a count; −1 for a length that no count has."""
+    """Decode an integer below 2**24; −1 if its bit length exceeds 24, which no encoder writes."""
     width = decode_bits(state, data, 5)
     if width > 24:
         return -1

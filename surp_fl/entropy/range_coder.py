@@ -1,11 +1,11 @@
-"""A range coder in compiled code: integers only, so the same bytes on every machine.
+"""A range coder in compiled code: symbols of known probability ↔ bytes. Integers only: the same bytes on every machine.
 
-48 bits of range, carries resolved on the fly. A message may be cut anywhere: the decoder knows what the bytes that are
-left can still mean, and ends before the first symbol that they leave open. Encoder and decoder mirror each other.
-Both keep account of the work that a message asks for: each byte brings credit, and who asks for more than that is not
-followed. Knows intervals and credit; not what they stand for.
+48 bits of range; carries are propagated as in LZMA. A message may be truncated anywhere: the decoder keeps track of all
+values that the missing bytes could have, and stops before the first symbol that the remaining bytes do not determine.
+Encoder and decoder mirror each other, and both keep an account of decoding work: each byte of the message adds credit,
+and a message that spends more than its credit is refused. Knows intervals and credit. Does not know what symbols mean.
 
-Source: Martin 1979, "Range encoding"; the carry handling as in Pavlov's LZMA.
+Source: Martin 1979, "Range encoding"; the carry propagation as in Pavlov's LZMA.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from surp_fl._compile import njit
 CoderState = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 
-# Fields of a state: an encoder's, a decoder's, and those of both.
+# Fields of a coder's state. Both: RANGE, POSITION (of the next byte), CREDIT, OVERDRAWN. Encoder: LOW (end of the
+# interval), CACHE (a byte that waits for a carry), PENDING (0xFF bytes behind it), HAS_CACHE. Decoder: CODE (minus the
+# interval's low end; missing bytes are 0), UNKNOWN (what missing bytes could add to it), EXHAUSTED.
 LOW, RANGE, POSITION, CACHE, PENDING, HAS_CACHE = 0, 1, 2, 3, 4, 5
 CODE, UNKNOWN, EXHAUSTED = 0, 3, 4
 CREDIT, OVERDRAWN = 6, 7
@@ -28,18 +30,29 @@ _FIELDS = 8
 
 _BITS = 48
 _TOP = np.uint64(1 << _BITS)
-_MIN_RANGE = np.uint64(1 << (_BITS - 8))  # below it the next byte is due
+_MIN_RANGE = np.uint64(1 << (_BITS - 8))  # below this the next byte is shifted out
 _TOP_BYTE = np.uint64(_BITS - 8)
 _8, _48, _FF, _1, _0 = np.uint64(8), np.uint64(_BITS), np.uint64(0xFF), np.uint64(1), np.uint64(0)
-_INITIAL_CREDIT, _COORDINATES_PER_CREDIT = 1 << 18, 16  # for each message; for each so many coordinates of the model
+# Part of the format. Set so that decoding takes 3 passes over the vector and 20 µs a byte at most; simulations.hostile
+# searches for messages that take longer.
+_INITIAL_CREDIT, _COORDINATES_PER_CREDIT = 1 << 18, 16  # units for each message; coordinates for one unit more
 _CREDIT_PER_BYTE = np.uint64(1 << 10)
 _UNLIMITED = np.uint64(1 << 62)
-MAX_TOTAL_FREQ = 1 << 30  # of frequencies: 10 bits below the smallest range, so that rounding costs under 0.002 bits
+MAX_TOTAL_FREQ = 1 << 30  # 10 bits below the smallest range, so that rounding costs less than 0.002 bits a symbol
 
 
 @njit(cache=True)
 def new_encoder() -> CoderState:
-    """Start a message."""
+    """Begin a message.
+
+    >>> encoder, out = new_encoder(), np.zeros(16, np.uint8)
+    >>> encode(encoder, out, cum_freq=2, freq=1, total_freq=4)
+    >>> message = out[: flush(encoder, out)]
+    >>> message.size
+    1
+    >>> int(decode_target(new_decoder(message), 4))
+    2
+    """
     state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
     state[CREDIT] = _UNLIMITED
@@ -48,13 +61,23 @@ def new_encoder() -> CoderState:
 
 @njit(cache=True)
 def grant(state: CoderState, n: int) -> None:
-    """Limit the work that a message for n coordinates can ask for; without this it can ask for any."""
+    """Limit the decoding work of a message; without this call it is unlimited.
+
+    Args:
+        state: of an encoder or a decoder that has just begun.
+        n: coordinates of the model.
+    """
     state[CREDIT] = np.uint64(_INITIAL_CREDIT + n // _COORDINATES_PER_CREDIT)
 
 
 @njit(cache=True)
 def spend(state: CoderState, work: int) -> None:
-    """Take work off the credit; where there is too little, nothing that follows counts."""
+    """Subtract decoding work from the credit; if there is too little, the message is overdrawn from here on.
+
+    Args:
+        state: of an encoder or a decoder.
+        work: units, as in the table "Credit" of FORMAT.md.
+    """
     if state[CREDIT] < np.uint64(work):
         state[OVERDRAWN] = _1
     else:
@@ -63,12 +86,13 @@ def spend(state: CoderState, work: int) -> None:
 
 @njit(cache=True)
 def overdrawn(state: CoderState) -> bool:
-    """Say whether the message asked for more work than its bytes so far are worth."""
+    """Whether the message asked for more work than its bytes so far pay for."""
     return bool(state[OVERDRAWN] == _1)
 
 
 @njit(cache=True)
 def _emit(state: CoderState, out: Bytes, byte: int) -> None:
+    """Write a byte; past the end of `out` only the length is counted."""
     if state[POSITION] < np.uint64(out.size):  # past the end only the length counts on
         out[state[POSITION]] = np.uint8(byte)
     state[POSITION] += _1
@@ -76,7 +100,7 @@ def _emit(state: CoderState, out: Bytes, byte: int) -> None:
 
 @njit(cache=True)
 def _shift(state: CoderState, out: Bytes) -> None:
-    """Move the top byte out of the low end, as soon as no carry can change it any more."""
+    """Move the top byte out of `low` as soon as no carry can change it any more."""
     low = state[LOW]
     if low < (_FF << _TOP_BYTE) or low >= _TOP:
         carry = low >> _48
@@ -94,7 +118,15 @@ def _shift(state: CoderState, out: Bytes) -> None:
 
 @njit(cache=True)
 def encode(state: CoderState, out: Bytes, cum_freq: int, freq: int, total_freq: int) -> None:
-    """Narrow the range to [start, start + size) out of total ≤ MOST_TOTAL."""
+    """Encode one symbol: narrow the range to [cum_freq, cum_freq + freq) of total_freq.
+
+    Args:
+        state: of the encoder.
+        out: where bytes go; shape (capacity,).
+        cum_freq: sum of the frequencies of all smaller symbols.
+        freq: of the symbol, at least 1; its probability is freq / total_freq.
+        total_freq: sum of all frequencies, at most MAX_TOTAL_FREQ.
+    """
     unit = state[RANGE] // np.uint64(total_freq)
     state[LOW] += unit * np.uint64(cum_freq)
     if cum_freq + freq == total_freq:
@@ -109,15 +141,19 @@ def encode(state: CoderState, out: Bytes, cum_freq: int, freq: int, total_freq: 
 
 @njit(cache=True)
 def bytes_written(state: CoderState) -> int:
-    """Bytes that are settled so far, or about to be."""
+    """Bytes of the message so far, those that wait for a carry included."""
     return int(np.int64(state[POSITION] + state[PENDING] + state[HAS_CACHE]))
 
 
 @njit(cache=True)
 def flush(state: CoderState, out: Bytes) -> int:
-    """End the message so that its last symbol is certain; give its length, which may exceed the room in `out`."""
+    """End the message with as few bytes as make its last symbol certain, whatever bytes follow.
+
+    Returns:
+        The message's length in bytes; more than `out.size` if it did not fit.
+    """
     last = state[LOW] + state[RANGE] - _1
-    kept = 0
+    kept = 0  # bytes
     while True:
         below = (_1 << np.uint64(_BITS - 8 * kept)) - _1
         value = (state[LOW] + below) & ~below
@@ -133,6 +169,7 @@ def flush(state: CoderState, out: Bytes) -> int:
 
 @njit(cache=True)
 def _read(state: CoderState, data: Bytes) -> None:
+    """Take the next byte of the message; past its end, one that may have any value from 0 to 255."""
     at = state[POSITION]
     state[POSITION] += _1
     if at < np.uint64(data.size):
@@ -144,7 +181,7 @@ def _read(state: CoderState, data: Bytes) -> None:
 
 @njit(cache=True)
 def new_decoder(data: Bytes) -> CoderState:
-    """Open a message, whole or cut."""
+    """Begin to read a message, whole or truncated; uint8, shape (length,)."""
     state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
     state[CREDIT] = _UNLIMITED
@@ -155,16 +192,21 @@ def new_decoder(data: Bytes) -> CoderState:
 
 @njit(cache=True)
 def exhausted(state: CoderState) -> bool:
-    """Say whether the message is not to be followed further; what the last `peek` gave is not to be believed.
+    """Whether decoding has to stop: the remaining bytes do not determine the next symbol, or the message is overdrawn.
 
-    It asked for more than the bytes tell, or is overdrawn.
+    The last `decode_target` before it became true is not to be used.
     """
     return bool(state[EXHAUSTED] == _1 or state[OVERDRAWN] == _1)
 
 
 @njit(cache=True)
 def fully_consumed(state: CoderState, data: Bytes) -> bool:
-    """Say whether the symbols so far need all of the bytes: with one byte less, the last of them were not certain."""
+    """Whether the symbols so far need every byte: without the last byte, the last symbol would not be determined.
+
+    Args:
+        state: of a decoder that is not exhausted.
+        data: the message; uint8, shape (length,).
+    """
     if np.uint64(data.size) > state[POSITION]:
         return False
     missing = _8 * (state[POSITION] - np.uint64(data.size))
@@ -175,13 +217,29 @@ def fully_consumed(state: CoderState, data: Bytes) -> bool:
 
 @njit(cache=True)
 def decode_target(state: CoderState, total_freq: int) -> int:
-    """Say where in [0, total) the message points; `take` what lies there next."""
+    """A cumulative frequency within the interval of the next symbol; `decode_update` has to follow with that symbol.
+
+    Args:
+        state: of the decoder.
+        total_freq: as the encoder was given.
+
+    Returns:
+        0 to total_freq − 1.
+    """
     return min(int(np.int64(state[CODE] // (state[RANGE] // np.uint64(total_freq)))), int(total_freq - 1))
 
 
 @njit(cache=True)
 def decode_update(state: CoderState, data: Bytes, cum_freq: int, freq: int, total_freq: int) -> None:
-    """Narrow the range as `encode` did, unless the missing bytes could mean another symbol: then the message ends."""
+    """Narrow the range as `encode` did, unless the missing bytes could also mean another symbol: then it is exhausted.
+
+    Args:
+        state: of the decoder.
+        data: the message; uint8, shape (length,).
+        cum_freq: as the encoder was given, for the symbol in whose interval `decode_target` lies.
+        freq: as the encoder was given.
+        total_freq: as the encoder was given.
+    """
     unit = state[RANGE] // np.uint64(total_freq)
     end = state[RANGE] if cum_freq + freq == total_freq else unit * np.uint64(cum_freq + freq)
     if state[CODE] + state[UNKNOWN] >= end or state[CODE] < unit * np.uint64(cum_freq):
@@ -197,5 +255,5 @@ def decode_update(state: CoderState, data: Bytes, cum_freq: int, freq: int, tota
 
 @njit(cache=True)
 def bits_read(state: CoderState) -> float:
-    """How much a decoder was told so far."""
+    """Information that the symbols decoded so far have used, in bits."""
     return 8.0 * float(np.int64(state[POSITION])) - math.log2(float(np.int64(state[RANGE])))

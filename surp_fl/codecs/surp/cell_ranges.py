@@ -1,4 +1,9 @@
-"""TBD"""
+"""Ranges of a layer's cells, and how they are halved: the nodes of an index tree, with the weights of their halves.
+
+The expected share of a half is its share of the weights of rows or columns. Cells that were coded before, or changed
+recently, count as evidence like picks seen there (a Pólya tree), and those that cannot be picked are left out. Knows
+weights and keys. Does not know where they come from, and not bits.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +16,27 @@ from surp_fl.types import Integers
 
 # Part of the format. Set by hand; simulations.experiments.messages measures what a change does.
 _CONCENTRATION_ROWS, _CONCENTRATION_COLUMNS = 24, 200  # a + b of the beta-binomial
-_EVIDENCE_PER_PICK = 16  # evidence is counted in sixteenths of a pick
-_RECENT_EVIDENCE, _CODED_EVIDENCE = 4, 16  # of a recently changed cell; of an already coded one
+_EVIDENCE_PER_PICK = 16  # units of evidence
+_RECENT_EVIDENCE, _CODED_EVIDENCE = 4, 16  # units of a recently changed cell, and of an already coded one
 
-Node = tuple[int, int, int, int, int, int, int, int]  # [first row, end), [first column, end), and of the sorted keys
-# within it, [first, end) in `recent` and in `already_coded`
+# First row and end, first column and end; ranks of the node's first and end among recent keys, and among coded ones.
+Node = tuple[int, int, int, int, int, int, int, int]
 
 
 class LayerCells(NamedTuple):
     """A layer's cells, rows × columns, and what is known of them.
 
-    `row_sums`, `column_sums`: running sums of their weights; empty where all are alike. `changed`, `named`: ascending
-    keys (`first` plus the cell) of what changed lately, which is told elsewhere, and of what this message told before,
-    which is not told again where the picks are `fresh`; `bits` and `counts` may hold the latter instead (`named.py`).
+    Attributes:
+        rows: of the layer.
+        columns: of the layer.
+        first: key of the layer's first cell.
+        row_sums: cumulative weights of the rows by rank, shape (rows + 1,); empty if all weigh the same.
+        column_sums: cumulative weights of the columns by rank, shape (columns + 1,); empty if all weigh the same.
+        recent: ascending keys of recently changed cells, which are in a layer of their own and cannot be picked here.
+        already_coded: ascending keys of cells that this message coded before, or empty; see `coded_set.py`.
+        bits: the same as a bitmap, or empty.
+        counts: Fenwick tree over `bits`.
+        disjoint: whether already coded cells cannot be picked again.
     """
 
     rows: int
@@ -40,13 +53,13 @@ class LayerCells(NamedTuple):
 
 @njit(cache=True)
 def weight_of(sums: Integers, low: int, high: int) -> int:
-    """Weight of cells [low, high); without sums all cells are alike."""
+    """Weight of rows or columns [low, high); without cumulative weights each weighs 1."""
     return high - low if sums.size == 0 else int(sums[high] - sums[low])
 
 
 @njit(cache=True)
 def root(cells: LayerCells) -> Node:
-    """All cells of a layer."""
+    """The node of all cells of a layer."""
     last = cells.first + cells.rows * cells.columns
     recent = bisect(cells.recent, 0, cells.recent.size, cells.first)
     end = max_coded(cells.already_coded, cells.bits)
@@ -60,13 +73,13 @@ def root(cells: LayerCells) -> Node:
 
 @njit(cache=True)
 def cell_count(node: Node) -> int:
-    """How many cells there are."""
+    """Number of cells of a node."""
     return (node[1] - node[0]) * (node[3] - node[2])
 
 
 @njit(cache=True)
 def free_cells(node: Node, cells: LayerCells) -> int:
-    """How many cells can be picked."""
+    """Number of cells of a node that can be picked."""
     first, last, low, high, recent, recent_end, coded, coded_end = node
     excluded = recent_end - recent + (coded_end - coded if cells.disjoint else 0)
     return (last - first) * (high - low) - excluded
@@ -74,7 +87,7 @@ def free_cells(node: Node, cells: LayerCells) -> int:
 
 @njit(cache=True)
 def _scale_weight(weight: int, free: int, size: int) -> int:
-    """What is left of a weight when only some of its cells can be picked."""
+    """A half's weight in proportion to the cells that can be picked, at least 1."""
     if free == size:
         return weight
     return max((weight * ((free << 16) // size)) >> 16, 1)
@@ -82,7 +95,11 @@ def _scale_weight(weight: int, free: int, size: int) -> int:
 
 @njit(cache=True)
 def halve(node: Node, cells: LayerCells) -> tuple[Node, Node, int, int, int]:
-    """The halves of a node, their weights, and how far to trust them."""
+    """Halve a node: at its middle row, or at its middle column if it has one row.
+
+    Returns:
+        The left and the right node, their weights, and the concentration a + b of the beta-binomial for the split.
+    """
     first, last, low, high, recent, recent_end, coded, coded_end = node
     if last - first > 1:
         middle = (first + last) >> 1
@@ -116,9 +133,11 @@ def halve(node: Node, cells: LayerCells) -> tuple[Node, Node, int, int, int]:
 
 @njit(cache=True)
 def axis(node: Node, cells: LayerCells) -> tuple[int, int, Integers, int]:
-    """Rows of a node, or columns of its only row: first and end, running sums of weights, and the weight of them all.
+    """The rows of a node, or the columns of its only row.
 
-    The last is 0 where one pick among them cannot be told in one symbol: something was told before, or it is too much.
+    Returns:
+        The first and the end of them, their cumulative weights, and their total weight; that is 0 if a single pick
+        cannot be coded in one symbol, for evidence within the node or a total above MAX_WEIGHT.
     """
     first, last, low, high, recent, recent_end, coded, coded_end = node
     if last - first > 1:
@@ -133,7 +152,7 @@ def axis(node: Node, cells: LayerCells) -> tuple[int, int, Integers, int]:
 
 @njit(cache=True)
 def narrowed(node: Node, position: int) -> Node:
-    """One row of a node, or one column of its only row."""
+    """The node of one row of a node, or of one column of its only row."""
     first, last, low, high, recent, recent_end, coded, coded_end = node
     if last - first > 1:
         first, last = position, position + 1
@@ -144,11 +163,11 @@ def narrowed(node: Node, position: int) -> Node:
 
 @njit(cache=True)
 def position_of(target: int, low: int, high: int, sums: Integers) -> int:
-    """Which row or column of [low, high) has this part of their weight."""
+    """The row or column of [low, high) in whose part of the cumulative weights `target` lies."""
     return low + target if sums.size == 0 else bisect(sums, low + 1, high, sums[low] + target + 1) - 1
 
 
 @njit(cache=True)
 def first_cell(node: Node, cells: LayerCells) -> int:
-    """The first cell of a node."""
+    """The first cell of a node, counted within the layer."""
     return node[0] * cells.columns + node[2]

@@ -1,4 +1,8 @@
-"""TBD"""
+"""What encoder and decoder know of a message's earlier sets: picks of each layer, exponents, and coded cells.
+
+Both update it in the same way, set by set. A *pick* is a coordinate that is in a set. Knows layers and counts. Does not
+know bits.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,19 @@ _PRIOR_PICKS = 2  # that the prior counts for
 
 
 class CodedState(NamedTuple):
-    """What the sets of a message told so far, and what they are told against.
+    """What earlier sets of a message tell about the next one; int64, one entry a layer in the order of coding.
 
-    `seen`: picks of each layer. `powers`: to which the levels of a layer's rows and columns are raised, −1 until they
-    are told; shape (layers, 2). `named`: keys of the picks: cells, plus the cells of all later layers; they are in
-    `bits` and `counts` where they are many. `gone`: how many of each layer were named. `rooms`: cells from each layer
-    on. `cold`: cells of each layer that are not told in the hot one. `prior`: expected share of each layer.
+    Attributes:
+        seen: picks of each layer in all sets so far.
+        exponents: of each layer's row and column weights, −1 until they are coded; shape (layers, 2).
+        already_coded: ascending keys of coded cells; empty if they are in `bits` and `counts`, as in `coded_set.py`.
+            A cell's key is its place in its layer, plus the cells of all later layers.
+        bits: one bit for each cell.
+        counts: Fenwick tree over `bits`.
+        coded_in_layer: distinct cells of each layer that are coded.
+        cells_from: cells of each layer and all later ones; shape (layers + 1,).
+        own_cells: cells of each layer, without those that belong to the layer of recent changes.
+        prior: expected share of each layer, before any pick.
     """
 
     seen: Integers
@@ -40,7 +51,7 @@ class CodedState(NamedTuple):
 
 @njit(cache=True)
 def nothing_coded(side: SideInformation) -> CodedState:
-    """Begin a message."""
+    """The state before the first set of a message."""
     layers = side.start.size
     cells_from = cells_from_each_layer(side)
     return CodedState(
@@ -52,7 +63,7 @@ def nothing_coded(side: SideInformation) -> CodedState:
 
 @njit(cache=True)
 def _prior(side: SideInformation) -> Integers:
-    """Expected share of each layer before anything is known: the square root of its size."""
+    """Expected share of each layer before any pick: proportional to the square root of its size."""
     prior = np.empty(side.start.size, np.int64)
     for layer in range(prior.size):
         prior[layer] = max(1, int(math.sqrt(16.0 * side.rows[layer] * side.columns[layer])))
@@ -61,19 +72,26 @@ def _prior(side: SideInformation) -> Integers:
 
 @njit(cache=True)
 def _own_cells(cells_from: Integers, side: SideInformation) -> Integers:
-    """Cells of each layer that are not told in the hot one."""
+    """Cells of each layer, without those that belong to the layer of recent changes."""
     own_cells = np.empty(side.start.size, np.int64)
     for layer in range(own_cells.size):
         low, high = cells_from[layer + 1], cells_from[layer]
-        own_cells[layer] = (
-            high - low - (np.searchsorted(side.recent_keys, high) - np.searchsorted(side.recent_keys, low))
-        )
+        recent = np.searchsorted(side.recent_keys, high) - np.searchsorted(side.recent_keys, low)
+        own_cells[layer] = high - low - recent
     return own_cells
 
 
 @njit(cache=True)
 def free_cells_from(coded: CodedState, disjoint: bool) -> Integers:
-    """Cells from each layer on that can be picked."""
+    """Cells of each layer and all later ones that the next set may have.
+
+    Args:
+        coded: the state.
+        disjoint: whether the set has no coordinate of an earlier one.
+
+    Returns:
+        int64, shape (layers + 1,).
+    """
     free = np.zeros(coded.cells_from.size, np.int64)
     for layer in range(coded.own_cells.size - 1, -1, -1):
         free[layer] = free[layer + 1] + coded.own_cells[layer] - (coded.coded_in_layer[layer] if disjoint else 0)
@@ -82,7 +100,7 @@ def free_cells_from(coded: CodedState, disjoint: bool) -> Integers:
 
 @njit(cache=True)
 def capacity(coded: CodedState, disjoint: bool) -> int:
-    """How many coordinates a set can have."""
+    """Number of coordinates that the next set may have; `disjoint` as in `free_cells_from`."""
     capacity = 0
     for layer in range(coded.own_cells.size):
         capacity += coded.own_cells[layer] - (coded.coded_in_layer[layer] if disjoint else 0)
@@ -90,30 +108,36 @@ def capacity(coded: CodedState, disjoint: bool) -> int:
 
 
 @njit(cache=True)
-def with_coded(coded: CodedState, keys: Integers, done: Integers) -> CodedState:
-    """What is told after these keys, in layers of which each has so many."""
+def with_coded(coded: CodedState, keys: Integers, picks: Integers) -> CodedState:
+    """The state after a set; `coded` is updated in part, and not to be used any more.
+
+    Args:
+        coded: the state before the set.
+        keys: of the set's cells, in any order; shape (k,).
+        picks: number of them in each layer; shape (layers,).
+    """
     already_coded, bits, counts = with_keys(coded.already_coded, coded.bits, coded.counts, keys, coded.cells_from[0])
-    for layer in np.flatnonzero(done):
-        low = rank(already_coded, bits, counts, 0, max_coded(already_coded, bits), coded.cells_from[layer + 1])
-        coded.coded_in_layer[layer] = (
-            rank(already_coded, bits, counts, low, max_coded(already_coded, bits), coded.cells_from[layer]) - low
-        )
+    most = max_coded(already_coded, bits)
+    for layer in np.flatnonzero(picks):
+        low = rank(already_coded, bits, counts, 0, most, coded.cells_from[layer + 1])
+        coded.coded_in_layer[layer] = rank(already_coded, bits, counts, low, most, coded.cells_from[layer]) - low
     return CodedState(
-        coded.seen,
-        coded.exponents,
-        already_coded,
-        bits,
-        counts,
-        coded.coded_in_layer,
-        coded.cells_from,
-        coded.own_cells,
-        coded.prior,
-    )
+        coded.seen, coded.exponents, already_coded, bits, counts, coded.coded_in_layer,
+        coded.cells_from, coded.own_cells, coded.prior,
+    )  # fmt: skip
 
 
 @njit(cache=True)
 def layer_weights_from(prior: Integers, seen: Integers) -> tuple[Integers, int]:
-    """Weight of the layers from each one on, given what they had so far, and how far to trust it."""
+    """The weight of each layer and all later ones, given the picks so far: a Pólya urn that starts with the prior.
+
+    Args:
+        prior: expected share of each layer; shape (layers,).
+        seen: picks of each layer so far; shape (layers,).
+
+    Returns:
+        Weights, shape (layers + 1,), and the concentration a + b of the beta-binomial for splits between layers.
+    """
     picks = seen.sum()
     total_weight = prior.sum()
     weights = np.zeros(prior.size + 1, np.int64)

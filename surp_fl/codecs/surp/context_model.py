@@ -1,9 +1,9 @@
-"""What both ends know before a message: the layers' shapes, and which rows and columns of the model are large.
+"""The context model: which rows and columns of the model have large weights, and which coordinates changed recently.
 
-Large weights sit where training moved the model before, and will move it again: the probability of an update at row i,
-column j of a layer goes with a power of the row's largest |w| and a power of the column's. The tables hold the
-logarithms as integers, read off the bits of the floats, so that both ends have the same on every machine. Knows layouts
-and a reference vector. Does not know bits.
+Large weights are where training moved the model before, and where it is likely to move it again: the probability that
+row i, column j of a layer is sent is proportional to a power of the row's largest |w| times a power of the column's.
+The tables hold logarithms as integers, computed from the bits of the floats, so that they are the same on every
+machine. Knows layouts and references. Does not know bits.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
 from surp_fl.types import Integers, Reference, Vector
 
-NO_TABLES = -1  # a layer without tables: all of its cells are alike
-_COORDINATES_PER_CHANGE = 16  # a change of more than one coordinate in so many tells nothing
-_ROUNDING_ULPS = 16  # units in the last place
-_MIN_LOG2_WEIGHT = -20 * STEPS_PER_OCTAVE  # a row of zeros counts as this
+NO_TABLES = -1  # of a layer all of whose cells are alike
+# Part of the format. Set by hand; simulations.experiments.messages measures what a change does.
+_COORDINATES_PER_CHANGE = 16  # at most one coordinate in so many may have changed, for the changes to be a layer
+_ROUNDING_ULPS = 16  # units in the last place; a smaller change is the rounding of an average
+_CELLS_PER_TABLE_ENTRY = 4  # fewer cells a row or column, and a layer has no tables
+_MIN_LOG2_WEIGHT = -20 * STEPS_PER_OCTAVE  # of a row or column of zeros
 _LOG2 = np.array(
     [round(STEPS_PER_OCTAVE * math.log2(1 + m / STEPS_PER_OCTAVE)) for m in range(STEPS_PER_OCTAVE)], np.int64
 )
@@ -37,7 +39,7 @@ class Context:
     """What a message is coded against.
 
     Attributes:
-        shared: layers, smallest first, and their tables.
+        side: layers, smallest first, and their tables.
         digest: 32 bits of the tables; 0 without a reference.
     """
 
@@ -46,10 +48,14 @@ class Context:
 
     @classmethod
     def of(cls, layout: Layout, reference: Reference) -> Context:
-        """Read the tables off a model and the model before it; without a model, all cells of a layer are alike.
+        """Compute the context of a reference; without one, all cells of a layer are alike.
 
-        The last context of a model alone, and the last of a model and the one before, are kept for as long as these
-        live, if nobody can ever write to them (`immutable`): the messages of a round share them, whichever they name.
+        The last context of a model alone, and the last of a pair, are cached while these live, if they are `immutable`:
+        the messages of a round share them.
+
+        Args:
+            layout: of the model, n coordinates.
+            reference: float32, shape (n,); or a pair of the model and the one before; or None.
         """
         if reference is None:
             return _without_reference(layout)
@@ -73,14 +79,12 @@ class Context:
         first_entry = np.full((2, sizes.size), NO_TABLES, np.int64)
         tables = (_Table(), _Table())
         for layer in range(sizes.size if reference is not None else 0):
-            rows_here, columns_here = int(rows[layer]), int(columns[layer])
-            if (
-                rows_here < 2 or columns_here < 2 or 4 * (rows_here + columns_here) > rows_here * columns_here
-            ):  # tables as large as the layer would not pay
+            r, c = int(rows[layer]), int(columns[layer])
+            if r < 2 or c < 2 or _CELLS_PER_TABLE_ENTRY * (r + c) > r * c:
                 continue
             assert reference is not None
-            bits = reference[start[layer] : start[layer] + rows_here * columns_here].view(np.int32)
-            for axis, largest in enumerate(_largest(bits, columns_here)):
+            bits = reference[start[layer] : start[layer] + r * c].view(np.int32)
+            for axis, largest in enumerate(_largest(bits, c)):
                 first_entry[axis, layer] = tables[axis].add(_log2_weights(largest))
         by_row, by_column = (table.joined() for table in tables)
         digest = 0
@@ -116,6 +120,8 @@ def _without_reference(layout: Layout) -> Context:
 
 @dataclass(frozen=True)
 class _Cached:
+    """A context, and the arrays that it was computed from."""
+
     layout: Layout
     model: weakref.ref[Vector]
     before: weakref.ref[Vector] | None
@@ -135,7 +141,7 @@ _cache: dict[bool, _Cached] = {}  # by whether there is no model before
 
 
 class _Table:
-    """Levels by rank, orders and ranks of the rows (or columns) of all layers, one layer after the other."""
+    """Log2 weights by rank, orders and ranks of the rows (or columns) of all layers, one after the other."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Integers, Integers, Integers]] = []
@@ -154,7 +160,7 @@ class _Table:
 
 
 def _recently_changed(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray[np.bool_]]:
-    """Where the last change of the model was, if it was sparse, and where it was negative."""
+    """Coordinates of the last change of the model, if it was sparse, and whether each decreased."""
     if model is None or before is None:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
     recent = _changed(model.view(np.int32), before.view(np.int32), model.size // _COORDINATES_PER_CHANGE)
@@ -163,21 +169,14 @@ def _recently_changed(model: Vector | None, before: Vector | None) -> tuple[Inte
 
 @njit(cache=True)
 def _changed(after: NDArray[np.int32], before: NDArray[np.int32], max_changes: int) -> Integers:
-    """Where two float vectors differ by more than an average's rounding; none, where that is in too many places."""
+    """Where two float vectors differ by more than rounding; nothing if there are more than `max_changes` places."""
     found = np.empty(max_changes, np.int64)
     size = 0
     for i in range(after.size):
         if after[i] == before[i]:
             continue
-        magnitude_after, magnitude_before = (
-            np.int64(after[i] & np.int32(0x7FFFFFFF)),
-            np.int64(before[i] & np.int32(0x7FFFFFFF)),
-        )
-        ulps_apart = (
-            abs(magnitude_after - magnitude_before)
-            if (after[i] < 0) == (before[i] < 0)
-            else magnitude_after + magnitude_before
-        )
+        a, b = np.int64(after[i] & np.int32(0x7FFFFFFF)), np.int64(before[i] & np.int32(0x7FFFFFFF))
+        ulps_apart = abs(a - b) if (after[i] < 0) == (before[i] < 0) else a + b
         if ulps_apart > _ROUNDING_ULPS:
             if size == max_changes:
                 return found[:0]
@@ -188,7 +187,7 @@ def _changed(after: NDArray[np.int32], before: NDArray[np.int32], max_changes: i
 
 @njit(cache=True)
 def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Largest |w| of each row and column, as float32 bits, which order like the magnitudes."""
+    """Largest |w| of each row and of each column, as float32 bits, which are ordered like the magnitudes."""
     rows = bits.size // columns
     by_row, by_column = np.zeros(rows, np.int32), np.zeros(columns, np.int32)
     for row in range(rows):
@@ -202,7 +201,7 @@ def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], 
 
 
 def _log2_weights(largest: NDArray[np.int32]) -> Integers:
-    """log2 of positive floats in 1/256 octaves, by their bits, relative to the largest of them."""
+    """log2 of positive floats, relative to the largest of them, in 1/256 octaves; from their bits."""
     bits = largest.astype(np.int64)
     log2_weight = np.where(bits >> 23 > 0, (bits >> 23) * STEPS_PER_OCTAVE + _LOG2[(bits >> 15) & 255], 0)
     relative: Integers = np.maximum(log2_weight - log2_weight.max(initial=0), _MIN_LOG2_WEIGHT)

@@ -1,13 +1,13 @@
 """The reading end of SuRP, and its format: groups of coordinates that share a magnitude, in a range coder.
 
-Every symbol is range coded, against what both ends hold:
+Every symbol is range coded, in the context of what both ends hold:
 
     context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before
-    groups                until a count of zero, or until the bytes end, wherever that is
-      count      k, as `encode_uint` of entropy/range_coder.py
-      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group, then the change of that number, as a
-                 count: twice a rise, or twice a fall less one
-      disjoint   whether no coordinate comes again; not for the first group, which is
+    groups                until a count of zero, or until the bytes do not determine the next symbol
+      count      k, as `encode_uint` of entropy/integers.py
+      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group; then the change of that code, as
+                 `encode_uint`: twice a rise, or twice a fall less one
+      disjoint   whether no coordinate is in an earlier group; not sent for the first group, which is disjoint
       set        k coordinates and their signs, as in index_set.py
 """
 
@@ -50,15 +50,15 @@ CODE_BITS = 13
 DROPPED_BITS = 16 - CODE_BITS  # lowest mantissa bits of the 16-bit code that are not sent
 MAX_INDICES = (1 << 17) - 1  # in a group
 MAX_GROUPS = 4096  # in a message
-DISJOINT_IN_16 = 15  # probability that a group is disjoint, in sixteenths; set by hand
-_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # pairs kept as such, before one dense vector takes less memory
-_MALFORMED, _OVERDRAWN = 1, 2  # faults
+DISJOINT_IN_16 = 15  # probability that a group is disjoint, in sixteenths; part of the format, set by hand
+_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # indices in any model; coordinates for one more
+_MALFORMED, _OVERDRAWN = 1, 2  # faults: what no encoder writes; more work than the credit
 _MAX_VALUE = decode_finite(MAX_CODE)
 
 
 @njit(cache=True)
 def _values(codes: NDArray[np.int16]) -> Floats:
-    """What codes stand for, negative ones where they fall."""
+    """Numbers of codes; negative codes give negative numbers."""
     values = np.empty(codes.size)
     for i in range(codes.size):
         value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MAX_VALUE)
@@ -68,7 +68,7 @@ def _values(codes: NDArray[np.int16]) -> Floats:
 
 @njit(cache=True)
 def _add(sums: Floats, coordinates: Integers, codes: NDArray[np.int16]) -> None:
-    """Add what codes stand for at coordinates of which some come again."""
+    """Add the numbers of codes at coordinates, some of which may occur several times."""
     values = _values(codes)
     for i in range(coordinates.size):
         sums[coordinates[i]] += values[i]
@@ -78,10 +78,16 @@ def _add(sums: Floats, coordinates: Integers, codes: NDArray[np.int16]) -> None:
 def _decode(
     data: Bytes, n: int, side: SideInformation, bits_spent: Floats
 ) -> tuple[Integers, NDArray[np.int16], Floats, int]:
-    """Coordinates and their codes, negative where they fall; or, where they are many, the sum at each coordinate.
+    """Decode all groups: coordinates with their codes, or the sum at each coordinate of the model if there are many.
 
-    Last comes what is wrong with it: nothing (0), what no encoder writes (1), too much work (2). Bits of indices, signs
-    and magnitudes are added to `spent`, which starts as three zeros.
+    Args:
+        data: the body; uint8, shape (length,).
+        n: coordinates of the model.
+        side: what the encoder held.
+        bits_spent: three zeros, to which the bits of indices, signs and magnitudes are added.
+
+    Returns:
+        Coordinates, and their codes, negative for negative numbers; sums of shape (n,), or empty; 0 or a fault.
     """
     state = new_decoder(data)
     grant(state, n)
@@ -151,18 +157,27 @@ def _decode(
 
 
 def context_of(body: bytes) -> int:
-    """What a body was coded against."""
+    """Which reference a body was coded against: NO_CONTEXT, MODEL or HISTORY (or 3, which is not valid)."""
     data = np.frombuffer(body, np.uint8)
     return int(decode_bits(new_decoder(data), data, 2))
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Update:
-    """Turn a body into indices and values, or into the vector where many are named."""
+    """Decode a body to indices and values, or to the whole vector if there are many indices.
+
+    Args:
+        body: without the frame.
+        layout: of the model.
+        reference: what the encoder was given.
+
+    Raises:
+        MalformedBits: no encoder writes this body, or it needs a reference that was not given.
+    """
     return _read(body, layout, reference)[0]
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say."""
+    """Bits of a valid body's indices, signs and magnitudes."""
     return _read(body, layout, reference)[1]
 
 
@@ -171,23 +186,23 @@ def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, Bi
     bits_spent = np.zeros(3)
     coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, side, bits_spent)
     if fault == _OVERDRAWN:
-        raise MalformedBits("it asks for more work than its bytes are worth")
+        raise MalformedBits("it asks for more work than its bytes pay for")
     if fault == _MALFORMED:
-        raise MalformedBits("a stretch of no possible size or magnitude, or something after the end")
-    coded = BitBreakdown(*map(float, bits_spent))
+        raise MalformedBits("a group of no possible size or magnitude, or something after the end")
+    breakdown = BitBreakdown(*map(float, bits_spent))
     with np.errstate(over="ignore"):
         if sums.size > 0:
-            return sums.astype(np.float32), coded
+            return sums.astype(np.float32), breakdown
         values = _values(codes)
         indices, order = np.unique(coordinates, return_inverse=True)
-        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), coded
+        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), breakdown
 
 
 def associated_data(body: bytes, layout: Layout, reference: Reference) -> int:
-    """32 bits of what both ends must hold to read this body.
+    """32 bits that depend on everything that both ends must hold to read this body; part of the integrity check.
 
     Raises:
-        MalformedBits: it needs a context that this end does not have.
+        MalformedBits: it needs a reference that was not given.
     """
     digest = _context(body, layout, reference).digest
     return zlib.crc32(digest.to_bytes(4, "little"), layout.fingerprint) if digest else layout.fingerprint

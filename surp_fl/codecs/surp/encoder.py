@@ -1,4 +1,4 @@
-"""The writing end of SuRP: what rate–distortion selection chose → the bytes of a body, within a budget.
+"""The writing end of SuRP: groups from rate–distortion selection → the bytes of a body, within a budget.
 
 The format is described in `decoder.py`, which mirrors this file.
 """
@@ -46,25 +46,32 @@ from surp_fl.types import Integers, Reference, Signs, Vector
 if TYPE_CHECKING:
     import torch
 
-_HEAD_BITS = 26  # estimate: context, count and magnitude of the first group
-_MAX_PASSES = 24
-_MIN_PASS_BITS, _MIN_PASS_SHARE = 16, 0.003  # of bits left, and of the budget, below which no further pass is made
-_MIN_PART = 256  # coordinates; a group that exceeds a decoder's credit is not halved below this
-_MAX_TRIALS, _SPARE_BITS = 8, 8  # set by hand: attempts to drop to the budget, each with 8 bits to spare
-_MIN_CAPACITY, _CAPACITY_PER_COORDINATE = 1024, 80  # bytes of a buffer that holds any vector coded to float32 precision
+# Tuned constants of the encoder, not of the format; set by hand: the history names no experiment that chose them.
+# simulations.experiments.messages measures what a change does, on recorded updates.
+_HEAD_BITS = 26  # about the context, the count and the magnitude of the first group
+_MAX_PASSES, _MIN_PASS_BITS, _MIN_PASS_SHARE = 24, 16, 0.003  # no pass for fewer bits, or a smaller share of the budget
+_MAX_TRIALS, _SPARE_BITS = 8, 8  # attempts to drop to the budget, each with 8 bits to spare
+_MIN_PART = 256  # coordinates, below which a group that exceeds a decoder's credit is not halved further
+_MIN_CAPACITY, _CAPACITY_PER_COORDINATE = 1024, 80  # bytes, and bytes a coordinate: more than any vector needs
 
 
 def write_body(
     vector: Vector | torch.Tensor, layout: Layout, reference: Reference, budget: int, progressive: bool
 ) -> bytes:
-    """Write the body that takes the most error away within a budget.
+    """Write the body with the least squared error within a budget.
 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
-        layout: of the model.
-        reference: what the decoder holds as well.
+        layout: of the model, n coordinates.
+        reference: what the decoder holds: the client's last model, or a pair of it and the model before, or nothing.
         budget: bytes, whole message.
-        progressive: whether what is worth most comes first.
+        progressive: select so that truncated messages are near-optimal for their length.
+
+    Returns:
+        At most budget − HEADER_BYTES bytes.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
     """
     side = Context.of(layout, reference).side
     context = NO_CONTEXT if reference is None else HISTORY if isinstance(reference, tuple) else MODEL
@@ -72,7 +79,7 @@ def write_body(
         context, side, min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
     )
     residual = vector
-    for number in range(_MAX_PASSES):  # one, unless there is room for what the magnitudes of a pass left open
+    for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
         bits = message.bits_left
         chosen = select_groups(residual, side, bits, progressive)
         trial = message.with_groups(chosen, disjoint=number == 0)
@@ -89,7 +96,7 @@ def write_body(
 
 
 def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:
-    """What a vector still has to say after these stretches."""
+    """The vector minus what a decoder adds for these groups."""
     residual = on_host(vector).copy()
     for group in chosen:
         decoded = np.float32(decode_finite(_code_of(group.magnitude) << DROPPED_BITS))
@@ -98,7 +105,7 @@ def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Ve
 
 
 class _Message:
-    """A message in the making: what does not fit into its room is counted, and cut off in the end."""
+    """A body that grows group by group; what exceeds its capacity is counted, and truncated at the end."""
 
     def __init__(self, context: int, side: SideInformation, capacity: int) -> None:
         self._side = side
@@ -106,22 +113,22 @@ class _Message:
         self._state = new_encoder()
         self._coded = nothing_coded(side)
         self._code = self._groups = 0
-        self.full = False  # whether a decoder would not follow any further
+        self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
         grant(self._state, int(cells_from_each_layer(side)[0]) - side.recent.size)
         encode_bits(self._state, self._out, context, 2)
 
     @property
     def bits_left(self) -> float:
-        """Bits for indices and signs; the next stretch's count and magnitude taken off."""
+        """Bits for indices and signs, without an estimate for the next group's count and magnitude."""
         return 8.0 * (self._out.size - int(bytes_written(self._state))) - _HEAD_BITS
 
     @property
     def excess_bits(self) -> float:
-        """Bits beyond the room, until the last symbol is certain; in whole bytes."""
+        """Bits beyond the capacity, with the last symbol made certain; a multiple of 8."""
         return 8.0 * (int(flush(self._state.copy(), self._out[:0])) - self._out.size)
 
     def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> _Message:
-        """The message with these stretches behind it, fresh if they name nothing again; this one stays as it is."""
+        """A copy with more groups at its end; `disjoint` if no coordinate of theirs is coded yet."""
         longer = copy(self)
         longer._out, longer._state, longer._coded = self._out.copy(), self._state.copy(), _copy_of(self._coded)
         for group in chosen:
@@ -129,7 +136,7 @@ class _Message:
         return longer
 
     def _append_group(self, group: MagnitudeGroup, disjoint: bool) -> None:
-        """Write a stretch, in parts where it is long or a decoder would not follow it as a whole."""
+        """Write a group, in parts if it is too long or would exceed a decoder's credit."""
         code = _code_of(group.magnitude)
         first, size = 0, MAX_INDICES
         while first < group.coordinates.size and not self.full:
@@ -148,13 +155,14 @@ class _Message:
             first += size
 
     def to_bytes(self) -> bytes:
+        """The body, with a count of zero at its end if that fits."""
         encode_uint(self._state, self._out, 0)
         length = flush(self._state, self._out)
         return self._out[: min(length, self._out.size)].tobytes()
 
 
 def _copy_of(coded: CodedState) -> CodedState:
-    """What was told so far, with what the next stretch changes in place."""
+    """A copy of what the next group changes in place."""
     return coded._replace(
         seen=coded.seen.copy(), exponents=coded.exponents.copy(), coded_in_layer=coded.coded_in_layer.copy(),
         bits=coded.bits.copy(), counts=coded.counts.copy(),
@@ -162,7 +170,7 @@ def _copy_of(coded: CodedState) -> CodedState:
 
 
 def _code_of(magnitude: float) -> int:
-    """The nearest 13-bit code, never 0."""
+    """The nearest 13-bit code of a magnitude, at least 1."""
     nearest = (encode_minifloat(magnitude) + (1 << DROPPED_BITS - 1)) >> DROPPED_BITS
     return min(max(nearest, 1), (1 << CODE_BITS) - 1)
 
@@ -172,7 +180,7 @@ def _append_group(
     state: CoderState, out: Bytes, previous_code: int, code: int, coordinates: Integers, negative: Signs,
     side: SideInformation, coded: CodedState, disjoint: bool,
 ) -> CodedState:  # fmt: skip
-    """Write one stretch; `before` is the code of the one before it, 0 for none."""
+    """Write one group; `previous_code` is that of the group before it, 0 for none."""
     encode_uint(state, out, coordinates.size)
     if previous_code == 0:
         encode_bits(state, out, code, CODE_BITS)

@@ -1,7 +1,7 @@
-"""Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each a tree of its own.
+"""Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each an index tree of its own.
 
-The writer and the reader mirror each other. What they share from the start is a `Shared`; what they learn on the way, a
-`Told`: how many picks each layer had so far, which, and the powers to which levels are raised.
+Both use side information (`layers.py`) and what earlier sets of the message tell (`coded_state.py`). Encoder and
+decoder mirror each other. Knows layers. Does not know magnitudes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK = 1, 4, 4  # one more 
 
 @njit(cache=True)
 def _exponents_of(layer: int, k: int, exponents: Integers, side: SideInformation) -> tuple[int, int, bool]:
-    """The powers for a layer's rows and columns, and whether they are still to be told."""
+    """A layer's exponents for rows and columns, and whether they are to be sent with these k picks."""
     if exponents[layer, 0] >= 0:
         return exponents[layer, 0], exponents[layer, 1], False
     return DEFAULT_EXPONENT, DEFAULT_EXPONENT, side.first_row[layer] >= 0 and k >= MIN_PICKS
@@ -41,19 +41,22 @@ def _exponents_of(layer: int, k: int, exponents: Integers, side: SideInformation
 
 @njit(cache=True)
 def _initial_sign_counts(layer: int, side: SideInformation) -> Integers:
-    """False and true flags so far: what changed lately goes on the same way; the others' signs go by rows."""
+    """Counts of false and true flags at the start of a layer, and where they are counted.
+
+    A recently changed coordinate mostly changes in the same direction again; other signs are counted by rows.
+    """
     return np.array([6, 1, -1]) if is_recent(layer, side) else np.array([1, 1, 0])
 
 
 @njit(cache=True)
 def _sign_flags(negative: Signs, cells: Integers, layer: int, side: SideInformation) -> Signs:
-    """Signs as they are coded, and back: for what changed lately, whether it turns."""
+    """Signs ↔ flags: of a recently changed coordinate, whether it changes in the other direction."""
     return negative != side.recent_negative[cells] if is_recent(layer, side) else negative
 
 
 @njit(cache=True)
 def _begin_set(state: CoderState, coded: CodedState, disjoint: bool) -> tuple[Integers, Integers, int]:
-    """Free cells and weights of the layers from each one on, and how far to trust them, at the start of a set."""
+    """Free cells and weights of each layer and all later ones, and the concentration between layers."""
     keys_kept = min(coded.coded_in_layer.sum(), max_keys(coded.cells_from[0]))
     spend(state, _WORK_OF_SET + coded.prior.size // _LAYERS_PER_WORK + keys_kept // _KEYS_PER_WORK)
     weights, concentration = layer_weights_from(coded.prior, coded.seen)
@@ -64,7 +67,7 @@ def _begin_set(state: CoderState, coded: CodedState, disjoint: bool) -> tuple[In
 def _layer_cells(
     layer: int, by_row: int, by_column: int, side: SideInformation, coded: CodedState, disjoint: bool
 ) -> LayerCells:
-    """A layer's cells, with the weights that these powers give them."""
+    """A layer's cells, with the weights of rows and columns that these exponents give."""
     row_log2_weights, column_log2_weights = tables_of(layer, side)
     return LayerCells(
         side.rows[layer], side.columns[layer], coded.cells_from[layer + 1],
@@ -81,17 +84,22 @@ def _spend_on_layer(state: CoderState, layer: int, side: SideInformation) -> Non
 
 @njit(cache=True)
 def encode_set(
-    state: CoderState,
-    out: Bytes,
-    coordinates: Integers,
-    negative: Signs,
-    side: SideInformation,
-    coded: CodedState,
+    state: CoderState, out: Bytes, coordinates: Integers, negative: Signs, side: SideInformation, coded: CodedState,
     disjoint: bool,
-) -> CodedState:
-    """Write a set of distinct coordinates and their signs; the decoder knows how many.
+) -> CodedState:  # fmt: skip
+    """Encode a set of distinct coordinates and their signs; the decoder knows how many.
 
-    A `fresh` set names nothing that was told before. Gives what is told after it; `told` is not to be used any more.
+    Args:
+        state: of the encoder.
+        out: where bytes go; uint8, shape (capacity,).
+        coordinates: int64, shape (k,).
+        negative: bool, shape (k,).
+        side: what the decoder holds.
+        coded: state after the earlier sets; not to be used any more.
+        disjoint: whether no coordinate is in an earlier set.
+
+    Returns:
+        The state after this set.
     """
     keys = np.empty(coordinates.size, np.int64)
     table = np.empty(coordinates.size + 2, np.int64)
@@ -100,10 +108,10 @@ def encode_set(
     free, weights, concentration = _begin_set(state, coded, disjoint)
     remaining = coordinates.size
     for layer in range(coded.seen.size):
-        mine = np.flatnonzero(layer_of == layer)
-        k, here = mine.size, free[layer] - free[layer + 1]
+        members = np.flatnonzero(layer_of == layer)
+        k, free_here = members.size, free[layer] - free[layer + 1]
         weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
-        encode_split(state, out, k, remaining, here, free[layer + 1], weight, later_weight, concentration, table)
+        encode_split(state, out, k, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
         remaining -= k
         coded.seen[layer] += k
         in_layer[layer] = k
@@ -111,21 +119,19 @@ def encode_set(
             _spend_on_layer(state, layer, side)
             cells = np.empty(k, np.int64)
             for i in range(k):
-                cells[i] = cell_of(coordinates[mine[i]], layer, side)
+                cells[i] = cell_of(coordinates[members[i]], layer, side)
             order = np.argsort(cells)
             cells = cells[order]
-            by_row, by_column, send = _exponents_of(layer, k, coded.exponents, side)
-            if send:
-                row_log2_weights, column_log2_weights = tables_of(layer, side)
+            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
+            if send_them:
+                by_rows, by_columns = tables_of(layer, side)
                 columns = side.columns[layer]
-                by_row, by_column = best_exponents(
-                    row_log2_weights, column_log2_weights, cells // columns, cells % columns
-                )
+                by_row, by_column = best_exponents(by_rows, by_columns, cells // columns, cells % columns)
                 encode_exponent(state, out, by_row)
                 encode_exponent(state, out, by_column)
                 coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
             cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
-            flags = _sign_flags(negative[mine[order]], cells, layer, side)
+            flags = _sign_flags(negative[members[order]], cells, layer, side)
             encode_layer(state, out, cells, flags, _initial_sign_counts(layer, side), cells_of_layer, table)
             keys[remaining : remaining + k] = cells + coded.cells_from[layer + 1]
         if remaining == 0:
@@ -137,9 +143,19 @@ def encode_set(
 def decode_set(
     state: CoderState, data: Bytes, count: int, side: SideInformation, coded: CodedState, disjoint: bool
 ) -> tuple[Integers, Signs, CodedState, float]:
-    """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended.
+    """Decode a set of coordinates and their signs.
 
-    Gives what is told after it, as `encode_set` does, and the bits of the signs.
+    Args:
+        state: of the decoder.
+        data: the message; uint8, shape (length,).
+        count: coordinates of the set; at most `capacity`.
+        side: what the encoder held.
+        coded: state after the earlier sets; not to be used any more.
+        disjoint: whether no coordinate is in an earlier set.
+
+    Returns:
+        Coordinates and signs in the order of coding, fewer than `count` if the decoder was exhausted; the state after
+        this set; bits of the signs.
     """
     sign_bits = 0.0
     coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
@@ -151,16 +167,16 @@ def decode_set(
     for layer in range(coded.seen.size):
         if exhausted(state):
             break
-        remaining, cells = count - done, free[layer] - free[layer + 1]
+        remaining, free_here = count - done, free[layer] - free[layer + 1]
         weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
-        k = decode_split(state, data, remaining, cells, free[layer + 1], weight, later_weight, concentration, table)
+        k = decode_split(state, data, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
         if exhausted(state):
             break
         coded.seen[layer] += k
         if k > 0:
             _spend_on_layer(state, layer, side)
-            by_row, by_column, send = _exponents_of(layer, k, coded.exponents, side)
-            if send:
+            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
+            if send_them:
                 by_row = decode_exponent(state, data)
                 by_column = decode_exponent(state, data)
                 if exhausted(state):
@@ -168,20 +184,19 @@ def decode_set(
                 coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
             if exhausted(state):
                 break
-            here = coordinates[done : done + k]
+            picks = coordinates[done : done + k]
             cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
             flags = negative[done : done + k]
-            read, flag_bits = decode_layer(
-                state, data, here, flags, _initial_sign_counts(layer, side), cells_of_layer, table
-            )
+            sign_counts = _initial_sign_counts(layer, side)
+            picks_read, flag_bits = decode_layer(state, data, picks, flags, sign_counts, cells_of_layer, table)
             sign_bits += flag_bits
-            in_layer[layer] = read
-            keys[done : done + read] = here[:read] + coded.cells_from[layer + 1]
-            negative[done : done + read] = _sign_flags(negative[done : done + read], here[:read], layer, side)
-            for i in range(read):
-                here[i] = coordinate_of(here[i], layer, side)
-            done += read
-            if read < k:
+            in_layer[layer] = picks_read
+            keys[done : done + picks_read] = picks[:picks_read] + coded.cells_from[layer + 1]
+            negative[done : done + picks_read] = _sign_flags(flags[:picks_read], picks[:picks_read], layer, side)
+            for i in range(picks_read):
+                picks[i] = coordinate_of(picks[i], layer, side)
+            done += picks_read
+            if picks_read < k:
                 break
         if done == count:
             break

@@ -1,13 +1,9 @@
-"""Index sets ↔ a range coder: how many lie left, how many right, down to single coordinates.
+"""Index trees: picks among a layer's cells, with signs ↔ a range coder, by recursive halving.
 
-A set of k picks among weighted cells is told by halving the cells again and again and saying at each halving how many
-of the picks fall to the left. The order of the picks is never sent. Time grows with k·log(cells), not with the cells.
-
-Three kinds of halving, from the root down: layers, rows of a layer, columns of a row. The expected share of a half is
-the share of its weight; `trust` says how closely counts follow it (a beta-binomial with a + b = trust). A single pick
-is told by the weights themselves, its row and its column in a symbol each. What was told of the same cells before
-counts like picks seen there (a Pólya tree), and its cells are not told again. Knows weights and counts; not where they
-come from.
+A set of k picks among weighted cells is coded node by node: a *split* (`beta_binomial.py`) says
+how many of its picks are in the left half. The order of the picks is never sent. A single pick takes one symbol for its
+row and one for its column. Time grows with k·log(cells), not with the cells. Nodes are as in `cell_ranges.py`. Encoder
+and decoder mirror each other. Knows nodes. Does not know side information.
 """
 
 from __future__ import annotations
@@ -50,25 +46,27 @@ _WORK_OF_HALVING, _WORK_OF_POSITION, _WORK_OF_PICK = 12, 8, 16
 
 @njit(cache=True)
 def _reset_at_new_row(sign_counts: Integers, cell: int, cells: LayerCells) -> None:
-    """Start counting flags anew where a row begins, if they are counted by rows."""
+    """Begin new sign counts where a row begins, if they are counted by rows."""
     if sign_counts[2] >= 0 and sign_counts[2] != cell // cells.columns:
         sign_counts[0], sign_counts[1], sign_counts[2] = 1, 1, cell // cells.columns
 
 
 @njit(cache=True)
 def encode_layer(
-    state: CoderState,
-    out: Bytes,
-    picks: Integers,
-    flags: Flags,
-    sign_counts: Integers,
-    cells: LayerCells,
+    state: CoderState, out: Bytes, picks: Integers, flags: Flags, sign_counts: Integers, cells: LayerCells,
     table: Integers,
-) -> None:
-    """Write ascending picks among a layer's cells, each with its flag; their number is told already.
+) -> None:  # fmt: skip
+    """Encode picks among a layer's cells, each with a sign flag; the decoder knows how many.
 
-    `odds` counts the flags so far, false and true; it is kept up to date. Its third entry is the row, or −1 for odds
-    of all rows together.
+    Args:
+        state: of the encoder.
+        out: where bytes go; uint8, shape (capacity,).
+        picks: ascending cells; shape (k,).
+        flags: of each pick; bool, shape (k,).
+        sign_counts: of false and of true flags so far, and the row they are counted in (−1: counted for the whole
+            layer); shape (3,), updated in place.
+        cells: of the layer.
+        table: working memory of splits; int64, shape (k + 1,) or more.
     """
     stack = [(root(cells), 0, picks.size)]
     while len(stack) > 0:
@@ -80,26 +78,15 @@ def encode_layer(
                 spend(state, _WORK_OF_POSITION)
                 row = picks[start] // cells.columns
                 position = row if node[1] - node[0] > 1 else picks[start] - row * cells.columns
-                encode(
-                    state, out, weight_of(sums, low, position), weight_of(sums, position, position + 1), total_weight
-                )
+                cum_freq, freq = weight_of(sums, low, position), weight_of(sums, position, position + 1)
+                encode(state, out, cum_freq, freq, total_weight)
                 node = narrowed(node, position)
                 continue
             spend(state, _WORK_OF_HALVING)
             left_node, right_node, left, right, concentration = halve(node, cells)
             j = bisect(picks, start, start + k, first_cell(right_node, cells)) - start
-            encode_split(
-                state,
-                out,
-                j,
-                k,
-                free_cells(left_node, cells),
-                free_cells(right_node, cells),
-                left,
-                right,
-                concentration,
-                table,
-            )
+            free_left, free_right = free_cells(left_node, cells), free_cells(right_node, cells)
+            encode_split(state, out, j, k, free_left, free_right, left, right, concentration, table)
             if 0 < j < k:
                 stack.append((right_node, start + j, start + k))
             node, k, start = (left_node, j, start) if j > 0 else (right_node, k, start)
@@ -113,17 +100,22 @@ def encode_layer(
 
 @njit(cache=True)
 def decode_layer(
-    state: CoderState,
-    data: Bytes,
-    picks: Integers,
-    flags: Flags,
-    sign_counts: Integers,
-    cells: LayerCells,
+    state: CoderState, data: Bytes, picks: Integers, flags: Flags, sign_counts: Integers, cells: LayerCells,
     table: Integers,
-) -> tuple[int, float]:
-    """Read up to `picks.size` ascending picks and their flags.
+) -> tuple[int, float]:  # fmt: skip
+    """Decode ascending picks among a layer's cells, and their sign flags.
 
-    Gives how many there were before the message ended, and the bits of the flags.
+    Args:
+        state: of the decoder.
+        data: the message; uint8, shape (length,).
+        picks: filled in; shape (k,).
+        flags: filled in; shape (k,).
+        sign_counts: as in `encode_layer`.
+        cells: of the layer.
+        table: working memory of splits; int64, shape (k + 1,) or more.
+
+    Returns:
+        How many picks were decoded before the decoder was exhausted, and the bits of their flags.
     """
     flag_bits = 0.0
     stack = [(root(cells), 0, picks.size)]
@@ -135,26 +127,16 @@ def decode_layer(
             if k == 1 and total_weight > 0:
                 spend(state, _WORK_OF_POSITION)
                 position = position_of(decode_target(state, total_weight), low, high, sums)
-                decode_update(
-                    state, data, weight_of(sums, low, position), weight_of(sums, position, position + 1), total_weight
-                )
+                cum_freq, freq = weight_of(sums, low, position), weight_of(sums, position, position + 1)
+                decode_update(state, data, cum_freq, freq, total_weight)
                 if exhausted(state):
                     return start, flag_bits
                 node = narrowed(node, position)
                 continue
             spend(state, _WORK_OF_HALVING)
             left_node, right_node, left, right, concentration = halve(node, cells)
-            j = decode_split(
-                state,
-                data,
-                k,
-                free_cells(left_node, cells),
-                free_cells(right_node, cells),
-                left,
-                right,
-                concentration,
-                table,
-            )
+            free_left, free_right = free_cells(left_node, cells), free_cells(right_node, cells)
+            j = decode_split(state, data, k, free_left, free_right, left, right, concentration, table)
             if exhausted(state):
                 return start, flag_bits
             if 0 < j < k:

@@ -1,4 +1,8 @@
-"""TBD"""
+"""Weights of a layer's rows and columns: the largest |w| of the row or column, raised to one of four exponents.
+
+The encoder chooses the exponents of a layer once a message, and sends them if there are enough picks to pay for it.
+Knows log2 weights. Does not know where they come from, or which cells are coded.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +26,18 @@ _EXP2 = np.array([round(2 ** (_WEIGHT_BITS - f / STEPS_PER_OCTAVE)) for f in ran
 
 @njit(cache=True)
 def _cumulative(log2_weights: Integers, exponent: int) -> Integers:
-    """Running sums of the weights 2^(power·level/256), the largest being 2^14 and the smallest 1."""
+    """Cumulative weights 2^(exponent·log2_weight/256), the largest weight being 2^14 and the smallest 1."""
     sums = np.empty(log2_weights.size + 1, np.int64)
     sums[0] = 0
     for i in range(log2_weights.size):
-        down = -exponent * log2_weights[i]
-        sums[i + 1] = sums[i] + max(1, _EXP2[down & (STEPS_PER_OCTAVE - 1)] >> min(down // STEPS_PER_OCTAVE, 62))
+        below = -exponent * log2_weights[i]
+        sums[i + 1] = sums[i] + max(1, _EXP2[below & (STEPS_PER_OCTAVE - 1)] >> min(below // STEPS_PER_OCTAVE, 62))
     return sums
 
 
 @njit(cache=True)
 def _best_exponent(log2_weights: Integers, ranks: Integers) -> int:
-    """The power with the shortest code for these ranks."""
+    """The exponent with the shortest code for picks in rows (or columns) of these ranks."""
     best, fewest_bits = 0, math.inf
     for exponent in range(_EXPONENTS):
         total_weight = 0.0
@@ -52,7 +56,17 @@ def _best_exponent(log2_weights: Integers, ranks: Integers) -> int:
 def best_exponents(
     row_log2_weights: Integers, column_log2_weights: Integers, rows: Integers, columns: Integers
 ) -> tuple[int, int]:
-    """The powers that a layer with picks in these rows and columns (by rank) is coded with."""
+    """The exponents with which the picks of a layer are coded in the fewest bits.
+
+    Args:
+        row_log2_weights: of the layer's rows by rank, in 1/256 octaves; shape (rows,).
+        column_log2_weights: of its columns; shape (columns,).
+        rows: the rank of each pick's row; shape (k,).
+        columns: the rank of each pick's column; shape (k,).
+
+    Returns:
+        The exponents for rows and for columns; the default ones if there are fewer than MIN_PICKS picks.
+    """
     if rows.size < MIN_PICKS:
         return DEFAULT_EXPONENT, DEFAULT_EXPONENT
     return _best_exponent(row_log2_weights, rows), _best_exponent(column_log2_weights, columns)
@@ -60,20 +74,21 @@ def best_exponents(
 
 @njit(cache=True)
 def cumulative_weights(log2_weights: Integers, exponent: int) -> Integers:
+    """Cumulative weights, shape (rows + 1,), for shape (rows,); empty for a layer without tables."""
     return _cumulative(log2_weights, exponent) if log2_weights.size > 0 else log2_weights
 
 
 @njit(cache=True)
 def encode_exponent(state: CoderState, out: Bytes, exponent: int) -> None:
-    encode(
-        state, out, _EXPONENT_CUM_FREQ[exponent], _EXPONENT_CUM_FREQ[exponent + 1] - _EXPONENT_CUM_FREQ[exponent], 16
-    )
+    """Encode an exponent, 0 to 3."""
+    cum_freq = _EXPONENT_CUM_FREQ[exponent]
+    encode(state, out, cum_freq, _EXPONENT_CUM_FREQ[exponent + 1] - cum_freq, 16)
 
 
 @njit(cache=True)
 def decode_exponent(state: CoderState, data: Bytes) -> int:
+    """Decode an exponent."""
     exponent = int(np.searchsorted(_EXPONENT_CUM_FREQ, decode_target(state, 16), side="right")) - 1
-    decode_update(
-        state, data, _EXPONENT_CUM_FREQ[exponent], _EXPONENT_CUM_FREQ[exponent + 1] - _EXPONENT_CUM_FREQ[exponent], 16
-    )
+    cum_freq = _EXPONENT_CUM_FREQ[exponent]
+    decode_update(state, data, cum_freq, _EXPONENT_CUM_FREQ[exponent + 1] - cum_freq, 16)
     return exponent

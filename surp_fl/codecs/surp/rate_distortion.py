@@ -1,9 +1,9 @@
-"""What to say of a vector within a budget: which coordinates, in which stretches, at which magnitudes.
+"""Rate–distortion selection of coordinates and magnitudes, within a number of bits.
 
-The encoder's side alone: a decoder needs none of it. Each coordinate has a gain (the squared error that naming it takes
-away) and a price (the bits that its index and sign cost in this context); what is named is what gains most per bit. A
-stretch is a set of named coordinates that share one magnitude; a set is divided in two where the error that this takes
-away is worth its bits at the going rate. Knows prices; does not know bits.
+The encoder's side alone: decoders need none of it. Each coordinate has a gain (the squared error that sending it would
+remove) and a rate (the bits of its index and sign, from `rate_model.py`); coordinates are selected by falling gain per
+rate. A *group* is a set of coordinates that share one magnitude. A group is split in two where the distortion saved per
+bit exceeds the current slope of the rate–distortion curve. Knows rates. Does not know bits.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from surp_fl.types import Floats, Integers, Signs, Vector
 if TYPE_CHECKING:
     import torch
 
-# Set by hand unless a line says otherwise; simulations.experiments.messages measures what a change does to the error of
-# messages on recorded LeNet-5 updates.
-_GROUP_BITS = 18.0  # estimate: the count and the magnitude of one more group
-_POISSON_BITS = math.log2(math.e)  # derived: log2(k^k / k!) / k → log2 e, beyond −log2 of each index's own probability
+# Tuned constants of the encoder, not of the format. The history names no experiment that chose those "set by hand";
+# simulations.experiments.messages measures what a change does, on recorded updates.
+_GROUP_BITS = 18.0  # set by hand: about the count and the magnitude of one more group
+_LOG2_E = math.log2(math.e)  # derived: a set costs log2 C(n, k) ≈ k·log2(n/k) + k·log2 e bits
 _FIRST_TRUNCATION_BITS = 726.0  # set by hand: about 100 bytes
 _TRUNCATION_RATIO = 5.32  # set by hand: points at about 100, 500 and 2,600 bytes
-_MIN_MAGNITUDE_RATIO = 1.3  # set by hand: of mean magnitudes, for the first truncation point to pay
+_MIN_MAGNITUDE_RATIO = 1.3  # set by hand: of mean magnitudes, below which the first truncation point does not pay
 _OVERSELECTION, _OVERSELECTION_BITS = 1.05, 30.0  # set by hand: over-select by 5 % and 30 bits, then drop to fit
-_MIN_SLOPE = 0.01  # set by hand: share of the mean slope; applies where the budget covers even coordinates of no gain
-_MIN_MAGNITUDE_SHARE = 0.55  # of the group's magnitude; derived: below 1/2 coding adds error, 0.05 is for rounding
+_MIN_SLOPE = 0.01  # set by hand: share of the mean slope, for budgets that hold even coordinates without gain
+_MIN_MAGNITUDE_SHARE = 0.55  # of the group's magnitude: below 1/2 sending adds error; 0.05 for its rounding
 _RATE_EXPONENT = 0.5  # set by hand: below 1, so that expensive coordinates are not starved under error feedback
 _ITERATIONS, _LONG_BITS = 2, 4000  # set by hand: re-estimates of the rates; one more for budgets above so many bits
 
@@ -41,11 +41,11 @@ class MagnitudeGroup:
     """Coordinates that share a magnitude.
 
     Attributes:
-        coordinates: ascending int64, shape (k,).
-        negative: their signs; bool, shape (k,).
-        magnitude: mean of the magnitudes it stands for.
-        prices: bits that each coordinate is expected to cost; shape (k,).
-        worth: squared error that each takes away, per bit; shape (k,).
+        coordinates: ascending; int64, shape (k,).
+        negative: whether each is negative; bool, shape (k,).
+        magnitude: mean of the k magnitudes.
+        rate_bits: expected bits of each coordinate's index and sign; float64, shape (k,).
+        gain_per_rate: squared error that sending each removes, over a power of its rate; float64, shape (k,).
     """
 
     coordinates: Integers
@@ -58,16 +58,19 @@ class MagnitudeGroup:
 def select_groups(
     vector: Vector | torch.Tensor, side: SideInformation, bits: float, progressive: bool = False
 ) -> list[MagnitudeGroup]:
-    """Choose what to say of a vector.
+    """Select coordinates and magnitudes; about 5 % more than the bits hold, for `drop_lowest_gain`.
 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
-        shared: what the decoder holds.
-        bits: for indices, signs, and the second and further stretches; a little more is chosen, where there is more.
-        progressive: what is worth most comes first, in a few sets one after the other.
+        side: what the decoder holds.
+        bits: for indices, signs, and for the counts and magnitudes of all groups but the first.
+        progressive: select in several passes, so that truncated messages are near-optimal for their length.
 
     Returns:
-        Disjoint stretches, by falling magnitude within each set.
+        Groups without common coordinates, by falling magnitude within each pass; none for a vector of zeros.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
     """
     found, values = largest(vector, int(bits / 2) + 64)
     if found.size == 0:
@@ -99,16 +102,18 @@ def select_groups(
 def _select(
     remaining: Integers, u: Floats, rate_model: RateModel, bits: float
 ) -> tuple[list[Integers], Floats, Floats]:
-    """Choose stretches for so many bits, at least one.
+    """Select coordinates for a number of bits, at least one, and split them into groups.
+
+    The rates depend on the selection, and the selection on the rates: two or three iterations.
 
     Args:
-        left: positions among the candidates; ascending.
+        remaining: positions among the candidates; ascending.
         u: falling magnitudes of all candidates.
-        priced: their prices.
-        bits: for indices, signs, and the second and further stretches.
+        rate_model: their rates.
+        bits: for indices, signs, and all groups but the first.
 
     Returns:
-        Ascending positions for each stretch; prices of all candidates, and their worth.
+        Ascending positions of each group; rates and gains per rate of all candidates.
     """
     chosen = remaining[: max(1, int(bits / 8))]
     parts: list[Integers] = []
@@ -118,7 +123,7 @@ def _select(
         gain_per_rate = u * u / rate_bits**_RATE_EXPONENT
         order = remaining[np.argsort(-gain_per_rate[remaining], kind="stable")]
         size = np.arange(1, order.size + 1)
-        total_bits = np.cumsum(rate_bits[order]) + size * (np.log2(chosen.size / size) + _POISSON_BITS)
+        total_bits = np.cumsum(rate_bits[order]) + size * (np.log2(chosen.size / size) + _LOG2_E)
         budget_bits = max(bits - split_bits, bits / 2)
         chosen = order[: int(np.searchsorted(np.maximum.accumulate(total_bits), budget_bits)) + 1]
         last = chosen[-max(1, chosen.size // 8) :]
@@ -129,7 +134,15 @@ def _select(
 
 
 def drop_lowest_gain(chosen: list[MagnitudeGroup], share: float) -> list[MagnitudeGroup]:
-    """Let go what is worth least, for a share of the bits."""
+    """Drop the coordinates of lowest gain per rate, now that the coded size is known.
+
+    Args:
+        chosen: the groups.
+        share: of their expected bits to drop, 0 to 1; at least one coordinate is dropped.
+
+    Returns:
+        The groups that are left, with their magnitudes unchanged.
+    """
     gain_per_rate = np.concatenate([group.gain_per_rate for group in chosen])
     rate_bits = np.concatenate([group.rate_bits for group in chosen])
     order = np.argsort(gain_per_rate, kind="stable")
@@ -148,10 +161,10 @@ def drop_lowest_gain(chosen: list[MagnitudeGroup], share: float) -> list[Magnitu
 
 
 def _truncation_points(u: Floats, bits: float) -> list[float]:
-    """Where a message of so many bits is made good to be cut: at about 100, 500, 2,600 ... bytes.
+    """Truncation points at which a prefix of the message is near-optimal, in bits: at about 100, 500, 2,600 ... bytes.
 
-    Each costs some of what comes after it. The first pays only where magnitudes differ much: else what is cheap comes
-    first by itself, the layers and their rows being told in that order.
+    Each costs some of the bits after it. The first one pays only if magnitudes differ much; otherwise coordinates of
+    low rate come first in any case, as layers and rows are coded in that order.
     """
     found, point = [], _FIRST_TRUNCATION_BITS
     while 2 * point < bits:
@@ -163,27 +176,27 @@ def _truncation_points(u: Floats, bits: float) -> list[float]:
 
 
 def _split_by_magnitude(chosen: Integers, u: Floats, slope: float) -> tuple[list[Integers], float]:
-    """Divide a set, by falling magnitude, into stretches wherever that pays.
+    """Split a group by magnitude, recursively, wherever the distortion saved exceeds slope × bits.
 
     Args:
         chosen: ascending positions in u.
         u: falling magnitudes.
-        rate: squared error that a bit takes away elsewhere.
+        slope: squared error that one bit removes elsewhere.
 
     Returns:
-        The parts, without what would overshoot by its part's magnitude, and the bits that dividing costs.
+        The groups, without coordinates far below the group's magnitude, and the bits that all splits cost.
     """
     values = u[chosen]
     k = values.size
     first = np.arange(1, k)
     sums = np.cumsum(values)
-    remaining, right = sums[:-1], sums[-1] - sums[:-1]
-    gain = remaining**2 / first + right**2 / (k - first) - sums[-1] ** 2 / k
+    upper_sum, lower_sum = sums[:-1], sums[-1] - sums[:-1]
+    gain = upper_sum**2 / first + lower_sum**2 / (k - first) - sums[-1] ** 2 / k
     share = first / k
     bits = _GROUP_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
     net_gain = gain - slope * bits
     if k < 2 or net_gain.max() <= 0:
-        while values[-1] < _MIN_MAGNITUDE_SHARE * values.mean():  # naming these would add error
+        while values[-1] < _MIN_MAGNITUDE_SHARE * values.mean():  # sending these would add error
             values = values[values >= _MIN_MAGNITUDE_SHARE * values.mean()]
         return [chosen[: values.size]], 0.0
     boundary = int(net_gain.argmax()) + 1

@@ -1,4 +1,8 @@
-"""TBD"""
+"""The candidates of Algorithm 2 among the tracked coordinates, u ≥ τ, as the threshold τ falls.
+
+A Fenwick tree counts the candidates by position, so that the r-th one is found in O(log t); a max-heap holds the
+positions of the others, which wait for the threshold to fall.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from surp_fl.types import Floats, Integers
 
 @njit(cache=True)
 def push(heap: Integers, size: int, residual: Floats, position: int) -> None:
+    """Add a position to a heap of `size` positions, ordered by their residual magnitudes."""
     heap[size] = position
     child = size
     while child > 0:
@@ -22,6 +27,7 @@ def push(heap: Integers, size: int, residual: Floats, position: int) -> None:
 
 @njit(cache=True)
 def _sift_down(heap: Integers, size: int, residual: Floats, parent: int) -> None:
+    """Restore the heap below a parent."""
     while True:
         child = 2 * parent + 1
         if child >= size:
@@ -60,7 +66,15 @@ def position_of(tree: Integers, rank: int) -> int:
 
 @njit(cache=True)
 def partition(residual: Floats, threshold: float) -> tuple[Integers, Integers, int, int]:
-    """Divide the held ones: candidates into the tree, the others into the heap; O(held)."""
+    """Divide the tracked coordinates into candidates and waiting ones; O(t).
+
+    Args:
+        residual: residual magnitudes of the tracked coordinates; shape (t,).
+        threshold: τ.
+
+    Returns:
+        Fenwick tree of the candidates, heap of the others, and how many there are of each.
+    """
     tree = np.zeros(residual.size + 1, np.int64)
     heap = np.empty(residual.size, np.int64)
     candidates = waiting = 0
@@ -81,7 +95,7 @@ def partition(residual: Floats, threshold: float) -> tuple[Integers, Integers, i
 
 @njit(cache=True)
 def pop(heap: Integers, size: int, residual: Floats) -> int:
-    """Take the largest off a heap of `size` positions."""
+    """Remove the position of the largest residual magnitude from a heap of `size` positions."""
     largest = int(heap[0])
     heap[0] = heap[size - 1]
     _sift_down(heap, size - 1, residual, 0)
@@ -90,7 +104,7 @@ def pop(heap: Integers, size: int, residual: Floats) -> int:
 
 @njit(cache=True)
 def top_waiting(heap: Integers, size: int, residual: Floats, floor: float, k: int) -> Floats:
-    """The k largest of those that wait, smallest first; nothing where fewer than k are known to be at the floor."""
+    """The k largest residual magnitudes of the heap, ascending; nothing if fewer than k are at or above the floor."""
     popped = np.empty(k, np.int64)
     count = 0
     while count < k and size - count > 0 and residual[heap[0]] >= floor:

@@ -1,10 +1,8 @@
-"""The compiled loops of `surp.py`: Algorithm 2 in O(n + steps·log n).
+"""The compiled loops of `refinement.py`: Algorithm 2 in O(n + steps·log n), encoder's and decoder's side.
 
-The coordinates that can be candidates soon are *held* apart, sorted by index, with what is left of their
-magnitudes; the rest of the vector is only read. Among the held ones, a Fenwick tree counts the candidates
-(so that the r-th candidate is found in O(log n)) and a heap, largest first, keeps those that wait for the
-threshold to fall. When the threshold leaves the range of the held ones, the vector is scanned again for a
-range of at least a factor of two, so that scans are few.
+Coordinates that can become candidates soon are tracked (`_scans.py`), with the candidates among them in a Fenwick tree
+and the others in a heap (`_candidates.py`). When the threshold falls below the tracked range, the vector is scanned
+again for a range of at least a factor of two, so that there are few scans.
 """
 
 from __future__ import annotations
@@ -19,13 +17,15 @@ from surp_fl.codecs.surp_paper._scans import grown, sum_and_top, track_above
 from surp_fl.entropy.minifloat import to_code, to_float
 from surp_fl.types import Floats, Integers, Vector
 
-_SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below what any code can say of a float32 vector
-_STALE_SHARE = math.ldexp(1.0, -20)  # a running sum that shrank by more is summed again from the vector
+_SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector that has a code
+_STALE_SHARE = math.ldexp(
+    1.0, -20
+)  # a running sum that falls below this share is computed again, for its rounding error
 
 
 @njit(cache=True)
 def bit_length(value: int) -> int:
-    """Bits of a non-negative integer, as int.bit_length."""
+    """As int.bit_length, of a non-negative integer."""
     bits = 0
     while value > 0:
         bits += 1
@@ -35,7 +35,7 @@ def bit_length(value: int) -> int:
 
 @njit(cache=True)
 def refinement_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
-    """Bits of a walk: two counts, the first mean, an index per step, a sign per distinct index, the refreshes."""
+    """Bits of two varints, the first mean, an index each step, a sign each distinct index, and the refreshes."""
     counts = 8 * (max(1, (bit_length(steps) + 6) // 7) + max(1, (bit_length(refreshes) + 6) // 7))
     refresh_bits = 16 + bit_length(max(steps - 1, 0))
     return counts + 16 + steps * index_bits + signs + refreshes * refresh_bits
@@ -43,7 +43,7 @@ def refinement_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> 
 
 @njit(cache=True)
 def _estimate(total: float, top: Floats, n: int, log_ratio: float) -> int:
-    """ParamEst in 16 bits: the mean of u, if that gives a candidate, else what gives all of the top; 0 for no more."""
+    """ParamEst in 16 bits: the mean of u, if it gives a candidate; else what makes all of the top candidates; or 0."""
     code = to_code(total / n, False)
     if code == 0 or log_ratio * to_float(code) > top.max():
         least = np.inf
@@ -70,12 +70,16 @@ def refine(
     expected: int,
     rng: np.random.Generator,
 ) -> tuple[Integers, Integers, Integers, bool, int]:
-    """Algorithm 2, the encoder's side; see `surp.walk` for what goes in and out. −1 stands for no limit."""
+    """Algorithm 2, the encoder's side; arguments and result as of `refinement.refine`, with −1 for no limit.
+
+    Returns:
+        Indices, refresh steps, refresh codes, whether the vector is finite, and how often it was scanned.
+    """
     n = vector.size
-    tracked, residual, selected = np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
+    tracked, residual, refined = np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
     tree, heap = np.zeros(1, np.int64), np.empty(0, np.int64)
     candidates = waiting = 0
-    floor = np.inf  # every coordinate with u ≥ floor is held
+    floor = np.inf  # every coordinate with u ≥ floor is tracked
 
     indices = np.empty(64, np.int64)
     refresh_at, refresh_code = np.empty(16, np.int64), np.empty(16, np.int64)
@@ -86,7 +90,7 @@ def refine(
     finite = math.isfinite(total)
     scans = 1
     mean = threshold = np.inf  # 1/λ and τ
-    refresh_due = finite  # for a refresh
+    refresh_due = finite
     while finite and (max_steps < 0 or steps < max_steps) and (max_distinct < 0 or distinct < max_distinct):
         code = 0
         if refresh_due:  # λ ← ParamEst(u)
@@ -99,10 +103,10 @@ def refine(
             break
         if threshold < floor:
             floor = 0.5 * threshold
-            tracked, residual, selected = track_above(vector, ends, scales, tracked, residual, selected, floor)
+            tracked, residual, refined = track_above(vector, ends, scales, tracked, residual, refined, floor)
             tree, heap, candidates, waiting = partition(residual, threshold)
             scans += 1
-        while waiting > 0 and residual[heap[0]] >= threshold:  # the falling threshold has reached these
+        while waiting > 0 and residual[heap[0]] >= threshold:  # these have become candidates
             add_to_count(tree, pop(heap, waiting, residual), 1)
             candidates += 1
             waiting -= 1
@@ -117,7 +121,7 @@ def refine(
 
         position = position_of(tree, min(int(rng.random() * candidates), candidates - 1))
         new_refreshes = refreshes + 1 if refresh_due else refreshes
-        new_distinct = distinct + 1 if selected[position] == 0 else distinct
+        new_distinct = distinct + 1 if refined[position] == 0 else distinct
         if budget_bits >= 0 and refinement_bits(steps + 1, new_refreshes - 1, new_distinct, index_bits) > budget_bits:
             break
         if refresh_due:
@@ -129,7 +133,7 @@ def refine(
             indices = grown(indices, 2 * steps)
         indices[steps] = tracked[position]
         steps, refreshes, distinct = steps + 1, new_refreshes, new_distinct
-        selected[position] = 1
+        refined[position] = 1
         refresh_due = False
 
         residual[position] -= threshold
@@ -154,7 +158,20 @@ def rebuild(
     order: Integers,
     distinct: int,
 ) -> Floats:
-    """Algorithm 2, the decoder's side: Σ τ of each distinct index; order[t] is the place of picks[t] among them."""
+    """Algorithm 2, the decoder's side: the sum of the thresholds τ of each distinct index.
+
+    Args:
+        indices: of each step; shape (steps,).
+        refresh_at: ascending steps at which the mean is set; shape (refreshes,).
+        refresh_code: 16-bit codes of these means; shape (refreshes,).
+        log_ratio: ln(n/β).
+        shrink: (n − ln(n/β))/n.
+        order: the place of each step's index among the distinct ones; shape (steps,).
+        distinct: number of distinct indices.
+
+    Returns:
+        float64, shape (distinct,).
+    """
     magnitudes = np.zeros(distinct, np.float64)
     mean = 0.0
     refresh = 0

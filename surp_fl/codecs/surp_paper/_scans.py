@@ -1,4 +1,8 @@
-"""TBD"""
+"""Passes over the whole vector for Algorithm 2: the sum and the largest magnitudes, and which coordinates to track.
+
+A coordinate is *tracked* if its magnitude u is above a floor, or if it was refined before: its residual magnitude is
+kept in an array sorted by index; of all others only the vector is read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ Flags = NDArray[np.uint8]
 
 @njit(cache=True)
 def _offer(top: Floats, value: float) -> None:
-    """Let a value replace the smallest of the k largest so far; `top` is a heap, smallest first."""
+    """Replace the smallest of the k largest values so far, if this one is larger; `top` is a min-heap."""
     if value <= top[0]:
         return
     parent = 0
@@ -32,7 +36,7 @@ def _offer(top: Floats, value: float) -> None:
 
 @njit(cache=True)
 def _sum_and_top_of_run(vector: Vector, start: int, end: int, scale: float, top: Floats) -> float:
-    """Sum of |v| over a contiguous run, in four lanes; |v|/scale is offered to the top, in blocks that can matter."""
+    """Sum of |v| over a contiguous run, in four lanes; |v|/scale is offered to `top`, block by block."""
     a = b = c = d = 0.0
     for block in range(start, end, 256):
         stop = min(block + 256, end)
@@ -58,9 +62,18 @@ def _sum_and_top_of_run(vector: Vector, start: int, end: int, scale: float, top:
 def sum_and_top(
     vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, k: int
 ) -> tuple[float, Floats]:
-    """Sum and k largest (a heap, smallest first) of what is left of all magnitudes u; one pass.
+    """Sum and k largest of the residual magnitudes of all coordinates; one pass.
 
-    The sum of a vector with NaN or infinity is NaN or infinity.
+    Args:
+        vector: float32, shape (n,).
+        ends: end of each layer; shape (layers,).
+        scales: of each layer, 0 for one that is left out; shape (layers,).
+        tracked: indices of tracked coordinates, ascending; shape (t,).
+        residual: their residual magnitudes; shape (t,).
+        k: how many of the largest.
+
+    Returns:
+        The sum, NaN or infinity if the vector is not finite; a min-heap of shape (k,).
     """
     total = 0.0
     top = np.zeros(k, np.float64)
@@ -85,13 +98,17 @@ def sum_and_top(
 
 @njit(cache=True)
 def track_above(
-    vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, selected: Flags, floor: float
+    vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, refined: Flags, floor: float
 ) -> tuple[Integers, Floats, Flags]:
-    """Hold every coordinate with u ≥ floor, and every one that was ever picked; one pass."""
+    """Track every coordinate with u ≥ floor, and every one that was refined before; one pass.
+
+    Returns:
+        Indices, residual magnitudes, and whether each was refined before; shape (t,).
+    """
     capacity = max(1024, 2 * tracked.size)
     new_tracked = np.empty(capacity, np.int64)
     new_residual = np.empty(capacity, np.float64)
-    new_selected = np.empty(capacity, np.uint8)
+    new_refined = np.empty(capacity, np.uint8)
     count = 0
     start = 0
     p = 0
@@ -103,25 +120,26 @@ def track_above(
             if not is_tracked and abs(vector[i]) < cutoff:
                 continue
             if is_tracked:
-                u, was_selected = residual[p], selected[p]
+                u, was_refined = residual[p], refined[p]
                 p += 1
             else:
-                u, was_selected = (abs(vector[i]) / scale if scale > 0.0 else 0.0), np.uint8(0)
-            if u < floor and was_selected == 0:
+                u, was_refined = (abs(vector[i]) / scale if scale > 0.0 else 0.0), np.uint8(0)
+            if u < floor and was_refined == 0:
                 continue
             if count == capacity:
                 capacity *= 2
                 new_tracked = grown(new_tracked, capacity)
                 new_residual = grown(new_residual, capacity)
-                new_selected = grown(new_selected, capacity)
-            new_tracked[count], new_residual[count], new_selected[count] = i, u, was_selected
+                new_refined = grown(new_refined, capacity)
+            new_tracked[count], new_residual[count], new_refined[count] = i, u, was_refined
             count += 1
         start = ends[layer]
-    return new_tracked[:count].copy(), new_residual[:count].copy(), new_selected[:count].copy()
+    return new_tracked[:count].copy(), new_residual[:count].copy(), new_refined[:count].copy()
 
 
 @njit(cache=True)
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
+    """A longer array with the same beginning."""
     larger = np.empty(capacity, array.dtype)
     larger[: array.size] = array
     return larger

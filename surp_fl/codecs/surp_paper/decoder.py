@@ -1,4 +1,18 @@
-"""TBD"""
+"""The reading end of the paper's SuRP, and its format: every index in ⌈log2 n⌉ bits.
+
+options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
+β            32 bits  IEEE float32, only with its option
+steps        varint   0 ends the message
+refreshes    varint   without the first estimate
+scales       16 bits  each layer, only with its option
+mean         16 bits  the first estimate of 1/λ
+indices      ⌈log2 n⌉ bits (at least 1) each step
+signs        1 bit    each distinct index, by ascending index; 1 is negative
+refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
+means        16 bits  each refresh
+
+Knows bits, and the decoder's side of `refinement.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +28,21 @@ from surp_fl.layout import Layout
 from surp_fl.types import Floats, Integers, Reference, Signs, Sparse, Vector
 
 SCALES, BETA = 1, 2  # option bits
-_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8
-_BLOCK = 1 << 14
+_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # steps in any model; coordinates for one more, before a vector
+_BLOCK = 1 << 14  # coordinates that are decoded at a time
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
-    """Turn a body into indices and values, or into the vector where there are many steps."""
+    """Decode a body to indices and values, or to the whole vector if there are many steps.
+
+    Args:
+        body: without the frame.
+        layout: of the model, n coordinates.
+        reference: not used.
+
+    Raises:
+        MalformedBits: no encoder writes this body.
+    """
     return _read(body, layout)[0]
 
 
@@ -91,7 +114,7 @@ def _vector(
     refinement: Refinement, schedule: Schedule, refined: Signs, negative: Signs,
     layer_scales: Floats, layout: Layout,
 ) -> Vector:  # fmt: skip
-    """The whole vector, a block at a time."""
+    """The whole vector, computed in blocks."""
     vector, read = np.zeros(layout.size, np.float32), 0
     sums = magnitudes_of_all(refinement, schedule, layout.size)
     for start in range(0, layout.size, _BLOCK):
@@ -103,7 +126,7 @@ def _vector(
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say; scales and estimates are magnitudes."""
+    """Bits of a valid body's indices, signs and magnitudes; scales and estimates count as magnitudes."""
     bits = BitReader(body)
     options = bits.read_one(8)
     if options & BETA:
@@ -118,10 +141,12 @@ def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdow
 
 
 def index_bits_of(n: int) -> int:
+    """Bits of an index: ⌈log2 n⌉, at least 1."""
     return max(1, width_of(n))
 
 
 def scales_of(codes: Integers, layout: Layout) -> Floats:
+    """Scales of all layers from their 16-bit codes, shape (layers,); ones if there are no codes."""
     if codes.size == 0:
         return np.ones(layout.ends.size)
     return np.array([decode_minifloat(int(code)) for code in codes])

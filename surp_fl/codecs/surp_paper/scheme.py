@@ -1,17 +1,6 @@
-"""SuRP messages, the paper's mode: every index in ⌈log2 n⌉ bits.
+"""SuRP as in the paper, and its writing end: every index in ⌈log2 n⌉ bits. The format is described in `decoder.py`.
 
-Knows how a walk becomes bits. Writer and reader mirror each other:
-
-    options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
-    β            32 bits  IEEE float32, only with its option
-    steps        varint   0 ends the message
-    refreshes    varint   the first estimate not counted
-    scales       16 bits  each layer, only with its option
-    mean         16 bits  the first estimate of 1/λ
-    picks        ⌈log2 n⌉ bits (at least 1) each step
-    signs        1 bit    each distinct index, by ascending index; 1 is negative
-    refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
-    means        16 bits  each refresh
+Knows how a refinement becomes bits. Does not know how it is computed.
 """
 
 from __future__ import annotations
@@ -39,17 +28,25 @@ Scale = Callable[[Vector], float]  # one layer of the vector → s
 
 
 def l1(layer: Vector) -> float:
-    """The layer's L1 norm, as in the paper."""
+    """The layer's L1 norm, as in the paper.
+
+    >>> l1(np.array([3, -4], np.float32))
+    7.0
+    """
     return float(np.abs(layer).sum(dtype=np.float64))
 
 
 def l2(layer: Vector) -> float:
-    """The layer's L2 norm, as in the authors' published code."""
+    """The layer's L2 norm, as in the authors' published code.
+
+    >>> l2(np.array([3, -4], np.float32))
+    5.0
+    """
     return float(np.sqrt(np.square(layer, dtype=np.float64).sum()))
 
 
 def rms(layer: Vector) -> float:
-    """The layer's root mean square: layers of all sizes get the same share per coordinate."""
+    """The layer's root mean square: layers of all sizes get the same share of steps a coordinate."""
     return l2(layer) / float(np.sqrt(max(layer.size, 1)))
 
 
@@ -67,6 +64,11 @@ class PaperSuRP:
             cost two bytes a layer.
         beta: the paper's β; None stands for ln n. Larger, lower thresholds: more steps for the same magnitude.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: no limit is given, or one out of its range.
+
+    Source: Isik, Weissman, No 2022, "An Information-Theoretic Justification for Model Pruning", Algorithm 2.
     """
 
     budget: int | None = None
