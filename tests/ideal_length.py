@@ -1,4 +1,4 @@
-"""How long messages are beside the ideal length of their own symbols: −log2 of every probability, added up.
+"""The length of messages over the ideal length of their symbols, the sum of −log2 of every probability.
 
 Run as a program with NUMBA_DISABLE_JIT=1, where every symbol passes through Python; prints the length over the ideal
 for each budget.
@@ -30,7 +30,7 @@ def counted(state: Any, out: Any, cum_freq: int, freq: int, total_freq: int) -> 
 
 
 def length_over_ideal(budget: int) -> float:
-    """Of a message with a context, on a vector that has more to say than the budget."""
+    """Of a message with a context, for a vector that would fill a larger budget."""
     global bits
     rng = np.random.default_rng(budget)
     spread = rng.lognormal(size=(160, 1))
@@ -40,7 +40,7 @@ def length_over_ideal(budget: int) -> float:
     before[::50] *= np.float32(1.5)
     layout = Layout.of({"w": vector.reshape(160, 250)})
     message = encoder._Message(2, Context.of(layout, (model, before)).side, 2 * budget)
-    bits = 2.0  # the context's, told by the constructor
+    bits = 2.0  # of the context, which the constructor writes
     chosen = select_groups(vector, message._side, 8 * (budget - 4) - 26)
     longer = message.with_groups(chosen, disjoint=True)
     body = longer.to_bytes()

@@ -1,6 +1,6 @@
 """Algorithm 2 as the paper writes it, O(n) a step, with numpy and the standard library only.
 
-It shares no code with `surp_fl`: what the compiled loops must pick, step by step.
+It shares no code with `surp_fl`: the indices that the compiled loops must select, step by step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def in_sixteen_bits(value: float, *, down: bool) -> float:
 
 
 def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
-    """The format table of `surp_fl/codecs/surp/scheme.py`, added up."""
+    """The format table of `surp_fl/codecs/surp_paper/decoder.py`, added up."""
     varints = sum(8 * max(1, math.ceil(count.bit_length() / 7)) for count in (steps, refreshes))
     return varints + 16 + steps * index_bits + signs + refreshes * (math.ceil(math.log2(steps)) + 16)
 
@@ -63,15 +63,15 @@ def reference_refine(
             candidates = np.flatnonzero(u >= threshold)
         if threshold < 2.0**-300:
             break
-        pick = int(candidates[min(int(rng.random() * len(candidates)), len(candidates) - 1)])
+        index = int(candidates[min(int(rng.random() * len(candidates)), len(candidates) - 1)])
         refreshes = len(refinement.refresh_at) + refreshed
-        signs = len({*refinement.indices, pick})
+        signs = len({*refinement.indices, index})
         if bits(len(refinement.indices) + 1, refreshes - 1, signs, index_bits) > budget_bits:
             break
         if refreshed:
             refinement.refresh_at.append(len(refinement.indices))
             refinement.means.append(mean)
-        refinement.indices.append(pick)
-        u[pick] -= threshold
+        refinement.indices.append(index)
+        u[index] -= threshold
         mean *= (n - log_ratio) / n
     return refinement

@@ -1,7 +1,7 @@
-"""QSGD: every coordinate, rounded at random to a few levels of its bucket's norm; unbiased, and nothing is owed.
+"""QSGD: every coordinate, rounded stochastically to a few levels of its bucket's norm. Unbiased: no error feedback.
 
 Source: Alistarh, Grubic, Li, Tomioka, Vojnovic 2017, "QSGD: Communication-Efficient SGD via Gradient Quantization and
-Encoding", without its Elias code: what people do today is a byte a coordinate.
+Encoding"; with a fixed number of bits a coordinate, as is common, in place of its Elias code.
 
     bits         8 bits   of a coordinate, sign included: 2 to 8
     bucket       varint   coordinates that share a norm
@@ -26,7 +26,7 @@ from surp_fl.types import Reference, Vector
 
 _MIN_BITS, _MAX_BITS = 2, 8
 _MAX_BUCKET = 1 << 30
-_BLOCK = 1 << 14  # coordinates that a decoder turns at a time
+_BLOCK = 1 << 14  # coordinates that are decoded at a time
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class QSGD:
     """Stochastic quantisation to `bits` a coordinate.
 
     Attributes:
-        bits: of a coordinate, sign included.
-        bucket: coordinates that share a norm.
-        memory: what the client carries between rounds; nothing, since the rounding is unbiased.
+        bits: of a coordinate, sign included; 2 to 8.
+        bucket: coordinates that share an L2 norm.
+        memory: what the client carries between rounds; nothing, as the rounding is unbiased.
+
+    Raises:
+        ValueError: an option is out of its range.
     """
 
     bits: int = 8
@@ -74,7 +77,11 @@ class QSGD:
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
-    """Turn a body into the vector."""
+    """Decode a body to the vector: float32, shape (n,).
+
+    Raises:
+        MalformedBits: no encoder writes this body.
+    """
     bits = BitReader(body)
     width = bits.read_one(8)
     if not _MIN_BITS <= width <= _MAX_BITS:
@@ -105,7 +112,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say; the norms are magnitudes too."""
+    """Bits of a valid body's indices, signs and magnitudes; norms count as magnitudes."""
     bits = BitReader(body)
     width, bucket = bits.read_one(8), bits.read_varint()
     return BitBreakdown(0, layout.size, layout.size * (width - 1) + 32 * -(-layout.size // bucket))

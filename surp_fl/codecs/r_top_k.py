@@ -1,4 +1,4 @@
-"""rTop-k: k coordinates drawn at random among the r largest, and their values.
+"""rTop-k: k coordinates drawn at random from the r largest, and their values.
 
 Source: Barnes, Inan, Isik, Özgür 2020, "rTop-k: A Statistical Estimation Approach to Distributed SGD".
 """
@@ -21,14 +21,17 @@ from surp_fl.types import Reference, Vector
 
 @dataclass(frozen=True)
 class RTopK:
-    """Some of the largest coordinates: as many as a budget holds, or all but a sparsity.
+    """Some of the largest coordinates: as many as a budget holds, or a share of all.
 
     Attributes:
         budget: bytes, whole message.
-        sparsity: share of the coordinates that is not sent.
+        sparsity: share of the coordinates that are not sent, 0 to 1; instead of a budget.
         ratio: r/k, how many times more candidates than are sent; 1 is top-k.
         value_bits: of each value, 16 or 32.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: an option is out of its range, or not exactly one of budget and sparsity is given.
     """
 
     budget: int | None = None

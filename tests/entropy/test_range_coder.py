@@ -1,4 +1,4 @@
-"""The range coder: what goes in comes out, in hardly more bytes than it must, and a cut message tells no lies."""
+"""The range coder: symbols come back, in hardly more bytes than ideal, and none is wrong in a truncated message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def message_of(given: list[Symbol]) -> np.ndarray[tuple[int], np.dtype[np.uint8]
 
 
 def read(data: np.ndarray[tuple[int], np.dtype[np.uint8]], expected: list[Symbol]) -> int:
-    """How many symbols the bytes tell; all of them must be the right ones."""
+    """How many symbols the bytes determine; all of them must be the right ones."""
     state = new_decoder(data)
     for number, (cum_freq, freq, total_freq) in enumerate(expected):
         point = decode_target(state, total_freq)
@@ -54,7 +54,7 @@ def test_symbols_come_back(given: list[Symbol]) -> None:
 
 
 @given(symbols(), st.data())
-def test_a_cut_message_tells_fewer_symbols_and_no_wrong_ones(given: list[Symbol], data: st.DataObject) -> None:
+def test_a_truncated_message_gives_fewer_symbols_and_no_wrong_ones(given: list[Symbol], data: st.DataObject) -> None:
     message = message_of(given)
     read_counts = [read(message[:length].copy(), given) for length in range(len(message) + 1)]
     assert read_counts == sorted(read_counts)
@@ -80,7 +80,7 @@ def test_messages_are_hardly_longer_than_ideal(count: int, excess: float, seed: 
     assert len(message_of(given)) <= math.ceil(bits / 8 * (1 + excess)) + (1 if count < 1000 else 0)
 
 
-def test_room_is_respected_and_the_full_length_told() -> None:
+def test_the_capacity_is_respected_and_the_full_length_given() -> None:
     state, small = new_encoder(), np.zeros(3, np.uint8)
     other, large = new_encoder(), np.zeros(100, np.uint8)
     for value in range(40):
@@ -93,7 +93,7 @@ def test_room_is_respected_and_the_full_length_told() -> None:
 
 
 @given(st.lists(st.integers(0, 2**24 - 1), max_size=40))
-def test_counts_and_bits_come_back(values: list[int]) -> None:
+def test_integers_and_bits_come_back(values: list[int]) -> None:
     state, out = new_encoder(), np.zeros(400, np.uint8)
     for value in values:
         encode_uint(state, out, value)

@@ -1,15 +1,15 @@
 """The reading end of the paper's SuRP, and its format: every index in ⌈log2 n⌉ bits.
 
-options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
-β            32 bits  IEEE float32, only with its option
-steps        varint   0 ends the message
-refreshes    varint   without the first estimate
-scales       16 bits  each layer, only with its option
-mean         16 bits  the first estimate of 1/λ
-indices      ⌈log2 n⌉ bits (at least 1) each step
-signs        1 bit    each distinct index, by ascending index; 1 is negative
-refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
-means        16 bits  each refresh
+    options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
+    β            32 bits  IEEE float32, only with its option
+    steps        varint   0 ends the message
+    refreshes    varint   without the first estimate
+    scales       16 bits  each layer, only with its option
+    mean         16 bits  the first estimate of 1/λ
+    indices      ⌈log2 n⌉ bits (at least 1) each step
+    signs        1 bit    each distinct index, by ascending index; 1 is negative
+    refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
+    means        16 bits  each refresh
 
 Knows bits, and the decoder's side of `refinement.py`.
 """

@@ -1,4 +1,4 @@
-"""What is read off a model is kept for the messages of a round, and never longer than the model stays what it was."""
+"""The context of a model is cached for the messages of a round, and never longer than the model stays the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def changed(model: Vector, place: int) -> Vector:
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
-    """What the tables were read off, every time that they were."""
+    """The models that tables were computed from, each time that they were."""
     seen: list[tuple[Any, Any]] = []
     compute = Context._compute
 
@@ -80,7 +80,7 @@ def test_only_memory_of_bytes_counts_as_immutable() -> None:
     assert is_immutable(immutable(frozen)[2:].view(np.int32))
 
 
-def test_the_tables_of_an_immutable_model_are_read_off_once(readings: list[Any]) -> None:
+def test_the_tables_of_an_immutable_model_are_computed_once(readings: list[Any]) -> None:
     model, before = immutable(vector()), immutable(changed(vector(), 5))
     for reference in (model, (model, before)):
         found = [Context.of(LAYOUT, reference) for _ in range(3)]
@@ -88,7 +88,7 @@ def test_the_tables_of_an_immutable_model_are_read_off_once(readings: list[Any])
     assert len(readings) == 2
 
 
-def test_messages_that_name_the_model_and_the_history_in_turn_read_the_tables_once_each(readings: list[Any]) -> None:
+def test_messages_that_name_the_model_and_the_history_in_turn_compute_the_tables_once_each(readings: list[Any]) -> None:
     model, before = immutable(vector()), immutable(changed(vector(), 5))
     for _ in range(5):
         Context.of(LAYOUT, model)

@@ -33,7 +33,7 @@ def references() -> dict[str, Reference]:
 def through_bytes(
     sets: list[tuple[Integers, Signs]], side: SideInformation, cut: int | None = None
 ) -> list[tuple[Integers, Signs]]:
-    """What a decoder reads of sets of which each is fresh where it can be."""
+    """What a decoder reads of sets, each coded as disjoint from the earlier ones if it is."""
     names: set[int] = set()
     disjoint = []
     for coordinates, _ in sets:
@@ -73,7 +73,7 @@ def test_sets_come_back_with_their_signs(reference: str, sets: list[tuple[Intege
 
 
 @pytest.mark.parametrize("reference", ["none", "history"])
-def test_a_cut_set_is_a_part_of_it(reference: str) -> None:
+def test_a_truncated_set_is_a_subset_of_it(reference: str) -> None:
     rng = np.random.default_rng(0)
     coordinates = np.sort(rng.choice(LAYOUT.size, 120, replace=False)).astype(np.int64)
     negative = rng.random(120) < 0.5

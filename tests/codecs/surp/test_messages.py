@@ -28,7 +28,7 @@ RNG = np.random.default_rng(0)
 
 
 def update(seed: int = 0) -> tuple[Layout, Vector, Vector, Vector]:
-    """An update, the model and the model before it: large where rows and columns are, and where it changed lately."""
+    """An update, the model and the model before it: large where rows and columns are, and where it changed recently."""
     rng = np.random.default_rng(seed)
     shapes = {"conv": (20, 1, 5, 5), "bias": (20,), "hidden": (120, 300), "last": (10, 120)}
     model, delta = {}, {}
@@ -185,18 +185,18 @@ def test_other_schemes_take_a_tensor_to_the_host() -> None:
     assert codec.encode(torch.from_numpy(vector), layout, rng=RNG) == codec.encode(vector, layout, rng=RNG)
 
 
-def test_stretches_are_disjoint_and_fall() -> None:
+def test_groups_are_disjoint_and_fall() -> None:
     layout, vector, _, _ = update()
     chosen = select_groups(vector, Context.of(layout, None).side, 8000.0)
-    together = np.concatenate([stretch.coordinates for stretch in chosen])
+    together = np.concatenate([group.coordinates for group in chosen])
     assert len(np.unique(together)) == len(together)
-    magnitudes = [stretch.magnitude for stretch in chosen]
+    magnitudes = [group.magnitude for group in chosen]
     assert magnitudes == sorted(magnitudes, reverse=True)
     assert len(magnitudes) > 1
 
 
 def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
-    """What changed lately goes on the same way, all of it: a thousand coordinates in a few bytes."""
+    """All that changed recently changes in the same direction again: a thousand coordinates in a few bytes."""
     layout = Layout.of({"a": np.zeros((200, 100), np.float32)})
     model = np.ones(20_000, np.float32)
     before = model.copy()
@@ -214,7 +214,7 @@ def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
 
 
 def hostile(select_groups: int, k: int, n: int) -> bytes:
-    """A body of stretches that each name k of n coordinates again, with as few bits as there are."""
+    """A body of groups that each have the same k of n coordinates, in as few bits as possible."""
     layout = Layout.of({"w": np.zeros(n, np.float32)})
     everything = MagnitudeGroup(np.arange(k), np.zeros(k, np.bool_), 1.0, np.ones(k), np.ones(k))
     message = _Message(0, Context.of(layout, None).side, 100_000)
@@ -223,7 +223,7 @@ def hostile(select_groups: int, k: int, n: int) -> bytes:
     return message.to_bytes()
 
 
-def test_a_small_message_cannot_name_everything_again_and_again() -> None:
+def test_a_small_message_cannot_code_everything_again_and_again() -> None:
     layout = Layout.of({"w": np.zeros(8_000, np.float32)})
     np.testing.assert_array_equal(read(hostile(2, 8_000, 8_000), layout, None), np.full(8_000, 2, np.float32))
     writer = Writer(Victim(layout, None))
@@ -233,7 +233,7 @@ def test_a_small_message_cannot_name_everything_again_and_again() -> None:
         read(writer.body(), layout, None)
 
 
-def test_a_message_has_no_more_than_so_many_stretches() -> None:
+def test_a_message_has_no_more_than_so_many_groups() -> None:
     layout = Layout.of({"w": np.zeros(1, np.float32)})
     assert read(hostile(4000, 1, 1), layout, None)[1].tolist() == [4000]
     writer = Writer(Victim(layout, None))

@@ -1,4 +1,4 @@
-"""The compiled walk against the paper's algorithm, pick by pick; and that it always ends."""
+"""The compiled refinement against the paper's algorithm, index by index; and that it always ends."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def assert_same_refinement(
 
 
 @given(vectors(), st.integers(0, 400), st.integers(0, 2**32))
-def test_picks_are_those_of_the_plain_algorithm(vector: Vector, steps: int, seed: int) -> None:
+def test_indices_are_those_of_the_plain_algorithm(vector: Vector, steps: int, seed: int) -> None:
     assert_same_refinement(vector, Limits(steps=steps), 12, seed)
 
 
 @given(vectors(), st.integers(60, 6000), st.integers(0, 2**32), st.sampled_from([None, 1.5, 20.0]))
-def test_picks_are_those_of_the_plain_algorithm_within_a_budget(
+def test_indices_are_those_of_the_plain_algorithm_within_a_budget(
     vector: Vector, budget: int, seed: int, beta: float | None
 ) -> None:
     if beta is None or 0 < math.log(len(vector) / beta) < len(vector):
@@ -55,18 +55,18 @@ def test_picks_are_those_of_the_plain_algorithm_within_a_budget(
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_picks_are_those_of_the_plain_algorithm_on_awkward_vectors(name: str) -> None:
+def test_indices_are_those_of_the_plain_algorithm_on_awkward_vectors(name: str) -> None:
     assert_same_refinement(AWKWARD[name], Limits(steps=700), 12, 5)
 
 
-def test_picks_are_those_of_the_plain_algorithm_at_the_size_of_a_model() -> None:
+def test_indices_are_those_of_the_plain_algorithm_at_the_size_of_a_model() -> None:
     vector = np.random.default_rng(3).laplace(size=431_080).astype(np.float32)
     vector[::7] *= 5
     assert_same_refinement(vector, Limits(bits=8 * 218), 19, 0)
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_a_walk_without_limits_ends(name: str) -> None:
+def test_a_refinement_without_limits_ends(name: str) -> None:
     refinement = refined(AWKWARD[name], Schedule.of(len(AWKWARD[name])), Limits(), 12, 0)
     indices, sums = magnitudes(refinement, Schedule.of(len(AWKWARD[name])))
     assert (sums <= np.abs(AWKWARD[name][indices]).astype(np.float64) * (1 + 1e-9)).all()
@@ -90,7 +90,7 @@ def test_the_decoder_rebuilds_what_the_encoder_subtracted(vector: Vector, steps:
     assert (sums > 0).all()
 
 
-def test_candidates_are_picked_uniformly() -> None:
+def test_candidates_are_selected_uniformly() -> None:
     vector = np.full(50, 1e-3, np.float32)
     vector[[3, 11, 29, 31, 47]] = 100.0
     schedule = Schedule.of(50)
