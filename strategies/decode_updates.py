@@ -57,6 +57,7 @@ from surp_fl.strategies.validation import (
     hint_for,
     nested,
 )
+from surp_fl.updates import as_vector, indices_of, values_of
 
 log = logging.getLogger("flwr")
 
@@ -287,9 +288,7 @@ class DecodeUpdates(Strategy):
         coordinates: list[NDArray[np.int64]] = []
         for each, said in self._decoded(opened, errors):
             layout = each.broadcast.layout.untied
-            update = np.zeros(layout.size, np.float32)
-            update[said.sparse[0]] = said.sparse[1]
-            arrays = layout.moved(each.broadcast.arrays, update)
+            arrays = layout.moved(each.broadcast.arrays, as_vector(said.change, layout.size))
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 errors.append(left_out(each.reply, MalformedMessage("its model is beyond what its floats hold")))
                 continue
@@ -298,7 +297,7 @@ class DecodeUpdates(Strategy):
             each.reply.content = ordinary_reply(each.update, arrays, each.broadcast.arrays_name, each.reply.content)
             replies.append(each.reply)
             applied.append(each.node)
-            coordinates += [said.sparse[0]] if self._standstill.watching else []
+            coordinates += [indices_of(said.change)] if self._standstill.watching else []
             weights += [each.update.metrics[self._weighted_by]] if self._weighted_by else []
         self._check_some(server_round, len(replies), errors)
         if (weights and not any(weights)) or (errors and not replies):
@@ -317,7 +316,7 @@ class DecodeUpdates(Strategy):
         applied = []
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
             for each, said in self._decoded(opened, errors):
-                mean.add(each.update, said.sparse)
+                mean.add(each.update, said.change)
                 applied.append(each.node)
             self._check_some(server_round, len(applied), errors)
             if not mean.weight:
@@ -356,7 +355,7 @@ class DecodeUpdates(Strategy):
                 weight = each.update.metrics[self._weighted_by] if self._weighted_by else 1.0
                 self._beside.add(float(weight), said.others)
             traffic.payload_bytes_up.append(each.update.change.payload)
-            traffic.coordinates_up.append(len(said.sparse[0]))
+            traffic.coordinates_up.append(values_of(said.change).size)
             traffic.record_bytes_up.append(count_bytes(each.reply.content))
             traffic.measured(each.update.stats)
             yield each, said

@@ -16,6 +16,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.memory import norm_of
 from surp_fl.strategies.proportion import limit, remembered
 from surp_fl.strategies.replies import Opened, Said
+from surp_fl.updates import values_of
 
 Decode = Callable[[Opened], Said]
 
@@ -41,7 +42,7 @@ def norms_of(opened: Opened, said: Said) -> tuple[float, float]:
     """L2 norms of an update, and of how it changes running statistics, in units of their own; in float64."""
     kinds = dict(opened.broadcast.layout.kinds)
     changes = statistics.in_units(opened.broadcast.others, said.others, kinds)
-    return norm_of(said.sparse[1]), math.hypot(*(norm_of(change.reshape(-1)) for change in changes.values()))
+    return norm_of(values_of(said.change)), math.hypot(*(norm_of(change.reshape(-1)) for change in changes.values()))
 
 
 class Weighing:

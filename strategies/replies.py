@@ -13,12 +13,13 @@ from surp_fl.codecs import dense, reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
-from surp_fl.flower.records import Update, error_reply, from_record
+from surp_fl.flower.records import CompressedReply, error_reply, from_record
 from surp_fl.frame import scheme_id_of
 from surp_fl.printable import printable
 from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
 from surp_fl.strategies.node_registry import Books, Broadcast
-from surp_fl.types import Arrays, Sparse
+from surp_fl.types import Arrays, Update
+from surp_fl.updates import bytes_of
 
 log = logging.getLogger("flwr")
 
@@ -41,7 +42,7 @@ class Opened:
 
     reply: Message
     node: int
-    update: Update
+    update: CompressedReply
     broadcast: Broadcast
 
 
@@ -50,17 +51,17 @@ class Said:
     """What a reply says.
 
     Attributes:
-        sparse: what is to be added to the model's vector, the one of its untied layout.
+        change: what is to be added to the model's vector, the one of its untied layout.
         others: running statistics and integer arrays as the client has them now.
     """
 
-    sparse: Sparse
+    change: Update
     others: Arrays
 
     def bytes_beside(self, had: Arrays) -> int:
         """Bytes that this takes, beside the arrays that the client was sent and that did not change."""
         told = [array for name, array in self.others.items() if array is not had[name]]
-        return self.sparse[0].nbytes + self.sparse[1].nbytes + sum(array.nbytes for array in told)
+        return bytes_of(self.change) + sum(array.nbytes for array in told)
 
 
 def by_content(reply: Message) -> tuple[bytes, int]:
@@ -133,19 +134,19 @@ def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Said:
     Raises:
         MalformedMessage: it is not what this node can have made.
     """
-    change, layout = opened.update.change, opened.broadcast.layout
+    sections, layout = opened.update.change, opened.broadcast.layout
     layout = layout.untied if opened.update.untied else layout
-    open_to = scheme if scheme_id_of(change.message) != dense.READER.scheme_id else None  # dense: small models
-    reader = reader_of(change.message) if open_to is None else open_to.codec.reader
-    others = change.others(opened.broadcast.others, layout)
+    open_to = scheme if scheme_id_of(sections.message) != dense.READER.scheme_id else None  # dense: small models
+    reader = reader_of(sections.message) if open_to is None else open_to.codec.reader
+    others = sections.others(opened.broadcast.others, layout)
     faults = []
     for reference in books.references(opened.node, layout):
         try:
-            sparse = reader.decode_sparse(change.message, layout, reference=reference)
+            change = reader.decode_compact(sections.message, layout, reference=reference)
         except MalformedMessage as fault:
             faults.append(fault)
         else:
-            return Said(layout.spread(*sparse), others)
+            return Said(layout.spread(change), others)
     raise faults[0]
 
 

@@ -14,9 +14,10 @@ from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, QFedAvg, Strategy
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
-from surp_fl.flower.records import Update, record_of
+from surp_fl.flower.records import CompressedReply, record_of
 from surp_fl.strategies.node_registry import Broadcast
-from surp_fl.types import Sparse
+from surp_fl.types import Update
+from surp_fl.updates import add_to
 
 _OF_MEANS = {strategy.aggregate_train for strategy in (FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam, FedYogi)}
 
@@ -56,12 +57,11 @@ class Mean:
         self._names: tuple[str, str] | None = None
         self._metrics: list[RecordDict] = []
 
-    def add(self, update: Update, sparse: Sparse) -> None:
+    def add(self, update: CompressedReply, change: Update) -> None:
         """Take in what one client sent."""
         weight = float(update.metrics[self.weighted_by])
-        indices, values = sparse
         self._unit = self._unit or weight
-        self._sum[indices] += np.float32(weight / (self._unit or 1.0)) * values
+        add_to(self._sum, change, weight / (self._unit or 1.0))
         self.weight += weight
         self._names = self._names or (update.arrays_name or self._broadcast.arrays_name, update.metrics_name)
         self._metrics.append(RecordDict({update.metrics_name: MetricRecord(dict(update.metrics))}))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.statistics import Kind, Kinds, kinds_in
-from surp_fl.types import Array
+from surp_fl.types import Array, Update
 
 _LEAST_TIED = 16  # numbers: fewer are equal by chance
 
@@ -188,15 +188,14 @@ class Layout:
         with np.errstate(over="ignore"):  # of narrower floats: what is not finite is refused elsewhere
             return {name: array.astype(dtypes[name], copy=False) for name, array in floats.items()}
 
-    def spread(self, indices: NDArray[np.int64], values: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Name the same coordinates in the vector of the untied layout: those of each copy as well, and ascending.
-
-        Args:
-            indices: ascending, shape (sent,).
-            values: shape (sent,).
-        """
+    def spread(self, update: Update) -> Update:
+        """The same update for the vector of the untied layout: at the coordinates of each copy as well."""
         if not self.copies:
-            return indices, values
+            return update
+        if not isinstance(update, tuple):
+            floats = self.floats_of(update, copy=False)
+            return np.concatenate([floats[spec.name].reshape(-1) for spec in self.untied.floats])
+        indices, values = update
         places = {spec.name: part.start for spec, part in self.untied._parts()}
         of_first: dict[str, list[str]] = {}
         for name, first in self.copies:

@@ -114,8 +114,9 @@ MOST_OWED = 1e4  # times the model and its update: honest debts have stayed belo
 
 
 def norm_of(vector: Vector) -> float:
-    """L2 norm, added up in float64: of any finite float32 vector it is finite."""
-    return math.sqrt(float(np.einsum("i,i->", vector, vector, dtype=np.float64)))
+    """L2 norm, added up in float64: of any finite float32 array it is finite."""
+    flat = vector.reshape(-1)
+    return math.sqrt(float(np.einsum("i,i->", flat, flat, dtype=np.float64)))
 
 
 def fault_of(state: State, scale: float) -> str | None:
@@ -129,6 +130,8 @@ def fault_of(state: State, scale: float) -> str | None:
         What was found; None for a memory that can be used.
     """
     for name, vector in state.items():
+        if vector.dtype.kind != "f":
+            continue
         norm = norm_of(vector)
         if not math.isfinite(norm) or norm > MOST_OWED * scale > 0:
             return f"the {name} has norm {norm:g}, and the model and its update {scale:g} together"
@@ -146,7 +149,8 @@ def _owed(state: State, keep: float) -> Vector:
 
 
 def _check_size(state: State, delta: Vector) -> None:
-    for name, vector in state.items():
+    for name in ("residual", "velocity"):
+        vector = state.get(name, delta)
         if vector.shape != delta.shape:
             raise ValueError(
                 f"the {name} kept by this client has shape {vector.shape}, the update {delta.shape}: "

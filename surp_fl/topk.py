@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _INFINITY_BITS = 0x7F800000  # float32's infinity as an integer; NaN is above it
 _MAGNITUDE_MASK = np.int32(0x7FFFFFFF)  # clears the sign bit
-_BLOCK = 256  # coordinates; set by hand, simulations.bench measures the time
-_SAMPLE = 16384  # coordinates from which the threshold is estimated; set by hand, simulations.bench measures the time
+_BLOCK = 256  # coordinates; set by hand, simulations.benchmarks.codec measures the time
+_SAMPLE = 16384  # coordinates that estimate the threshold; set by hand, simulations.benchmarks.codec measures it
 
 
 @njit(cache=True)

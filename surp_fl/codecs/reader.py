@@ -17,6 +17,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.frame import HEADER_BYTES, scheme_id_of, unpack
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Sparse, Update, Vector
+from surp_fl.updates import as_vector
 
 if TYPE_CHECKING:
     import torch
@@ -138,19 +139,6 @@ READERS: dict[int, Reader] = {}  # by scheme id; filled by `registry.register`
 def name_of(scheme_id: int) -> str:
     """The name of a format, for people."""
     return READERS[scheme_id].name if scheme_id in READERS else f"scheme {scheme_id}"
-
-
-def as_vector(update: Update, n: int) -> Vector:
-    """An update as a float32 vector of shape (n,); a new one if it was indices and values.
-
-    >>> as_vector((np.array([2]), np.array([0.5], np.float32)), 4)
-    array([0. , 0. , 0.5, 0. ], dtype=float32)
-    """
-    if not isinstance(update, tuple):
-        return update
-    vector = np.zeros(n, np.float32)
-    vector[update[0]] = update[1]
-    return vector
 
 
 def checked_reference(reference: Reference, layout: Layout) -> Reference:

@@ -33,7 +33,7 @@ _TOP = np.uint64(1 << _BITS)
 _MIN_RANGE = np.uint64(1 << (_BITS - 8))  # below this the next byte is shifted out
 _TOP_BYTE = np.uint64(_BITS - 8)
 _8, _48, _FF, _1, _0 = np.uint64(8), np.uint64(_BITS), np.uint64(0xFF), np.uint64(1), np.uint64(0)
-# Part of the format. Set so that decoding takes 3 passes over the vector and 20 µs a byte at most; simulations.hostile
+# Part of the format. Set so that decoding takes 3 passes over the vector and 20 µs a byte at most; tests.fuzz.hostile
 # searches for messages that take longer.
 _INITIAL_CREDIT, _COORDINATES_PER_CREDIT = 1 << 18, 16  # units for each message; coordinates for one unit more
 _CREDIT_PER_BYTE = np.uint64(1 << 10)

@@ -21,12 +21,13 @@ from surp_fl.codecs.codec import Scheme, with_budget
 from surp_fl.flower.client_state import Kept, Told, load, load_held, save, save_held
 from surp_fl.flower.model_messages import brings_version, brought, plain
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import Stats, Update, arrays_of, kinds_told, to_record
+from surp_fl.flower.records import CompressedReply, Stats, arrays_of, kinds_told, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
 from surp_fl.printable import printable
 from surp_fl.types import Reference
+from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
 
@@ -102,12 +103,11 @@ class CompressUpdates:
         began = time.perf_counter()
         change = change_of(scheme, wanted, received, trained, layout, rng, reference)
         seconds = time.perf_counter() - began
-        indices, values = reader_of(change.message).decode_sparse(change.message, layout, reference=reference)
-        sent = np.zeros(layout.size, np.float32)
-        sent[indices] = values
+        decoded = reader_of(change.message).decode_compact(change.message, layout, reference=reference)
+        sent = as_vector(decoded, layout.size)
         memory = scheme.memory.settle(wanted, sent, memory) or memory
 
-        update = Update(
+        update = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
             stats=_stats(seconds, wanted, sent, memory.get("residual")),
@@ -117,7 +117,7 @@ class CompressUpdates:
         )
         reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
         model = start if self.history and reference is not None else None
-        save(context, memory, (indices, values), model, layout, told, held)  # last: a failure before changes nothing
+        save(context, memory, decoded, model, layout, told, held)  # last: a failure before changes nothing
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:

@@ -32,7 +32,8 @@ from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
 from surp_fl.memory import State
 from surp_fl.statistics import Kinds
-from surp_fl.types import Sparse
+from surp_fl.types import Update
+from surp_fl.updates import add_to
 
 log = logging.getLogger("flwr")
 
@@ -105,7 +106,9 @@ class Kept:
 
 def load(context: Context, layout: Layout, told: Told) -> Kept:
     """Read the state; what is of another model, or of another run, starts from nothing."""
-    memory = _vectors(context, NAME, layout)
+    memory = _arrays(context, NAME)
+    if "residual" in memory and not _fits(memory["residual"], layout):
+        memory = {}
     kept = context.state.config_records.get(SESSION, ConfigRecord())
     same_run = kept.get(SESSION) == told.session
     same_model = kept.get(STATE_FINGERPRINT) == layout.fingerprint
@@ -120,7 +123,7 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
     last, applied = kept[STATE_ROUND], told.applied
     assert isinstance(last, int)
     if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
-        memory["residual"][sent["indices"]] += sent["values"]
+        add_to(memory["residual"], (sent["indices"], sent["values"]) if "indices" in sent else sent["values"])
         log.info("surp-fl: the message of round %d did not reach the model: what it said is owed again", last)
     if applied is not None and applied > last:
         log.warning(
@@ -130,13 +133,14 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
             last,
         )
     of_use = same_model and last in told.held
-    return Kept(memory, _vectors(context, MODEL, layout).get("model") if of_use else None)
+    model = _arrays(context, MODEL).get("model") if of_use else None
+    return Kept(memory, model if model is None or _fits(model, layout) else None)
 
 
 def save(
     context: Context,
     memory: State,
-    sent: Sparse,
+    sent: Update,
     model: NDArray[np.float32] | None,
     layout: Layout,
     told: Told,
@@ -161,8 +165,7 @@ def save(
     if tracked and held is not None and model is not None:
         kept[STATE_HELD], model = held, None
     context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
-    indices = sent[0].astype(np.int32 if layout.size < 1 << 31 else np.int64)
-    _put(context, SENT, {"indices": indices, "values": sent[1]} if tracked and "residual" in memory else {})
+    _put(context, SENT, _as_arrays(sent, layout) if tracked and "residual" in memory else {})
     _put(context, MODEL, {"model": model} if tracked and model is not None else {})
 
 
@@ -184,17 +187,24 @@ def _arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
         return {}
 
 
-def _vectors(context: Context, name: str, layout: Layout) -> dict[str, NDArray[np.float32]]:
-    state = _arrays(context, name)
-    if any(array.shape != (layout.size,) for array in state.values()):
-        log.warning(
-            "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
-            "it starts from nothing",
-            {name: array.shape for name, array in state.items()},
-            layout.size,
-        )
-        return {}
-    return state
+def _fits(vector: NDArray[Any], layout: Layout) -> bool:
+    """Whether a vector is one of this layout; said where it is not."""
+    if vector.shape == (layout.size,):
+        return True
+    log.warning(
+        "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
+        "it starts from nothing",
+        vector.shape,
+        layout.size,
+    )
+    return False
+
+
+def _as_arrays(update: Update, layout: Layout) -> dict[str, NDArray[Any]]:
+    """An update as it is stored: indices and values, or values of all coordinates alone."""
+    if not isinstance(update, tuple):
+        return {"values": update}
+    return {"indices": update[0].astype(np.int32 if layout.size < 1 << 31 else np.int64), "values": update[1]}
 
 
 def load_held(context: Context) -> dict[str, NDArray[Any]] | None:

@@ -53,7 +53,7 @@ class Stats:
 
 
 @dataclass(frozen=True)
-class Update:
+class CompressedReply:
     """What one reply carries.
 
     Attributes:
@@ -73,7 +73,7 @@ class Update:
     untied: bool = False
 
 
-def to_record(update: Update) -> ConfigRecord:
+def to_record(update: CompressedReply) -> ConfigRecord:
     """Put an update into one ConfigRecord.
 
     Raises:
@@ -100,7 +100,7 @@ def to_record(update: Update) -> ConfigRecord:
     return ConfigRecord(values)
 
 
-def from_record(record: ConfigRecord) -> Update:
+def from_record(record: ConfigRecord) -> CompressedReply:
     """Take an update out of a ConfigRecord that came over the network; its sections are not read yet.
 
     Raises:
@@ -120,7 +120,7 @@ def from_record(record: ConfigRecord) -> Update:
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise MalformedMessage(f"the metric {quoted(name)} is {type(first).__name__}; expected a number")
     change, untied = Change(*map(bytes, sections)), record.get(UNTIED) is True  # type: ignore[arg-type]
-    return Update(change, metrics, _stats_in(record.get(STATS)), arrays_name, metrics_name, untied)
+    return CompressedReply(change, metrics, _stats_in(record.get(STATS)), arrays_name, metrics_name, untied)
 
 
 def _stats_in(found: Any) -> Stats:
@@ -155,7 +155,7 @@ def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     return ArrayRecord({name: Array(np.asarray(array, order="C")) for name, array in arrays.items()})
 
 
-def ordinary_reply(update: Update, arrays: Arrays, arrays_name: str, others: RecordDict) -> RecordDict:
+def ordinary_reply(update: CompressedReply, arrays: Arrays, arrays_name: str, others: RecordDict) -> RecordDict:
     """Make the content that a client without compression would have sent."""
     content = RecordDict({update.arrays_name or arrays_name: record_of(arrays)})
     if update.metrics:

@@ -17,7 +17,16 @@ from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
-from surp_fl.flower.records import Stats, Update, arrays_of, count_bytes, error_reply, from_record, record_of, to_record
+from surp_fl.flower.records import (
+    CompressedReply,
+    Stats,
+    arrays_of,
+    count_bytes,
+    error_reply,
+    from_record,
+    record_of,
+    to_record,
+)
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.replies import LINES, by_content, fit_to_log
@@ -153,7 +162,7 @@ def test_the_order_of_replies_does_not_change_the_model() -> None:
 
 
 def test_figures_beyond_float32_are_told_as_its_largest() -> None:
-    update = Update(Change(b"1234"), {}, Stats(0.5, 1e300, float("inf")))
+    update = CompressedReply(Change(b"1234"), {}, Stats(0.5, 1e300, float("inf")))
     stats = from_record(to_record(update)).stats
     assert stats == Stats(0.5, *[float(np.finfo(np.float32).max)] * 2)
 
@@ -449,18 +458,20 @@ def test_records_that_messages_share_are_counted_in_each() -> None:
 @pytest.mark.parametrize(
     "update",
     [
-        Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)),
-        Update(Change(b"1234", b"56", b"7"), {"loss": 1.5, "seen": [1, 2]}, Stats(None, 1.0, None), "a", "m", True),
-        Update(Change(b"1234", b"56"), {"loss": 1.5}, Stats(0.5, None, 0.0), None, "numbers"),
+        CompressedReply(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)),
+        CompressedReply(
+            Change(b"1234", b"56", b"7"), {"loss": 1.5, "seen": [1, 2]}, Stats(None, 1.0, None), "a", "m", True
+        ),
+        CompressedReply(Change(b"1234", b"56"), {"loss": 1.5}, Stats(0.5, None, 0.0), None, "numbers"),
     ],
 )
-def test_an_update_comes_back_as_it_was(update: Update) -> None:
+def test_an_update_comes_back_as_it_was(update: CompressedReply) -> None:
     assert from_record(to_record(update)) == update
 
 
 @pytest.mark.parametrize("key", ["surp-fl:arrays", "surp-fl:metrics"])
 def test_a_name_that_is_no_text_is_refused(key: str) -> None:
-    record = to_record(Update(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)))
+    record = to_record(CompressedReply(Change(b"1234"), {}, Stats(0.5, 0.25, 2.0)))
     record[key] = 7
     with pytest.raises(MalformedMessage, match="are not strings"):
         from_record(record)

@@ -46,7 +46,7 @@ class Heard(DecodeUpdates):
 
     def _decoded(self, opened: Any, errors: Any) -> Any:
         for each, said in super()._decoded(opened, errors):
-            indices, values = said.sparse
+            indices, values = said.change
             self.said[self.traffic[-1].server_round][each.node] = vector = np.zeros(LAYOUT.size)
             vector[indices] += values
             yield each, said

@@ -104,7 +104,7 @@ class Watched(DecodeUpdates):
 
     def _decoded(self, opened: Any, errors: Any) -> Any:
         for each, decoded in super()._decoded(opened, errors):
-            indices, values = decoded.sparse
+            indices, values = decoded.change
             self.applied[each.node][indices] += values
             yield each, decoded
 

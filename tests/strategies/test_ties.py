@@ -15,6 +15,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.updates import as_vector, indices_of
 from tests.flower_app import Arrays, Run, app_with, fedavg, run
 
 
@@ -104,9 +105,9 @@ def test_coordinates_of_a_tied_layout_spread_to_all_copies(data: st.DataObject) 
     indices, values = np.array(chosen, np.int64), np.arange(1, 1 + len(chosen), dtype=np.float32)
     update = np.zeros(layout.size, np.float32)
     update[indices] = values
-    spread, values = layout.spread(indices, values)
-    assert (np.diff(spread) > 0).all()
-    untied = np.zeros(layout.untied.size, np.float32)
-    untied[spread] = values
+    spread = layout.spread((indices, values))
+    assert (np.diff(indices_of(spread)) > 0).all()
+    untied = as_vector(spread, layout.untied.size)
+    np.testing.assert_array_equal(layout.spread(update), untied)
     for name, part in layout.floats_of(update).items():
         np.testing.assert_array_equal(layout.untied.floats_of(untied)[name], part)

@@ -11,7 +11,7 @@ from surp_fl._compile import njit
 from surp_fl.entropy.range_coder import Bytes, CoderState, decode_target, decode_update, encode, spend
 from surp_fl.types import Integers
 
-WORK_OF_SPLIT = 4  # units of credit, and 1 for each frequency beyond the first; simulations.hostile checks it
+WORK_OF_SPLIT = 4  # units of credit, and 1 for each frequency beyond the first; tests.fuzz.hostile checks it
 _FIXED_POINT = 64  # units of a and b
 MAX_WEIGHT = 1 << 28  # sum of two weights that are frequencies of a symbol
 MAX_SCALED_WEIGHT = 1 << 40  # sum of two weights, before they are multiplied

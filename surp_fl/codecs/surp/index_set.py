@@ -26,7 +26,7 @@ from surp_fl.codecs.surp.layers import SideInformation, cell_of, coordinate_of, 
 from surp_fl.entropy.range_coder import Bytes, CoderState, exhausted, spend
 from surp_fl.types import Integers, Signs
 
-# Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; simulations.hostile checks them.
+# Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
 _WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # each set; each layer with picks
 _LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK = 1, 4, 4  # one more unit for so many of each
 

@@ -40,7 +40,7 @@ from surp_fl.types import Integers
 
 Flags = NDArray[np.bool_]
 
-# Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; simulations.hostile checks them.
+# Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
 _WORK_OF_HALVING, _WORK_OF_POSITION, _WORK_OF_PICK = 12, 8, 16
 
 
