@@ -124,9 +124,8 @@ def _decode(
         disjoint = groups_read == 1
         if not disjoint:
             disjoint = decode_target(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
-            decode_update(
-                state, data, 0 if disjoint else DISJOINT_IN_16, DISJOINT_IN_16 if disjoint else 1, DISJOINT_IN_16 + 1
-            )
+            cum_freq, freq = (0, DISJOINT_IN_16) if disjoint else (DISJOINT_IN_16, 1)
+            decode_update(state, data, cum_freq, freq, DISJOINT_IN_16 + 1)
             if exhausted(state):
                 break
         if k > capacity(coded, disjoint):

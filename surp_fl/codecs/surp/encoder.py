@@ -119,7 +119,7 @@ class _Message:
 
     @property
     def bits_left(self) -> float:
-        """Bits for indices and signs, without an estimate for the next group's count and magnitude."""
+        """Bits left, minus an estimate for the next group's count and magnitude."""
         return 8.0 * (self._out.size - int(bytes_written(self._state))) - _HEAD_BITS
 
     @property
@@ -187,5 +187,6 @@ def _append_group(
     else:
         encode_uint(state, out, 2 * (code - previous_code) if code >= previous_code else 2 * (previous_code - code) - 1)
     if previous_code > 0:
-        encode(state, out, 0 if disjoint else DISJOINT_IN_16, DISJOINT_IN_16 if disjoint else 1, DISJOINT_IN_16 + 1)
+        cum_freq, freq = (0, DISJOINT_IN_16) if disjoint else (DISJOINT_IN_16, 1)
+        encode(state, out, cum_freq, freq, DISJOINT_IN_16 + 1)
     return encode_set(state, out, coordinates, negative, side, coded, disjoint)

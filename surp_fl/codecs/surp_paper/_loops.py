@@ -17,10 +17,8 @@ from surp_fl.codecs.surp_paper._scans import grown, sum_and_top, track_above
 from surp_fl.entropy.minifloat import to_code, to_float
 from surp_fl.types import Floats, Integers, Vector
 
-_SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector that has a code
-_STALE_SHARE = math.ldexp(
-    1.0, -20
-)  # a running sum that falls below this share is computed again, for its rounding error
+_SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector
+_STALE_SHARE = math.ldexp(1.0, -20)  # a running sum below this share is computed again, for its rounding error
 
 
 @njit(cache=True)

@@ -24,6 +24,7 @@ from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.types import Reference, Vector
 
 _SMALLEST_BUDGET = 16  # bytes: a frame and one step in any model of up to 2**40 coordinates, without scales
+
 Scale = Callable[[Vector], float]  # one layer of the vector → s
 
 
