@@ -185,7 +185,7 @@ def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, Bi
     bits_spent = np.zeros(3)
     coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, side, bits_spent)
     if fault == _OVERDRAWN:
-        raise MalformedBits("it asks for more work than its bytes pay for")
+        raise MalformedBits("it asks for more work than its bytes are worth")
     if fault == _MALFORMED:
         raise MalformedBits("a group of no possible size or magnitude, or something after the end")
     breakdown = BitBreakdown(*map(float, bits_spent))

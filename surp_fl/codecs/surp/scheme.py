@@ -56,7 +56,7 @@ class SuRP:
     >>> layout, codec = Layout.of({"w": vector}), SuRP(budget=40).codec
     >>> message = codec.encode(vector, layout, rng=np.random.default_rng(0))
     >>> len(message), codec.decode(message, layout)
-    (10, array([ 0.,  0., -3.,  0.], dtype=float32))
+    (8, array([ 0.,  0., -3.,  0.], dtype=float32))
     """
 
     budget: int
