@@ -1,7 +1,7 @@
-"""The k largest coordinates of a vector, in one pass over it; of a torch tensor, on the device where it lies.
+"""The k largest coordinates of a vector, in one pass over it; of a torch tensor, on the device where it is.
 
-Of a tensor only the largest coordinates come to the host; a message's bytes are those that the same vector as an array
-would give. torch is imported where there is a tensor, and only there. Does not know what the coordinates are for.
+Of a tensor only the largest coordinates are copied to the host, and messages have the same bytes as for an array. torch
+is imported only if there is a tensor. Does not know what the coordinates are for.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from surp_fl.types import Integers, Vector
 if TYPE_CHECKING:
     import torch
 
-_INFINITE = 0x7F800000  # the bits of float32's infinity; NaN lies above it
-_MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of |v|
-_BLOCK = 256  # coordinates
-_SAMPLE = 16384  # coordinates that tell the threshold
+_INFINITY_BITS = 0x7F800000  # float32's infinity as an integer; NaN is above it
+_MAGNITUDE_MASK = np.int32(0x7FFFFFFF)  # clears the sign bit
+_BLOCK = 256  # coordinates; set by hand, simulations.benchmarks.codec measures the time
+_SAMPLE = 16384  # coordinates that estimate the threshold; set by hand, simulations.benchmarks.codec measures it
 
 
 @njit(cache=True)
-def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, int]:
-    """Where |v| (as float bits) is at least a threshold, and the largest |v|; one pass.
+def _gather(bits: NDArray[np.int32], threshold: int, count: int) -> tuple[Integers, int]:
+    """Find where |v| (as float bits) is at least a threshold, and the largest |v|, in one pass.
 
-    Where there are far more than `count`, the smaller ones are let go on the way, and among equals the later ones.
+    If there are far more than `count`, the smaller ones are dropped on the way, and among equals the later ones.
     """
-    room = 4 * count + 1024
-    found = np.empty(room, np.int64)
+    capacity = 4 * count + 1024
+    found = np.empty(capacity, np.int64)
     size = 0
     largest = np.int32(0)
     for block in range(-(-bits.size // _BLOCK)):
-        part = bits[block * _BLOCK : (block + 1) * _BLOCK]
-        peak = _peak(part)
+        block_bits = bits[block * _BLOCK : (block + 1) * _BLOCK]
+        peak = _peak(block_bits)
         largest = max(largest, peak)
-        if peak >= least:
-            for i in range(part.size):
-                if (part[i] & _MAGNITUDE) >= least:
-                    if size == room:
-                        size, least = _let_go(bits, found, count)
-                        if (part[i] & _MAGNITUDE) < least:
+        if peak >= threshold:
+            for i in range(block_bits.size):
+                if (block_bits[i] & _MAGNITUDE_MASK) >= threshold:
+                    if size == capacity:
+                        size, threshold = _prune_to(bits, found, count)
+                        if (block_bits[i] & _MAGNITUDE_MASK) < threshold:
                             continue
                     found[size] = block * _BLOCK + i
                     size += 1
@@ -52,24 +52,24 @@ def _gather(bits: NDArray[np.int32], least: int, count: int) -> tuple[Integers, 
 
 
 @njit(cache=True)
-def _peak(part: NDArray[np.int32]) -> np.int32:
-    """Largest magnitude; written so that a whole block takes a few vector instructions."""
+def _peak(block_bits: NDArray[np.int32]) -> np.int32:
+    """Largest magnitude of a block, in a form that compiles to a few vector instructions."""
     peak = np.int32(0)
-    if part.size == _BLOCK:
+    if block_bits.size == _BLOCK:
         for i in range(_BLOCK):
-            magnitude = np.int32(part[i] & _MAGNITUDE)
+            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
             peak = magnitude if magnitude > peak else peak
     else:
-        for i in range(part.size):
-            magnitude = np.int32(part[i] & _MAGNITUDE)
+        for i in range(block_bits.size):
+            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
             peak = magnitude if magnitude > peak else peak
     return peak
 
 
 @njit(cache=True)
-def _let_go(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
-    """Keep the `count` largest of what was found, in place; give their number, and what a later one has to reach."""
-    magnitudes = bits[found] & _MAGNITUDE
+def _prune_to(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
+    """Keep the `count` largest of `found`, in place; give their number, and the least magnitude of later ones."""
+    magnitudes = bits[found] & _MAGNITUDE_MASK
     last = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
     equals = count - (magnitudes > last).sum()
     size = 0
@@ -85,14 +85,17 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
     """Find the `count` largest magnitudes that are not zero; among equals, those of the lowest coordinates.
 
     Args:
-        vector: float32, shape (n,); an array, or a tensor on any device: then only what is found comes to the host.
-        count: how many; all there are, where there are fewer.
+        vector: float32, shape (n,); an array, or a tensor on any device.
+        count: how many; fewer are found if fewer are not zero.
 
     Returns:
-        Coordinates by falling magnitude, and the values there.
+        Coordinates by falling magnitude, int64, and the values there; both of shape (found,).
 
     Raises:
         ValueError: the vector holds NaN or infinity.
+
+    >>> largest(np.array([1, -3, 0, 2], np.float32), 2)
+    (array([1, 3]), array([-3.,  2.], dtype=float32))
     """
     count = min(count, math.prod(vector.shape))
     if isinstance(vector, np.ndarray):
@@ -105,23 +108,24 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
 
 
 def _at_least_the_largest(vector: Vector, count: int) -> Integers:
-    """As `largest`, with some more, in about one pass.
+    """As `largest`, unsorted and with some more, in about one pass.
 
-    A sample tells a threshold, one pass gathers what reaches it; a lower threshold where the sample misled.
+    A threshold is estimated from a sample, and one pass gathers what reaches it; a lower one follows if that was too
+    few.
     """
     bits = vector.view(np.int32)
     if count == 0:
         return np.empty(0, np.int64)
     stride = bits.size // _SAMPLE + 1
-    sample = np.sort(bits[::stride] & _MAGNITUDE)[::-1]
+    sample = np.sort(bits[::stride] & _MAGNITUDE_MASK)[::-1]
     rank = count / stride
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
-        least = max(1, int(sample[place])) if place < sample.size else 1
-        found, peak = _gather(bits, least, count)
-        if peak >= _INFINITE:
+        threshold = max(1, int(sample[place])) if place < sample.size else 1
+        found, peak = _gather(bits, threshold, count)
+        if peak >= _INFINITY_BITS:
             raise ValueError(DIVERGED)
-        if found.size >= count or least == 1:
+        if found.size >= count or threshold == 1:
             return found
         rank = 4 * rank + 4
 
@@ -141,15 +145,15 @@ def _at_least_the_largest_of_tensor(vector: torch.Tensor, count: int) -> tuple[I
     magnitudes = flat.abs()
     if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    least = torch.topk(magnitudes, min(count, flat.numel()), sorted=False).values.min()
+    threshold = torch.topk(magnitudes, min(count, flat.numel()), sorted=False).values.min()
     if not torch.isfinite(magnitudes.max()):
         raise ValueError(DIVERGED)
-    found = torch.nonzero((magnitudes >= least) & (magnitudes > 0)).reshape(-1)
+    found = torch.nonzero((magnitudes >= threshold) & (magnitudes > 0)).reshape(-1)
     return found.cpu().numpy(), flat[found].cpu().numpy()
 
 
 def on_host(vector: Vector | torch.Tensor) -> Vector:
-    """Give a vector as an array."""
+    """A vector as an array; a tensor is copied from its device."""
     if isinstance(vector, np.ndarray):
         return vector
     array: Vector = vector.detach().cpu().numpy()

@@ -1,4 +1,4 @@
-"""How long messages are beside the ideal length of their own symbols: −log2 of every probability, added up.
+"""The length of messages over the ideal length of their symbols, the sum of −log2 of every probability.
 
 Run as a program with NUMBA_DISABLE_JIT=1, where every symbol passes through Python; prints the length over the ideal
 for each budget.
@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 
 from surp_fl import Layout
-from surp_fl.codecs.surp import beta_binomial, encoder, index_set, index_tree
+from surp_fl.codecs.surp import beta_binomial, encoder, index_tree, layer_weights
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.rate_distortion import stretches
-from surp_fl.entropy import range_coder
+from surp_fl.codecs.surp.rate_distortion import select_groups
+from surp_fl.entropy import integers, range_coder
 
 bits = 0.0
 encode = range_coder.encode
 
 
-def counted(state: Any, out: Any, start: int, size: int, total: int) -> None:
+def counted(state: Any, out: Any, cum_freq: int, freq: int, total_freq: int) -> None:
     global bits
-    bits += math.log2(total / size)
-    encode(state, out, start, size, total)
+    bits += math.log2(total_freq / freq)
+    encode(state, out, cum_freq, freq, total_freq)
 
 
 def length_over_ideal(budget: int) -> float:
-    """Of a message with a context, on a vector that has more to say than the budget."""
+    """Of a message with a context, for a vector that would fill a larger budget."""
     global bits
     rng = np.random.default_rng(budget)
     spread = rng.lognormal(size=(160, 1))
@@ -39,17 +39,17 @@ def length_over_ideal(budget: int) -> float:
     before = model.copy()
     before[::50] *= np.float32(1.5)
     layout = Layout.of({"w": vector.reshape(160, 250)})
-    message = encoder._Message(2, Context.of(layout, (model, before)).shared, 2 * budget)
-    bits = 2.0  # the context's, told by the constructor
-    chosen = stretches(vector, message._shared, 8 * (budget - 4) - 26)
-    longer = message.with_more(chosen, fresh=True)
-    body = longer.finished()
+    message = encoder._Message(2, Context.of(layout, (model, before)).side, 2 * budget)
+    bits = 2.0  # of the context, which the constructor writes
+    chosen = select_groups(vector, message._side, 8 * (budget - 4) - 26)
+    longer = message.with_groups(chosen, disjoint=True)
+    body = longer.to_bytes()
     assert len(body) > 0.9 * budget
     return 8 * len(body) / bits
 
 
 if __name__ == "__main__":
     np.seterr(over="ignore")
-    for module in (range_coder, beta_binomial, index_tree, index_set, encoder):
+    for module in (range_coder, integers, beta_binomial, index_tree, layer_weights, encoder):
         module.encode = counted  # type: ignore[attr-defined]
     json.dump({budget: length_over_ideal(int(budget)) for budget in sys.argv[1:]}, sys.stdout)

@@ -1,6 +1,6 @@
 """Algorithm 2 as the paper writes it, O(n) a step, with numpy and the standard library only.
 
-It shares no code with `surp_fl`: what the compiled loops must pick, step by step.
+It shares no code with `surp_fl`: the indices that the compiled loops must select, step by step.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class ReferenceWalk:
-    picks: list[int] = field(default_factory=list)
+class ReferenceRefinement:
+    indices: list[int] = field(default_factory=list)
     refresh_at: list[int] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
 
@@ -28,12 +28,12 @@ def in_sixteen_bits(value: float, *, down: bool) -> float:
 
 
 def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
-    """The format table of `surp_fl/codecs/surp/scheme.py`, added up."""
+    """The format table of `surp_fl/codecs/surp_paper/decoder.py`, added up."""
     varints = sum(8 * max(1, math.ceil(count.bit_length() / 7)) for count in (steps, refreshes))
     return varints + 16 + steps * index_bits + signs + refreshes * (math.ceil(math.log2(steps)) + 16)
 
 
-def reference_walk(
+def reference_refine(
     magnitudes: NDArray[np.float64],
     log_ratio: float,
     expected: int,
@@ -43,12 +43,12 @@ def reference_walk(
     max_steps: float = math.inf,
     max_distinct: float = math.inf,
     index_bits: int = 1,
-) -> ReferenceWalk:
+) -> ReferenceRefinement:
     u = magnitudes.copy()
     n = len(u)
-    taken = ReferenceWalk()
+    refinement = ReferenceRefinement()
     mean = 0.0  # 1/λ
-    while len(taken.picks) < max_steps and len(set(taken.picks)) < max_distinct:
+    while len(refinement.indices) < max_steps and len(set(refinement.indices)) < max_distinct:
         threshold = log_ratio * mean
         candidates = np.flatnonzero(u >= threshold) if mean > 0 else np.empty(0, np.int64)
         refreshed = len(candidates) == 0
@@ -63,15 +63,15 @@ def reference_walk(
             candidates = np.flatnonzero(u >= threshold)
         if threshold < 2.0**-300:
             break
-        pick = int(candidates[min(int(rng.random() * len(candidates)), len(candidates) - 1)])
-        refreshes = len(taken.refresh_at) + refreshed
-        signs = len({*taken.picks, pick})
-        if bits(len(taken.picks) + 1, refreshes - 1, signs, index_bits) > budget_bits:
+        index = int(candidates[min(int(rng.random() * len(candidates)), len(candidates) - 1)])
+        refreshes = len(refinement.refresh_at) + refreshed
+        signs = len({*refinement.indices, index})
+        if bits(len(refinement.indices) + 1, refreshes - 1, signs, index_bits) > budget_bits:
             break
         if refreshed:
-            taken.refresh_at.append(len(taken.picks))
-            taken.means.append(mean)
-        taken.picks.append(pick)
-        u[pick] -= threshold
+            refinement.refresh_at.append(len(refinement.indices))
+            refinement.means.append(mean)
+        refinement.indices.append(index)
+        u[index] -= threshold
         mean *= (n - log_ratio) / n
-    return taken
+    return refinement

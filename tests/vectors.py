@@ -1,4 +1,4 @@
-"""Vectors to test with: random ones of many shapes of tail, and the awkward ones by name."""
+"""Test vectors: random ones of several distributions, and awkward ones by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemes: one file or folder each, and one row in the registry, in the order of legends. None of it knows Flower."""
+"""Schemes: one file or folder each, and one row in the registry, in the order of legends. Nothing here knows Flower."""
 
 from __future__ import annotations
 
@@ -30,18 +30,28 @@ __all__ = [
 
 
 def truncate(message: bytes, length: int) -> bytes:
-    """Shorten a message, without the vector, the model or the options that made it: for a relay, or a worse link.
+    """Shorten a message without the vector, the model or the options that made it: for a relay, or a slower link.
 
-    The error of what it decodes to never grows with the length. A damaged message stays one: its check is moved along,
-    not made anew.
+    The error of what it decodes to never increases with the length. A damaged message stays damaged: its integrity
+    check is updated, not computed anew.
 
     Args:
-        message: of a progressive scheme; a shorter one is given back as it is.
+        message: of a progressive scheme; if it is not longer than `length`, it is returned as it is.
         length: bytes, whole message.
 
+    Returns:
+        A message of at most `length` bytes.
+
     Raises:
-        MalformedMessage: no message of this version.
-        ValueError: the scheme's messages cannot be cut, or too little would be left.
+        MalformedMessage: not a message of this version.
+        ValueError: the scheme's messages cannot be truncated, or `length` leaves no byte after the frame.
+
+    >>> import numpy as np
+    >>> from surp_fl import Layout
+    >>> vector = np.linspace(-1, 1, 1000, dtype=np.float32)
+    >>> message = SuRP(budget=400).codec.encode(vector, Layout.of({"w": vector}), rng=np.random.default_rng(0))
+    >>> len(truncate(message, 100))
+    100
     """
     reader = reader_of(message)
     if not reader.progressive:

@@ -1,6 +1,6 @@
-"""The contract of every scheme: a codec, of pure functions `encode` and `decode`, and a client memory.
+"""The contract of every scheme: a codec with pure functions `encode` and `decode`, and a client memory.
 
-A scheme brings a function `write` that knows the body of its messages, and the reader of that; the checks that all
+A scheme provides a function `write` that makes the body of its messages, and the reader of that; checks that all
 schemes share are here, once. Does not know Flower.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Write(Protocol):
-    """Makes a body out of a float32 vector of shape (n,); a tensor comes only to schemes that take one."""
+    """Makes a body from a float32 vector of shape (n,); a tensor only if the scheme's reader takes tensors."""
 
     def __call__(self, vector: Any, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
         """Write within the scheme's budget; raise ValueError for a vector that cannot be sent."""
@@ -54,16 +54,16 @@ class Codec:
 
         Args:
             vector: what to send; float32, shape (n,); an array, or a torch tensor on any device.
-            layout: of the model.
+            layout: of the model, n coordinates.
             rng: every random choice is drawn from it.
             reference: what the decoder holds as well: the model that the client was sent, float32 of shape (n,); or
                 a pair of it and the model that the client was sent before.
 
         Returns:
-            The message. Its length is its size.
+            The message; its length is its size.
 
         Raises:
-            ValueError: the vector has another shape or dtype, or holds NaN or infinity.
+            ValueError: the vector has another shape or dtype, or holds NaN or infinity; or the budget is too small.
         """
         check_vector("vector", vector, layout)
         reference = checked_reference(reference, layout)
@@ -96,6 +96,19 @@ class Scheme(Protocol):
 
 
 def with_budget(scheme: Scheme, budget: int) -> Scheme:
-    """The same scheme with another budget, in bytes; it must be a dataclass that has one."""
+    """The same scheme with another budget.
+
+    Args:
+        scheme: a dataclass with a field `budget`.
+        budget: bytes, whole message.
+
+    Raises:
+        TypeError: the scheme has no budget.
+        ValueError: the budget is too small for the scheme.
+
+    >>> from surp_fl import SuRP
+    >>> with_budget(SuRP(budget=218), 100).budget
+    100
+    """
     made: Any = scheme
     return replace(made, budget=budget)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Dense messages: every coordinate as a little-endian float32. Nothing is lost; the yardstick for the others."""
+"""Dense messages: every coordinate as a little-endian float32. Lossless; the baseline for all other schemes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Dense:
     """The whole update, 4 bytes a coordinate.
 
     Attributes:
-        memory: what the client carries between rounds; nothing, since nothing is left to send.
+        memory: what the client carries between rounds; nothing, as nothing remains to be sent.
     """
 
     memory: Memory = field(default_factory=NoMemory)
@@ -34,7 +34,12 @@ class Dense:
 
 
 def longest(layout: Layout) -> int:
-    """Bytes of the dense message for a model, frame included: no client sends more, whatever its scheme."""
+    """Bytes of a model's dense message, frame included: no client sends more, whatever its scheme.
+
+    >>> import numpy as np
+    >>> longest(Layout.of({"w": np.zeros(10, np.float32)}))
+    44
+    """
     return HEADER_BYTES + 4 * layout.size
 
 
@@ -45,14 +50,18 @@ def _write(vector: Vector, layout: Layout, rng: np.random.Generator, reference: 
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
-    """Turn a body into the vector."""
+    """Decode a body to the vector: float32, shape (n,).
+
+    Raises:
+        MalformedBits: it has another length than 4n bytes.
+    """
     if len(body) != 4 * layout.size:
         raise MalformedBits(f"{len(body)} bytes for {layout.size} coordinates of 4 bytes")
     return np.frombuffer(body, "<f4").astype(np.float32)
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say."""
+    """Bits of a valid body's indices, signs and magnitudes."""
     return BitBreakdown(0, layout.size, 31 * layout.size)
 
 

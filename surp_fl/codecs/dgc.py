@@ -1,8 +1,8 @@
-"""Deep gradient compression: top-k of what momentum has gathered, with the momentum on the client.
+"""Deep gradient compression: top-k of accumulated updates, with the momentum on the client.
 
 Source: Lin, Han, Mao, Wang, Dally 2018, "Deep Gradient Compression: Reducing the Communication Bandwidth for
-Distributed Training". Where the paper has one gradient a step, a client has the update of a round of local steps: that
-is what is clipped, gathered and sent. The momentum is here, so the local optimiser must have none.
+Distributed Training". Where the paper has the gradient of a step, a client has the update of a round of local steps:
+that is clipped, accumulated and sent. As the momentum is here, the local optimiser must have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.registry import Registration
-from surp_fl.codecs.top_k import TopK, most_of
+from surp_fl.codecs.top_k import TopK, max_count
 from surp_fl.errors import DIVERGED
 from surp_fl.memory import Memory, MomentumCorrection
 from surp_fl.types import Vector
@@ -29,12 +29,15 @@ class DGC:
 
     Attributes:
         budget: bytes, whole message.
-        sparsity: share of the coordinates that is not sent; in place of a budget.
+        sparsity: share of the coordinates that are not sent, 0 to 1; instead of a budget.
         value_bits: of each value, 16 or 32.
-        sample: share of the coordinates that the threshold is read off, as in the paper; None finds the k largest.
-            With a budget the k largest are always found.
-        memory: momentum and what was not sent; `MomentumCorrection(momentum, clip)`.
+        sample: share of the coordinates from which the threshold is estimated, as in the paper; None finds the k
+            largest. With a budget the k largest are always found.
+        memory: momentum and residual; `MomentumCorrection(momentum, clip)`.
         warm_up: sparsity of the first rounds, for `in_round`.
+
+    Raises:
+        ValueError: an option is out of its range, or not exactly one of budget and sparsity is given.
     """
 
     budget: int | None = None
@@ -50,9 +53,13 @@ class DGC:
             raise ValueError(f"sample = {self.sample}; expected a share of the coordinates, such as 0.01")
 
     def in_round(self, server_round: int) -> DGC:
-        """The scheme of a round, counted from 1: less sparse while it warms up.
+        """The scheme of a round, less sparse during the warm-up; for `CompressUpdates(DGC(...).in_round)`.
 
-        For `CompressUpdates(DGC(...).in_round)`.
+        Args:
+            server_round: counted from 1.
+
+        >>> [DGC(budget=218).in_round(server_round).sparsity for server_round in (1, 4, 5)]
+        [0.75, 0.996, None]
         """
         if max(server_round, 1) > len(self.warm_up):
             return self
@@ -66,13 +73,13 @@ class DGC:
         return Codec(sparse.READER, self._write)
 
     def _write(self, vector: Vector, layout: object, rng: np.random.Generator, reference: object) -> bytes:
-        """Send what reaches the threshold of a random sample; where those are far too many, the largest of them."""
+        """Send what reaches the threshold of a random sample; if that is more than 2k, the k largest of it."""
         assert self.sample is not None
         assert self.sparsity is not None
         magnitudes = np.abs(vector)
         if not np.isfinite(magnitudes.max(initial=0)):
             raise ValueError(DIVERGED)
-        k = most_of(vector.size, None, self.sparsity, self.value_bits)
+        k = max_count(vector.size, None, self.sparsity, self.value_bits)
         size = min(vector.size, max(1, round(self.sample * vector.size)))
         sampled = magnitudes[rng.integers(0, vector.size, size)] if vector.size else magnitudes
         rank = min(size, max(1, round(size * (1 - self.sparsity)))) if vector.size else 0

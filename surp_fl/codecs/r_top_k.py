@@ -1,4 +1,4 @@
-"""rTop-k: k coordinates drawn at random among the r largest, and their values.
+"""rTop-k: k coordinates drawn at random from the r largest, and their values.
 
 Source: Barnes, Inan, Isik, Özgür 2020, "rTop-k: A Statistical Estimation Approach to Distributed SGD".
 """
@@ -12,7 +12,7 @@ import numpy as np
 from surp_fl.codecs import sparse
 from surp_fl.codecs.codec import Codec
 from surp_fl.codecs.registry import Registration, with_memory
-from surp_fl.codecs.top_k import most_of
+from surp_fl.codecs.top_k import max_count
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.topk import largest
@@ -21,14 +21,17 @@ from surp_fl.types import Reference, Vector
 
 @dataclass(frozen=True)
 class RTopK:
-    """Some of the largest coordinates: as many as a budget holds, or all but a sparsity.
+    """Some of the largest coordinates: as many as a budget holds, or a share of all.
 
     Attributes:
         budget: bytes, whole message.
-        sparsity: share of the coordinates that is not sent.
+        sparsity: share of the coordinates that are not sent, 0 to 1; instead of a budget.
         ratio: r/k, how many times more candidates than are sent; 1 is top-k.
         value_bits: of each value, 16 or 32.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: an option is out of its range, or not exactly one of budget and sparsity is given.
     """
 
     budget: int | None = None
@@ -48,17 +51,17 @@ class RTopK:
         return Codec(sparse.READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        most = most_of(vector.size, self.budget, self.sparsity, self.value_bits)
-        found, _ = largest(vector, min(vector.size, int(self.ratio * most)))
+        limit = max_count(vector.size, self.budget, self.sparsity, self.value_bits)
+        found, _ = largest(vector, min(vector.size, int(self.ratio * limit)))
         order = rng.permutation(found.size)
 
         def drawn(k: int) -> sparse.Indices:  # the same draw for every k: among fewer candidates, in the same order
             return np.sort(found[order[order < self.ratio * k][:k]])
 
         if self.budget is None:
-            indices = drawn(most)
+            indices = drawn(limit)
         else:
-            indices = sparse.most_that_fit(self.budget, min(most, found.size), drawn, vector.size, self.value_bits)
+            indices = sparse.largest_fitting(self.budget, min(limit, found.size), drawn, vector.size, self.value_bits)
         return sparse.write(vector, indices, self.value_bits)
 
 

@@ -1,6 +1,6 @@
 """The receiving end of a scheme, and the table in which a message's format is found by its id.
 
-A format brings one function, `read`, that knows the body of its messages; the checks that all share are here, once.
+A format provides one function, `read`, that decodes the body of its messages; checks that all share are here, once.
 Does not know Flower.
 """
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 class BitBreakdown(NamedTuple):
-    """What the bits of a message say. All that is none of these is its header: options, counts, what fills the end."""
+    """Bits of a message by what they are for. The remainder counts as header: options, counts, padding.
+
+    Attributes:
+        indices: bits of the indices.
+        signs: bits of the signs.
+        magnitudes: bits of the magnitudes, or of the values without their signs.
+    """
 
     indices: float
     signs: float
@@ -36,7 +42,7 @@ AssociatedData = Callable[[bytes, Layout, Reference], int]
 
 
 def layout_alone(body: bytes, layout: Layout, reference: Reference) -> int:
-    """What both ends must hold to read a body, in 32 bits: the layout, for most schemes."""
+    """The associated data of most schemes, which need the same layout and nothing else at both ends."""
     return layout.fingerprint
 
 
@@ -46,13 +52,14 @@ class Reader:
 
     Attributes:
         scheme_id: the five bits that name the format of the body in every message; 24 to 31 for your own.
-        name: what people call the format.
-        read: turns a body into (indices, values), or into the whole vector where that is no larger.
-        count_bits: counts what the bits of a valid body say.
-        associated_data: 32 bits of what both ends must hold to read a body; part of the integrity check.
+        name: of the format, for people.
+        read: decodes a body to (indices, values), or to the whole vector if that takes less memory.
+        count_bits: counts the bits of a valid body by what they are for.
+        associated_data: 32 bits that depend on all that both ends must hold to read a body; part of the integrity
+            check.
         contextual: whether a reference makes messages smaller.
-        takes_tensors: whether the encoder finds what it needs in a tensor where it lies.
-        progressive: whether the first bytes of a body are a body.
+        progressive: whether a prefix of a body is a body.
+        takes_tensors: whether the encoder takes a tensor on its device.
     """
 
     scheme_id: int
@@ -65,7 +72,12 @@ class Reader:
     takes_tensors: bool = False
 
     def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
-        """Read a message.
+        """Decode a message to a vector.
+
+        Args:
+            message: of this scheme.
+            layout: of the model, n coordinates.
+            reference: what the encoder was given.
 
         Returns:
             A new float32 vector of shape (n,), a function of the arguments alone.
@@ -77,25 +89,27 @@ class Reader:
         return as_vector(self.decode_compact(message, layout, reference=reference), layout.size)
 
     def decode_sparse(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Sparse:
-        """Read a message into ascending int64 indices and float32 values, both of shape (sent,).
+        """Decode a message to ascending int64 indices and float32 values, of shape (sent,); arguments as of `decode`.
 
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
+            ValueError: the reference has another shape or dtype than the layout's vector.
         """
         decoded = self.decode_compact(message, layout, reference=reference)
         return decoded if isinstance(decoded, tuple) else (np.arange(layout.size, dtype=np.int64), decoded)
 
     def bit_breakdown(self, message: bytes, layout: Layout, *, reference: Reference = None) -> BitBreakdown:
-        """Count what the bits of a message say: of its indices, of signs, and of magnitudes; the rest is its header.
+        """Bits of a message's indices, signs and magnitudes; arguments as of `decode`.
 
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
+            ValueError: the reference has another shape or dtype than the layout's vector.
         """
         self.decode_compact(message, layout, reference=reference)
         return self.count_bits(message[HEADER_BYTES:], layout, checked_reference(reference, layout))
 
     def decode_compact(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Update:
-        """Read a message into what is smaller: indices and values as `decode_sparse`, or a vector as `decode`.
+        """Decode a message to what takes less memory: indices and values as `decode_sparse`, or a vector as `decode`.
 
         Raises:
             MalformedMessage: not a message of this scheme for this layout and reference.
@@ -123,12 +137,16 @@ READERS: dict[int, Reader] = {}  # by scheme id; filled by `registry.register`
 
 
 def name_of(scheme_id: int) -> str:
-    """What people call the format of an id."""
+    """The name of a format, for people."""
     return READERS[scheme_id].name if scheme_id in READERS else f"scheme {scheme_id}"
 
 
 def checked_reference(reference: Reference, layout: Layout) -> Reference:
-    """The reference, if it fits the layout, in one piece of memory."""
+    """The reference, contiguous in memory.
+
+    Raises:
+        ValueError: it is not float32 of the layout's size.
+    """
     if reference is None:
         return None
     if not isinstance(reference, tuple):
@@ -140,7 +158,16 @@ def checked_reference(reference: Reference, layout: Layout) -> Reference:
 
 
 def check_vector(role: str, vector: Vector | torch.Tensor, layout: Layout) -> None:
-    """Raise ValueError unless a vector, named by its role, is float32 of the layout's size."""
+    """Check that a vector is float32 of shape (layout.size,).
+
+    Args:
+        role: what it is, for the error message.
+        vector: an array or a tensor.
+        layout: of the model.
+
+    Raises:
+        ValueError: it is not.
+    """
     dtype = str(vector.dtype).removeprefix("torch.")
     if dtype != "float32" or tuple(vector.shape) != (layout.size,):
         raise ValueError(

@@ -1,8 +1,8 @@
 """One row per scheme: all that the library, its tests, tables and plots know of it beside its codec.
 
 A scheme of your own is one file with a frozen dataclass (`codec`, `memory`) and one call of `register`, on both ends;
-or an entry point of the group "surp_fl.schemes" that gives the `Registration`: it is found by itself wherever the
-package that brings it is installed.
+or an entry point of the group "surp_fl.schemes" that gives the `Registration`, which is found wherever the package that
+provides it is installed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Registration:
 
     Attributes:
         name: on the command line and in tables: "surp", "top-k".
-        reader: of its messages; schemes whose messages differ in what they say, and not in how, share one.
-        make: makes the scheme from options of the command line, `budget` in bytes among them where it has one; or
-            the function that gives it for each round.
-        examples: schemes that the conformance tests run, by what to call them.
-        has_budget: whether a budget in bytes decides how long messages are.
+        reader: of its messages; schemes with the same message format share one.
+        make: makes the scheme from options of the command line, among them `budget` in bytes if it has one; or makes a
+            function that gives the scheme of each round.
+        examples: schemes for the conformance tests, by name.
+        has_budget: whether a budget in bytes limits its messages.
         brings_momentum: whether its memory has a momentum, so that local training must have none.
-        keeps_signs: whether nothing decodes to another sign than it had.
+        keeps_signs: whether no coordinate is decoded with the wrong sign.
         contractive: whether decoding never adds error: ‖v − decoded‖ ≤ ‖v‖.
-        value_bits: of a coordinate in the account of papers, k·(log2 n + value_bits) bits; None for no such account.
+        value_bits: bits of a value in the size that papers report, k·(log2 n + value_bits); None if papers report none.
         colour: in plots; a colour of matplotlib.
-        marker: in plots.
+        marker: in plots; a marker of matplotlib.
     """
 
     name: str
@@ -64,8 +64,14 @@ SCHEMES: dict[str, Registration] = {}  # by name, in the order of legends
 def register(row: Registration) -> Registration:
     """Make a scheme known in this process.
 
+    Args:
+        row: the scheme; registering the same one twice changes nothing.
+
+    Returns:
+        The row.
+
     Raises:
-        ValueError: the name is taken by another scheme, or the id by another reader.
+        ValueError: another scheme has the name, or another reader has the id.
     """
     if SCHEMES.get(row.name, row) != row:
         raise ValueError(f"there is a scheme '{row.name}' already: give yours another name")
@@ -81,10 +87,10 @@ def register(row: Registration) -> Registration:
 
 
 def reader_of(message: bytes) -> Reader:
-    """Find who reads a message.
+    """Find the reader of a message by its scheme id.
 
     Raises:
-        MalformedMessage: no message of this version, or of a scheme that nobody registered.
+        MalformedMessage: not a message of this version, or of a scheme that is not registered.
     """
     found = scheme_id_of(message)
     if found not in READERS:
@@ -99,10 +105,14 @@ def reader_of(message: bytes) -> Reader:
 
 
 def scheme_named(name: str) -> Registration:
-    """The scheme of a name.
+    """Find a scheme by its name.
 
     Raises:
-        ValueError: nobody registered one.
+        ValueError: it is not registered.
+
+    >>> from surp_fl.codecs import SCHEMES
+    >>> scheme_named("surp") is SCHEMES["surp"]
+    True
     """
     if name not in SCHEMES:
         _register_installed()
@@ -113,7 +123,7 @@ def scheme_named(name: str) -> Registration:
 
 @functools.cache
 def _register_installed() -> None:
-    """Register what installed packages bring, once; one that fails costs itself."""
+    """Register the schemes of installed packages, once; one that fails is logged and left out."""
     for entry in entry_points(group=GROUP):
         try:
             register(entry.load())
@@ -122,7 +132,14 @@ def _register_installed() -> None:
 
 
 def with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
-    """A scheme with error feedback from the command line: `keep` of the residual, or `momentum` on the client."""
+    """Add a client memory to a scheme that is made from the command line.
+
+    Args:
+        make: takes `memory`, and the scheme's own options.
+
+    Returns:
+        A function that takes `keep` (of error feedback), or `momentum` (of momentum correction), in place of `memory`.
+    """
 
     def made(*, keep: float = 1.0, momentum: float = 0.0, **options: Any) -> Scheme:
         memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep)

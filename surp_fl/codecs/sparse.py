@@ -1,8 +1,8 @@
-"""Messages of indices and values, for the schemes that send values as they are: top-k, rTop-k, DGC.
+"""Messages of indices and values, for schemes that send values as they are: top-k, rTop-k, DGC.
 
 k            varint   0 ends the message
-width        8 bits   of a value: 32 (float32) or 16 (its upper half, rounded to nearest)
-indices      Golomb–Rice gaps, the parameter being a function of k and n
+width        8 bits   of a value: 32 (float32) or 16 (bfloat16: its upper half, rounded to nearest)
+indices      Golomb–Rice gaps; the parameter is a function of k and n
 values       k of them, by ascending index
 """
 
@@ -23,12 +23,16 @@ from surp_fl.types import Reference, Sparse, Vector
 Indices = NDArray[np.int64]
 
 WIDTHS = (16, 32)
-_BLOCK = 1 << 14  # values that a decoder reads at a time
+_BLOCK = 1 << 14  # values that are decoded at a time
 SMALLEST_BUDGET = HEADER_BYTES + 12
 
 
 def check_options(budget: int | None, sparsity: float | None, value_bits: int) -> None:
-    """Raise ValueError unless a scheme that sends values is given one way to stop, and a width that there is."""
+    """Check the options that all these schemes have.
+
+    Raises:
+        ValueError: not exactly one of budget (bytes) and sparsity is given, or an option is out of its range.
+    """
     if (budget is None) == (sparsity is None):
         raise ValueError(f"budget = {budget}, sparsity = {sparsity}: give one of the two")
     if budget is not None and budget < SMALLEST_BUDGET:
@@ -39,21 +43,21 @@ def check_options(budget: int | None, sparsity: float | None, value_bits: int) -
         raise ValueError(f"value_bits = {value_bits}; expected 16 or 32")
 
 
-def most_that_fit(budget: int, most: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
-    """The indices of a k, by bisection, whose message fits the budget, and hardly any larger k's does.
+def largest_fitting(budget: int, max_count: int, chosen: Callable[[int], Indices], n: int, value_bits: int) -> Indices:
+    """The indices of a k, found by bisection, whose message fits the budget; hardly any larger k fits.
 
     Args:
         budget: bytes, whole message.
-        most: no k above it.
-        chosen: ascending indices for a k.
+        max_count: upper bound of k.
+        chosen: gives the ascending indices for a k.
         n: coordinates.
         value_bits: of each value.
     """
-    room = 8 * (budget - HEADER_BYTES)
-    low, high = 0, min(most, room // (1 + value_bits))
+    budget_bits = 8 * (budget - HEADER_BYTES)
+    low, high = 0, min(max_count, budget_bits // (1 + value_bits))
     while low < high:
         k = (low + high + 1) // 2
-        low, high = (k, high) if _bits(chosen(k), n, value_bits) <= room else (low, k - 1)
+        low, high = (k, high) if _bits(chosen(k), n, value_bits) <= budget_bits else (low, k - 1)
     return chosen(low)
 
 
@@ -64,7 +68,13 @@ def _bits(indices: Indices, n: int, value_bits: int) -> int:
 
 
 def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:
-    """Make a body of the values at ascending indices."""
+    """Make a body.
+
+    Args:
+        vector: float32, shape (n,).
+        indices: ascending; shape (k,).
+        value_bits: 16 or 32.
+    """
     bits = BitWriter()
     bits.write_varint(indices.size)
     if indices.size > 0:
@@ -77,7 +87,11 @@ def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
-    """Turn a body into indices and values."""
+    """Decode a body to ascending int64 indices and float32 values, both of shape (k,).
+
+    Raises:
+        MalformedBits: no encoder writes this body.
+    """
     bits = BitReader(body)
     count = read_size(bits, layout.size)
     if count == 0:
@@ -96,7 +110,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
 
 
 def _upper_half(values: Vector) -> NDArray[np.uint16]:
-    """Round to 8 bits of mantissa, ties to even, but never up to infinity."""
+    """Round float32 to bfloat16, ties to even, but never up to infinity."""
     bits = values.view(np.uint32).astype(np.int64)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     overflow = (rounded & 0x7FFF) == 0x7F80
@@ -104,7 +118,7 @@ def _upper_half(values: Vector) -> NDArray[np.uint16]:
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say; a value's first bit is its sign."""
+    """Bits of a valid body's indices, signs and magnitudes; a value's first bit is its sign."""
     bits = BitReader(body)
     count = read_size(bits, layout.size)
     if count == 0:

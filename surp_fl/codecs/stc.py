@@ -1,11 +1,11 @@
 """STC messages: the k largest coordinates, one magnitude for all of them, a sign for each.
 
 Source: Sattler, Wiedemann, Müller, Samek 2019, "Robust and Communication-Efficient Federated Learning from Non-IID
-Data" (sparse ternary compression). The peer that SuRP has to beat, coded with the same care:
+Data" (sparse ternary compression). The baseline that SuRP is compared with, coded with the same care:
 
     k            varint   0 ends the message
     magnitude    16 bits  mean of the k magnitudes
-    indices      Golomb–Rice gaps, the parameter being a function of k and n
+    indices      Golomb–Rice gaps; the parameter is a function of k and n
     signs        1 bit    each index, ascending; 1 is negative
 """
 
@@ -27,8 +27,8 @@ from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.topk import largest
 from surp_fl.types import Reference, Sparse, Vector
 
-_BLOCK = 1 << 14  # signs that a decoder reads at a time
-_LEAST_BITS = 2  # an index costs at least one bit, and its sign one
+_BLOCK = 1 << 14  # signs that are decoded at a time
+_MIN_BITS_PER_INDEX = 2  # an index costs at least one bit, and its sign one
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class STC:
     Attributes:
         budget: bytes, whole message; more bytes, less error.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: the budget is too small for a coordinate.
     """
 
     budget: int
@@ -53,12 +56,12 @@ class STC:
         return Codec(READER, self._write)
 
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
-        room = 8 * (self.budget - HEADER_BYTES)
-        largest_first, values = largest(vector, min(vector.size, room // _LEAST_BITS))
-        low, high = 0, largest_first.size  # the most that fit, by bisection
+        budget_bits = 8 * (self.budget - HEADER_BYTES)
+        largest_first, values = largest(vector, min(vector.size, budget_bits // _MIN_BITS_PER_INDEX))
+        low, high = 0, largest_first.size  # the largest k that fits, by bisection
         while low < high:
             k = (low + high + 1) // 2
-            low, high = (k, high) if _bits(np.sort(largest_first[:k]), vector.size) <= room else (low, k - 1)
+            low, high = (k, high) if _bits(np.sort(largest_first[:k]), vector.size) <= budget_bits else (low, k - 1)
 
         bits = BitWriter()
         bits.write_varint(low)
@@ -77,7 +80,11 @@ def _bits(indices: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> int:
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
-    """Turn a body into indices and values."""
+    """Decode a body to ascending int64 indices and float32 values, both of shape (k,).
+
+    Raises:
+        MalformedBits: no encoder writes this body.
+    """
     bits = BitReader(body)
     count = read_size(bits, layout.size)
     if count == 0:
@@ -98,7 +105,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say."""
+    """Bits of a valid body's indices, signs and magnitude."""
     indices, _ = read(body, layout, reference)
     k = indices.size
     return BitBreakdown(gap_bits(indices, rice_parameter(k, layout.size)) if k else 0, k, 16 if k else 0)

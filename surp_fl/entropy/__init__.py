@@ -1,1 +1,1 @@
-"""Integers ↔ bits. Knows bits only: not the paper, not the frame, not Flower."""
+"""Entropy coding: integers ↔ bits, and symbols ↔ a range coder. Knows no scheme, no frame and no Flower."""

@@ -1,7 +1,7 @@
-"""Fixed-width integers, most significant bit first, in one growing bitarray.
+"""Bit I/O: fixed-width integers and varints, most significant bit first, in one growing bitarray.
 
-The writer and the reader mirror each other, method for method. The reader never reads, or allocates for, more
-than the bits that are there.
+The writer and the reader mirror each other, method for method. The reader never reads, or allocates for, more bits than
+there are.
 """
 
 from __future__ import annotations
@@ -12,39 +12,57 @@ from numpy.typing import NDArray
 
 from surp_fl._compile import njit
 
-_VARINT_GROUPS = 5  # 35 bits: more than any count that fits a message
+_VARINT_GROUPS = 5  # 35 bits: more than the length of any message in bits
 
 
-class MalformedBits(ValueError):  # noqa: N818  (the bits' own name for it; codecs make it a MalformedMessage)
-    """The bits end too early, too late, or say something that no writer writes."""
+class MalformedBits(ValueError):  # noqa: N818  (codecs turn it into MalformedMessage, a public name)
+    """The bits end too early or too late, or have a value that no writer writes."""
 
 
 def width_of(count: int) -> int:
-    """Bits that tell `count` values apart: ⌈log2 count⌉, and 0 where there is nothing to tell."""
+    """Bits that distinguish `count` values: ⌈log2 count⌉, and 0 for none or one.
+
+    >>> [width_of(count) for count in (0, 1, 2, 3, 256, 257)]
+    [0, 0, 1, 2, 8, 9]
+    """
     return max(count - 1, 0).bit_length()
 
 
 class BitWriter:
-    """Bits in the order they are written."""
+    """A bit string that grows at its end.
+
+    >>> bits = BitWriter()
+    >>> bits.write_one(0b101, 3)
+    >>> bits.write_varint(300)
+    >>> reader = BitReader(bits.to_bytes())
+    >>> reader.read_one(3), reader.read_varint()
+    (5, 300)
+    >>> reader.finish()
+    """
 
     def __init__(self) -> None:
         self._bits = bitarray(endian="big")
 
     def write(self, values: NDArray[np.int64], width: int) -> None:
-        """Append each value (shape (k,), non-negative, below 2**width) in `width` bits."""
+        """Append integers of a fixed width.
+
+        Args:
+            values: shape (k,); each 0 to 2**width − 1.
+            width: bits of each.
+        """
         shifts = np.arange(width - 1, -1, -1, dtype=np.int64)
         self.append(((values[:, None] >> shifts) & 1).astype(np.uint8))
 
     def append(self, flags: NDArray[np.uint8]) -> None:
-        """Append one bit for each flag."""
+        """Append one bit for each flag, 0 or 1; uint8, shape (k,)."""
         self._bits.pack(flags.tobytes())
 
     def write_one(self, value: int, width: int) -> None:
-        """Append one value in `width` bits."""
+        """Append one integer of `width` bits."""
         self.write(np.array([value], np.int64), width)
 
     def write_varint(self, value: int) -> None:
-        """Append a count: groups of 7 bits, lowest first, each after a bit that says whether more follow."""
+        """Append an integer of any size: 7 bits a byte, lowest first; the top bit of a byte says that more follow."""
         while True:
             more = value > 0x7F
             self.write_one(more << 7 | value & 0x7F, 8)
@@ -53,12 +71,16 @@ class BitWriter:
                 return
 
     def to_bytes(self) -> bytes:
-        """Give all bits, the last byte filled up with zeros."""
+        """All bits, the last byte padded with zeros."""
         return self._bits.tobytes()
 
 
 class BitReader:
-    """The bits of a writer, from the front."""
+    """Reads a bit string from its front.
+
+    Args:
+        body: the bytes that `BitWriter.to_bytes` gave.
+    """
 
     def __init__(self, body: bytes) -> None:
         self._bytes = np.frombuffer(body, np.uint8)
@@ -66,11 +88,22 @@ class BitReader:
 
     @property
     def left(self) -> int:
-        """How many bits there are still."""
+        """Bits that are not read yet."""
         return 8 * self._bytes.size - self._at
 
     def read(self, count: int, width: int) -> NDArray[np.int64]:
-        """Take `count` values of `width` bits; shape (count,)."""
+        """Read integers of a fixed width.
+
+        Args:
+            count: how many.
+            width: bits of each.
+
+        Returns:
+            int64, shape (count,).
+
+        Raises:
+            MalformedBits: there are fewer bits.
+        """
         end = self._at + count * width
         if count * width > self.left:
             raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {8 * self._bytes.size}")
@@ -80,7 +113,11 @@ class BitReader:
         return values
 
     def read_one(self, width: int) -> int:
-        """Take one value of `width` bits."""
+        """Read one integer of `width` bits.
+
+        Raises:
+            MalformedBits: there are fewer bits.
+        """
         end = self._at + width
         if width > self.left:
             raise MalformedBits(f"a value of {width} bits ends at bit {end}; there are {8 * self._bytes.size}")
@@ -89,34 +126,42 @@ class BitReader:
         return (whole >> (-end & 7)) & ((1 << width) - 1)
 
     def read_varint(self) -> int:
-        """Take a count; only the shortest form is valid."""
+        """Read an integer that `write_varint` wrote, of up to 35 bits.
+
+        Raises:
+            MalformedBits: it is longer, or not in its shortest form, or the bits end within it.
+        """
         value = 0
         for group in range(_VARINT_GROUPS):
             byte = self.read_one(8)
             value |= (byte & 0x7F) << 7 * group
             if byte < 0x80:
                 if byte == 0 and group > 0:
-                    raise MalformedBits("a count is longer than it need be")
+                    raise MalformedBits("a varint that is not in its shortest form")
                 return value
-        raise MalformedBits(f"a count of more than {7 * _VARINT_GROUPS} bits")
+        raise MalformedBits(f"a varint of more than {7 * _VARINT_GROUPS} bits")
 
     def rest(self) -> tuple[NDArray[np.uint8], int]:
-        """Look at the bytes that are left, and at which bit of them the next one is."""
+        """The remaining bytes, and which bit of the first one is the next."""
         return self._bytes[self._at >> 3 :], self._at & 7
 
     def skip(self, count: int) -> None:
-        """Pass over bits that were looked at."""
+        """Skip `count` bits, which were read from `rest`."""
         self._at += count
 
     def finish(self) -> None:
-        """Check that only the zeros that fill the last byte are left."""
+        """Check that nothing is left but the zeros that pad the last byte.
+
+        Raises:
+            MalformedBits: there is more.
+        """
         if self.left >= 8 or (self.left > 0 and self._bytes[-1] & ((1 << self.left) - 1)):
             raise MalformedBits(f"{self.left} bits left over where at most 7 zeros may fill the last byte")
 
 
 @njit(cache=True)
 def _read(data: NDArray[np.uint8], at: int, width: int, values: NDArray[np.int64]) -> None:
-    """Fill in values of `width` bits, from a bit on."""
+    """Fill `values` with integers of `width` bits, from bit `at` of the data on."""
     for place in range(values.size):
         value, missing = 0, width
         while missing > 0:

@@ -1,7 +1,7 @@
-"""Golomb–Rice codes for the gaps of a sparse index set.
+"""Golomb–Rice codes for the gaps of a sparse index set: a quotient in unary, then a remainder of fixed width.
 
-Source: Golomb 1966; Rice 1979; the parameter as in Sattler et al. 2019, "Robust and Communication-Efficient Federated
-Learning from Non-IID Data", Section V.
+Source: Golomb 1966, "Run-length encodings"; Rice 1979; the parameter as in Sattler, Wiedemann, Müller, Samek 2019,
+"Robust and Communication-Efficient Federated Learning from Non-IID Data", Section V.
 """
 
 from __future__ import annotations
@@ -14,40 +14,66 @@ from numpy.typing import NDArray
 from surp_fl._compile import njit
 from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
 
-_GOLDEN = (math.sqrt(5) - 1) / 2
+_GOLDEN_RATIO_INVERSE = (math.sqrt(5) - 1) / 2
 
 
 def rice_parameter(count: int, n: int) -> int:
-    """The best number of low bits for the gaps of `count` indices out of n."""
+    """Remainder bits with the shortest code for the gaps of `count` uniform indices out of n.
+
+    1 + ⌊log2(ln φ / ln(1 − count/n))⌋ with φ = (√5 − 1)/2; 0 from count/n = 1/2 on.
+
+    Args:
+        count: indices, at most n.
+        n: coordinates, at least 1.
+
+    >>> rice_parameter(10, 10_000), rice_parameter(5_000, 10_000)
+    (9, 0)
+    """
     density = count / n
     if density >= 0.5:
         return 0
-    return max(0, 1 + math.floor(math.log2(math.log(_GOLDEN) / math.log1p(-density)) + 1e-9))
+    return max(0, 1 + math.floor(math.log2(math.log(_GOLDEN_RATIO_INVERSE) / math.log1p(-density)) + 1e-9))
 
 
 def gap_bits(indices: NDArray[np.int64], parameter: int) -> int:
-    """Bits that `write_gaps` spends on ascending indices."""
+    """Length of `write_gaps`, in bits.
+
+    Args:
+        indices: ascending; shape (k,).
+        parameter: bits of each remainder.
+    """
     gaps = np.diff(indices, prepend=-1) - 1
     return int((gaps >> parameter).sum()) + len(gaps) * (1 + parameter)
 
 
 def write_gaps(bits: BitWriter, indices: NDArray[np.int64], parameter: int) -> None:
-    """Append ascending indices: for each gap its high part in unary (ones, then a zero), then its low bits."""
+    """Append ascending indices: of each gap the quotient in unary (ones, then a zero), then the remainder.
+
+    Args:
+        bits: where to.
+        indices: ascending; shape (k,).
+        parameter: bits of each remainder.
+
+    >>> bits = BitWriter()
+    >>> write_gaps(bits, np.array([3, 4, 900]), 9)
+    >>> read_gaps(BitReader(bits.to_bytes()), 3, 1000, 9)
+    array([  3,   4, 900])
+    """
     gaps = np.diff(indices, prepend=-1) - 1
-    high = gaps >> parameter
-    ends = np.cumsum(high + 1 + parameter)
+    quotients = gaps >> parameter
+    ends = np.cumsum(quotients + 1 + parameter)
     flags = np.ones(int(ends[-1]) if len(ends) else 0, np.uint8)
     flags[ends - parameter - 1] = 0
-    for low in range(parameter):
-        flags[ends - 1 - low] = (gaps >> low) & 1
+    for bit in range(parameter):
+        flags[ends - 1 - bit] = (gaps >> bit) & 1
     bits.append(flags)
 
 
 def read_size(bits: BitReader, n: int) -> int:
-    """Take how many of n indices there are; where there are none, nothing may follow.
+    """Read the varint that says how many of n indices there are; after 0 nothing may follow.
 
     Raises:
-        MalformedBits: more than n, or something follows none.
+        MalformedBits: it is more than n, or something follows 0.
     """
     count = bits.read_varint()
     if count == 0:
@@ -58,7 +84,16 @@ def read_size(bits: BitReader, n: int) -> int:
 
 
 def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np.int64]:
-    """Take `count` ascending indices below n.
+    """Read ascending indices.
+
+    Args:
+        bits: where from.
+        count: how many.
+        n: coordinates; every index is below.
+        parameter: bits of each remainder.
+
+    Returns:
+        int64, shape (count,).
 
     Raises:
         MalformedBits: the bits end too early, or an index is n or more.
@@ -83,7 +118,7 @@ def _bit(data: NDArray[np.uint8], at: int) -> int:
 
 @njit(cache=True)
 def _read(data: NDArray[np.uint8], at: int, n: int, parameter: int, indices: NDArray[np.int64]) -> int:
-    """Fill in indices, below n, and give the bit where they end (−1: beyond the last byte)."""
+    """Fill `indices`, each below n, and give the bit where they end (−1: beyond the last byte)."""
     index = -1
     for place in range(indices.size):
         zero = at
@@ -91,10 +126,10 @@ def _read(data: NDArray[np.uint8], at: int, n: int, parameter: int, indices: NDA
             zero += 1
         if zero + 1 + parameter > 8 * data.size:
             return -1
-        low = 0
+        remainder = 0
         for bit in range(zero + 1, zero + 1 + parameter):
-            low = low << 1 | _bit(data, bit)
-        index += 1 + ((zero - at) << parameter | low)
+            remainder = remainder << 1 | _bit(data, bit)
+        index += 1 + ((zero - at) << parameter | remainder)
         at = zero + 1 + parameter
         if index >= n:
             return at

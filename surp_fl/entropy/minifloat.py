@@ -1,7 +1,7 @@
-"""Non-negative numbers in 16 bits: 9 bits of exponent, 7 of mantissa, as magnitudes and scales are sent.
+"""A 16-bit minifloat for magnitudes and scales, which are not negative: 9 bits of exponent, 7 of mantissa.
 
-Code 0 stands for 0; any other for (128 + m)·2^(e − 263), m being the lowest 7 bits and e the highest 9. Codes order
-like the numbers.
+Code 0 is the number 0; any other code is (128 + m)·2^(e − 263), m being its lowest 7 bits and e its highest 9. Codes
+are ordered like their numbers.
 
 >>> encode_minifloat(1.0), decode_minifloat(encode_minifloat(1.0))
 (32768, 1.0)
@@ -21,7 +21,7 @@ _EXPONENT_BIAS = 263
 
 @njit(cache=True)
 def to_float(code: int) -> float:
-    """The number that a 16-bit code stands for."""
+    """The number of a 16-bit code."""
     if code == 0:
         return 0.0
     return math.ldexp(128.0 + (code & 127), (code >> 7) - _EXPONENT_BIAS)
@@ -29,7 +29,7 @@ def to_float(code: int) -> float:
 
 @njit(cache=True)
 def to_code(value: float, down: bool) -> int:
-    """The 16-bit code nearest to a non-negative number, or, with `down`, the largest that is not above it."""
+    """The code nearest to a non-negative number; or, with `down`, the largest code whose number is not above it."""
     if not value > 0.0:
         return 0
     fraction, exponent = math.frexp(value)
@@ -45,15 +45,23 @@ def to_code(value: float, down: bool) -> int:
 
 
 def encode_minifloat(value: float) -> int:
-    """The code nearest to a non-negative number; 0 to 65,535."""
+    """The code nearest to a non-negative number.
+
+    Returns:
+        0 to 65,535; 0 for NaN and for numbers too small, 65,535 for numbers too large.
+    """
     return int(to_code(value, False))
 
 
 def decode_minifloat(code: int) -> float:
-    """The number that a code stands for; exact."""
+    """The number of a code, 0 to 65,535; exact."""
     return float(to_float(code))
 
 
 def decode_finite(code: int) -> float:
-    """As `decode_minifloat`, but at most the largest float32, whose nearest code lies above it."""
+    """As `decode_minifloat`, but at most the largest float32, whose nearest code's number lies above it.
+
+    >>> decode_finite(MAX_CODE) == float(np.finfo(np.float32).max)
+    True
+    """
     return min(decode_minifloat(code), float(np.finfo(np.float32).max))

@@ -1,11 +1,11 @@
-"""A range coder in compiled code: integers only, so the same bytes on every machine.
+"""A range coder in compiled code: symbols of known probability ↔ bytes. Integers only: the same bytes on every machine.
 
-48 bits of range, carries resolved on the fly. A message may be cut anywhere: the decoder knows what the bytes that are
-left can still mean, and ends before the first symbol that they leave open. Encoder and decoder mirror each other.
-Both keep account of the work that a message asks for: each byte brings credit, and who asks for more than that is not
-followed. Knows intervals and credit; not what they stand for.
+48 bits of range; carries are propagated as in LZMA. A message may be truncated anywhere: the decoder keeps track of all
+values that the missing bytes could have, and stops before the first symbol that the remaining bytes do not determine.
+Encoder and decoder mirror each other, and both keep an account of decoding work: each byte of the message adds credit,
+and a message that spends more than its credit is refused. Knows intervals and credit. Does not know what symbols mean.
 
-Source: Martin 1979, "Range encoding"; the carry handling as in Pavlov's LZMA.
+Source: Martin 1979, "Range encoding"; the carry propagation as in Pavlov's LZMA.
 """
 
 from __future__ import annotations
@@ -17,44 +17,67 @@ from numpy.typing import NDArray
 
 from surp_fl._compile import njit
 
-State = NDArray[np.uint64]
+CoderState = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 
-# Fields of a state: an encoder's, a decoder's, and those of both.
-LOW, RANGE, AT, CACHE, PENDING, STARTED = 0, 1, 2, 3, 4, 5
-CODE, OPEN, ENDED = 0, 3, 4
+# Fields of a coder's state. Both: RANGE, POSITION (of the next byte), CREDIT, OVERDRAWN. Encoder: LOW (end of the
+# interval), CACHE (a byte that waits for a carry), PENDING (0xFF bytes behind it), HAS_CACHE. Decoder: CODE (minus the
+# interval's low end; missing bytes are 0), UNKNOWN (what missing bytes could add to it), EXHAUSTED.
+LOW, RANGE, POSITION, CACHE, PENDING, HAS_CACHE = 0, 1, 2, 3, 4, 5
+CODE, UNKNOWN, EXHAUSTED = 0, 3, 4
 CREDIT, OVERDRAWN = 6, 7
 _FIELDS = 8
 
 _BITS = 48
 _TOP = np.uint64(1 << _BITS)
-_NEXT = np.uint64(1 << (_BITS - 8))  # below it the next byte is due
-_SHIFT = np.uint64(_BITS - 8)
+_MIN_RANGE = np.uint64(1 << (_BITS - 8))  # below this the next byte is shifted out
+_TOP_BYTE = np.uint64(_BITS - 8)
 _8, _48, _FF, _1, _0 = np.uint64(8), np.uint64(_BITS), np.uint64(0xFF), np.uint64(1), np.uint64(0)
-_FIRST_CREDIT, _CREDIT_OF_COORDINATES = 1 << 18, 16  # for each message; for each so many coordinates of the model
-_CREDIT_OF_BYTE = np.uint64(1 << 10)
-_ENDLESS = np.uint64(1 << 62)
-MOST_TOTAL = 1 << 30  # of frequencies: 10 bits below the smallest range, so that rounding costs under 0.002 bits
+# Part of the format. Set so that decoding takes 3 passes over the vector and 20 µs a byte at most; tests.fuzz.hostile
+# searches for messages that take longer.
+_INITIAL_CREDIT, _COORDINATES_PER_CREDIT = 1 << 18, 16  # units for each message; coordinates for one unit more
+_CREDIT_PER_BYTE = np.uint64(1 << 10)
+_UNLIMITED = np.uint64(1 << 62)
+MAX_TOTAL_FREQ = 1 << 30  # 10 bits below the smallest range, so that rounding costs less than 0.002 bits a symbol
 
 
 @njit(cache=True)
-def new_encoder() -> State:
-    """Start a message."""
+def new_encoder() -> CoderState:
+    """Begin a message.
+
+    >>> encoder, out = new_encoder(), np.zeros(16, np.uint8)
+    >>> encode(encoder, out, cum_freq=2, freq=1, total_freq=4)
+    >>> message = out[: flush(encoder, out)]
+    >>> message.size
+    1
+    >>> int(decode_target(new_decoder(message), 4))
+    2
+    """
     state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
-    state[CREDIT] = _ENDLESS
+    state[CREDIT] = _UNLIMITED
     return state
 
 
 @njit(cache=True)
-def grant(state: State, n: int) -> None:
-    """Limit the work that a message for n coordinates can ask for; without this it can ask for any."""
-    state[CREDIT] = np.uint64(_FIRST_CREDIT + n // _CREDIT_OF_COORDINATES)
+def grant(state: CoderState, n: int) -> None:
+    """Limit the decoding work of a message; without this call it is unlimited.
+
+    Args:
+        state: of an encoder or a decoder that has just begun.
+        n: coordinates of the model.
+    """
+    state[CREDIT] = np.uint64(_INITIAL_CREDIT + n // _COORDINATES_PER_CREDIT)
 
 
 @njit(cache=True)
-def spend(state: State, work: int) -> None:
-    """Take work off the credit; where there is too little, nothing that follows counts."""
+def spend(state: CoderState, work: int) -> None:
+    """Subtract decoding work from the credit; if there is too little, the message is overdrawn from here on.
+
+    Args:
+        state: of an encoder or a decoder.
+        work: units, as in the table "Credit" of FORMAT.md.
+    """
     if state[CREDIT] < np.uint64(work):
         state[OVERDRAWN] = _1
     else:
@@ -62,62 +85,75 @@ def spend(state: State, work: int) -> None:
 
 
 @njit(cache=True)
-def overdrawn(state: State) -> bool:
-    """Say whether the message asked for more work than its bytes so far are worth."""
+def overdrawn(state: CoderState) -> bool:
+    """Whether the message asked for more work than its bytes so far pay for."""
     return bool(state[OVERDRAWN] == _1)
 
 
 @njit(cache=True)
-def _emit(state: State, out: Bytes, byte: int) -> None:
-    if state[AT] < np.uint64(out.size):  # past the end only the length counts on
-        out[state[AT]] = np.uint8(byte)
-    state[AT] += _1
+def _emit(state: CoderState, out: Bytes, byte: int) -> None:
+    """Write a byte; past the end of `out` only the length is counted."""
+    if state[POSITION] < np.uint64(out.size):  # past the end only the length counts on
+        out[state[POSITION]] = np.uint8(byte)
+    state[POSITION] += _1
 
 
 @njit(cache=True)
-def _shift(state: State, out: Bytes) -> None:
-    """Move the top byte out of the low end, as soon as no carry can change it any more."""
+def _shift(state: CoderState, out: Bytes) -> None:
+    """Move the top byte out of `low` as soon as no carry can change it any more."""
     low = state[LOW]
-    if low < (_FF << _SHIFT) or low >= _TOP:
+    if low < (_FF << _TOP_BYTE) or low >= _TOP:
         carry = low >> _48
-        if state[STARTED] == _1:
+        if state[HAS_CACHE] == _1:
             _emit(state, out, (state[CACHE] + carry) & _FF)
         while state[PENDING] > _0:
             _emit(state, out, (_FF + carry) & _FF)
             state[PENDING] -= _1
-        state[CACHE] = (low >> _SHIFT) & _FF
-        state[STARTED] = _1
+        state[CACHE] = (low >> _TOP_BYTE) & _FF
+        state[HAS_CACHE] = _1
     else:
         state[PENDING] += _1
-    state[LOW] = (low & (_NEXT - _1)) << _8
+    state[LOW] = (low & (_MIN_RANGE - _1)) << _8
 
 
 @njit(cache=True)
-def encode(state: State, out: Bytes, start: int, size: int, total: int) -> None:
-    """Narrow the range to [start, start + size) out of total ≤ MOST_TOTAL."""
-    unit = state[RANGE] // np.uint64(total)
-    state[LOW] += unit * np.uint64(start)
-    if start + size == total:
-        state[RANGE] -= unit * np.uint64(start)
+def encode(state: CoderState, out: Bytes, cum_freq: int, freq: int, total_freq: int) -> None:
+    """Encode one symbol: narrow the range to [cum_freq, cum_freq + freq) of total_freq.
+
+    Args:
+        state: of the encoder.
+        out: where bytes go; shape (capacity,).
+        cum_freq: sum of the frequencies of all smaller symbols.
+        freq: of the symbol, at least 1; its probability is freq / total_freq.
+        total_freq: sum of all frequencies, at most MAX_TOTAL_FREQ.
+    """
+    unit = state[RANGE] // np.uint64(total_freq)
+    state[LOW] += unit * np.uint64(cum_freq)
+    if cum_freq + freq == total_freq:
+        state[RANGE] -= unit * np.uint64(cum_freq)
     else:
-        state[RANGE] = unit * np.uint64(size)
-    while state[RANGE] < _NEXT:
+        state[RANGE] = unit * np.uint64(freq)
+    while state[RANGE] < _MIN_RANGE:
         _shift(state, out)
         state[RANGE] <<= _8
-        state[CREDIT] += _CREDIT_OF_BYTE
+        state[CREDIT] += _CREDIT_PER_BYTE
 
 
 @njit(cache=True)
-def written(state: State) -> int:
-    """Bytes that are settled so far, or about to be."""
-    return int(np.int64(state[AT] + state[PENDING] + state[STARTED]))
+def bytes_written(state: CoderState) -> int:
+    """Bytes of the message so far, those that wait for a carry included."""
+    return int(np.int64(state[POSITION] + state[PENDING] + state[HAS_CACHE]))
 
 
 @njit(cache=True)
-def finish(state: State, out: Bytes) -> int:
-    """End the message so that its last symbol is certain; give its length, which may exceed the room in `out`."""
+def flush(state: CoderState, out: Bytes) -> int:
+    """End the message with as few bytes as make its last symbol certain, whatever bytes follow.
+
+    Returns:
+        The message's length in bytes; more than `out.size` if it did not fit.
+    """
     last = state[LOW] + state[RANGE] - _1
-    kept = 0
+    kept = 0  # bytes
     while True:
         below = (_1 << np.uint64(_BITS - 8 * kept)) - _1
         value = (state[LOW] + below) & ~below
@@ -125,116 +161,99 @@ def finish(state: State, out: Bytes) -> int:
             break
         kept += 1
     state[LOW] = value
-    before = state[AT] + state[PENDING] + state[STARTED]
+    before = state[POSITION] + state[PENDING] + state[HAS_CACHE]
     for _ in range(_BITS // 8 + 1):
         _shift(state, out)
     return int(np.int64(before)) + kept
 
 
 @njit(cache=True)
-def _read(state: State, data: Bytes) -> None:
-    at = state[AT]
-    state[AT] += _1
+def _read(state: CoderState, data: Bytes) -> None:
+    """Take the next byte of the message; past its end, one that may have any value from 0 to 255."""
+    at = state[POSITION]
+    state[POSITION] += _1
     if at < np.uint64(data.size):
         state[CODE] = state[CODE] << _8 | np.uint64(data[at])
     else:  # a byte that may be anything from 0 to 255
         state[CODE] <<= _8
-        state[OPEN] = state[OPEN] << _8 | _FF
+        state[UNKNOWN] = state[UNKNOWN] << _8 | _FF
 
 
 @njit(cache=True)
-def new_decoder(data: Bytes) -> State:
-    """Open a message, whole or cut."""
+def new_decoder(data: Bytes) -> CoderState:
+    """Begin to read a message, whole or truncated; uint8, shape (length,)."""
     state = np.zeros(_FIELDS, np.uint64)
     state[RANGE] = _TOP - _1
-    state[CREDIT] = _ENDLESS
+    state[CREDIT] = _UNLIMITED
     for _ in range(_BITS // 8):
         _read(state, data)
     return state
 
 
 @njit(cache=True)
-def ended(state: State) -> bool:
-    """Say whether the message is not to be followed further; what the last `peek` gave is not to be believed.
+def exhausted(state: CoderState) -> bool:
+    """Whether decoding has to stop: the remaining bytes do not determine the next symbol, or the message is overdrawn.
 
-    It asked for more than the bytes tell, or is overdrawn.
+    The last `decode_target` before it became true is not to be used.
     """
-    return bool(state[ENDED] == _1 or state[OVERDRAWN] == _1)
+    return bool(state[EXHAUSTED] == _1 or state[OVERDRAWN] == _1)
 
 
 @njit(cache=True)
-def exhausted(state: State, data: Bytes) -> bool:
-    """Say whether the symbols so far need all of the bytes: with one byte less, the last of them were not certain."""
-    if np.uint64(data.size) > state[AT]:
+def fully_consumed(state: CoderState, data: Bytes) -> bool:
+    """Whether the symbols so far need every byte: without the last byte, the last symbol would not be determined.
+
+    Args:
+        state: of a decoder that is not exhausted.
+        data: the message; uint8, shape (length,).
+    """
+    if np.uint64(data.size) > state[POSITION]:
         return False
-    missing = _8 * (state[AT] - np.uint64(data.size))
+    missing = _8 * (state[POSITION] - np.uint64(data.size))
     last = np.uint64(data[data.size - 1]) << missing
-    opened = (_FF << missing) + ((_1 << missing) - _1)
-    return bool(state[CODE] < last or state[CODE] - last + opened >= state[RANGE])
+    unknown = (_FF << missing) + ((_1 << missing) - _1)
+    return bool(state[CODE] < last or state[CODE] - last + unknown >= state[RANGE])
 
 
 @njit(cache=True)
-def peek(state: State, total: int) -> int:
-    """Say where in [0, total) the message points; `take` what lies there next."""
-    return min(int(np.int64(state[CODE] // (state[RANGE] // np.uint64(total)))), int(total - 1))
+def decode_target(state: CoderState, total_freq: int) -> int:
+    """A cumulative frequency within the interval of the next symbol; `decode_update` has to follow with that symbol.
+
+    Args:
+        state: of the decoder.
+        total_freq: as the encoder was given.
+
+    Returns:
+        0 to total_freq − 1.
+    """
+    return min(int(np.int64(state[CODE] // (state[RANGE] // np.uint64(total_freq)))), int(total_freq - 1))
 
 
 @njit(cache=True)
-def take(state: State, data: Bytes, start: int, size: int, total: int) -> None:
-    """Narrow the range as `encode` did, unless the missing bytes could mean another symbol: then the message ends."""
-    unit = state[RANGE] // np.uint64(total)
-    above = state[RANGE] if start + size == total else unit * np.uint64(start + size)
-    if state[CODE] + state[OPEN] >= above or state[CODE] < unit * np.uint64(start):
-        state[ENDED] = _1
+def decode_update(state: CoderState, data: Bytes, cum_freq: int, freq: int, total_freq: int) -> None:
+    """Narrow the range as `encode` did, unless the missing bytes could also mean another symbol: then it is exhausted.
+
+    Args:
+        state: of the decoder.
+        data: the message; uint8, shape (length,).
+        cum_freq: as the encoder was given, for the symbol in whose interval `decode_target` lies.
+        freq: as the encoder was given.
+        total_freq: as the encoder was given.
+    """
+    unit = state[RANGE] // np.uint64(total_freq)
+    end = state[RANGE] if cum_freq + freq == total_freq else unit * np.uint64(cum_freq + freq)
+    if state[CODE] + state[UNKNOWN] >= end or state[CODE] < unit * np.uint64(cum_freq):
+        state[EXHAUSTED] = _1
         return
-    state[CODE] -= unit * np.uint64(start)
-    state[RANGE] = above - unit * np.uint64(start)
-    while state[RANGE] < _NEXT:
+    state[CODE] -= unit * np.uint64(cum_freq)
+    state[RANGE] = end - unit * np.uint64(cum_freq)
+    while state[RANGE] < _MIN_RANGE:
         _read(state, data)
         state[RANGE] <<= _8
-        state[CREDIT] += _CREDIT_OF_BYTE
+        state[CREDIT] += _CREDIT_PER_BYTE
 
 
 @njit(cache=True)
-def bits_read(state: State) -> float:
-    """How much a decoder was told so far."""
-    return 8.0 * float(np.int64(state[AT])) - math.log2(float(np.int64(state[RANGE])))
-
-
-@njit(cache=True)
-def encode_bits(state: State, out: Bytes, value: int, width: int) -> None:
-    """Write a number of up to 24 bits, all values alike."""
-    if width > 0:
-        encode(state, out, value, 1, 1 << width)
-
-
-@njit(cache=True)
-def decode_bits(state: State, data: Bytes, width: int) -> int:
-    """Read a number of up to 24 bits."""
-    if width == 0:
-        return 0
-    value = peek(state, 1 << width)
-    take(state, data, value, 1, 1 << width)
-    return value
-
-
-@njit(cache=True)
-def encode_count(state: State, out: Bytes, value: int) -> None:
-    """Write a count below 2**24: its length in 5 bits, then what follows its leading one."""
-    width = 0
-    while value >> width > 0:
-        width += 1
-    encode_bits(state, out, width, 5)
-    if width > 1:
-        encode_bits(state, out, value & ((1 << (width - 1)) - 1), width - 1)
-
-
-@njit(cache=True)
-def decode_count(state: State, data: Bytes) -> int:
-    """Read a count; −1 for a length that no count has."""
-    width = decode_bits(state, data, 5)
-    if width > 24:
-        return -1
-    if width <= 1:
-        return width
-    return 1 << (width - 1) | decode_bits(state, data, width - 1)
+def bits_read(state: CoderState) -> float:
+    """Information that the symbols decoded so far have used, in bits."""
+    return 8.0 * float(np.int64(state[POSITION])) - math.log2(float(np.int64(state[RANGE])))

@@ -71,7 +71,7 @@ def test_dense_and_sparse_decoding_agree(row: Row) -> None:
 
 @every_scheme
 @given(vector=vectors())
-def test_the_parts_of_a_message_are_no_more_than_it(row: Row, vector: Vector) -> None:
+def test_the_bits_of_a_message_add_up_to_no_more_than_it(row: Row, vector: Vector) -> None:
     if not fits(row, vector):
         return
     layout, message = layout_for(vector), encode(row, vector)
@@ -84,7 +84,7 @@ def test_the_parts_of_a_message_are_no_more_than_it(row: Row, vector: Vector) ->
     assert parts.signs > 0 or sent == 0
 
 
-def test_the_parts_of_known_messages() -> None:
+def test_the_bit_breakdown_of_known_messages() -> None:
     layout = Layout.of({"w": np.zeros(1 << 12, np.float32)})
     vector = np.zeros(1 << 12, np.float32)
     vector[[5, 700, 3000]] = 1, -2, 3

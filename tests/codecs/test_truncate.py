@@ -1,4 +1,4 @@
-"""Messages that are cut on their way: valid at every length, and never worse for being longer."""
+"""Messages that are truncated on their way: valid at every length, and the longer, the better."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_damaged_message_is_still_damaged_when_cut() -> None:
 
 
 def test_a_progressive_message_cut_is_about_as_good_as_one_made_for_the_length() -> None:
-    """At most 5 % of the bytes are lost at the rungs, 20 % between, on a heavy-tailed vector over uneven layers."""
+    """At most 5 % of the bytes are lost at truncation points, 20 % between; a heavy-tailed vector in uneven layers."""
     rng = np.random.default_rng(1)
     arrays = {"small": rng.standard_t(4, size=(10, 50)), "large": 0.5 * rng.standard_t(4, size=(200, 100))}
     layout = Layout.of(arrays)

@@ -26,11 +26,12 @@ from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP,
 from surp_fl.codecs import READERS
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp import encoder as surp
+from surp_fl.codecs.surp.coded_state import capacity, nothing_coded
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import associated_data as _associated_data
-from surp_fl.codecs.surp.index_set import nothing_told, room
-from surp_fl.codecs.surp.layers import Shared
-from surp_fl.entropy.range_coder import encode_bits, encode_count, finish, grant, new_encoder, overdrawn, written
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.entropy.integers import encode_bits, encode_uint
+from surp_fl.entropy.range_coder import bytes_written, flush, grant, new_encoder, overdrawn
 from surp_fl.frame import HEADER_BYTES, pack, scheme_id_of
 from surp_fl.immutable import immutable
 from surp_fl.types import Reference
@@ -92,18 +93,18 @@ class Writer:
     """Writes stretches for a victim, without regard for limits."""
 
     def __init__(self, victim: Victim) -> None:
-        self._shared = Context.of(victim.layout, victim.reference).shared
+        self._shared = Context.of(victim.layout, victim.reference).side
         self.n = victim.layout.size
         self.named = np.zeros(self.n, np.bool_)
         self._out, self._state = np.zeros(_ROOM, np.uint8), new_encoder()
         grant(self._state, self.n)
         encode_bits(self._state, self._out, victim.context, 2)
-        self._told, self._code = nothing_told(self._shared), 0
+        self._told, self._code = nothing_coded(self._shared), 0
 
     @property
     def length(self) -> int:
         """Bytes so far."""
-        return int(written(self._state))
+        return int(bytes_written(self._state))
 
     @property
     def overdrawn(self) -> bool:
@@ -111,7 +112,7 @@ class Writer:
         return bool(overdrawn(self._state))
 
     @property
-    def shared(self) -> Shared:
+    def shared(self) -> SideInformation:
         """What the victim holds."""
         return self._shared
 
@@ -119,10 +120,10 @@ class Writer:
         """Name distinct ascending coordinates; fresh if none of them was named, unless that is to be hidden."""
         if fresh is None:
             fresh = not self.named[coordinates].any()
-        assert coordinates.size <= room(self._told, fresh)
+        assert coordinates.size <= capacity(self._told, fresh)
         code = 4000
         signs = np.full(coordinates.size, negative)
-        self._told = surp._append(
+        self._told = surp._append_group(
             self._state, self._out, self._code, code, coordinates, signs, self._shared, self._told, fresh
         )  # fmt: skip
         self._code = code
@@ -131,8 +132,8 @@ class Writer:
     def body(self, padding: int = 0) -> bytes:
         """The body, ended, with so many bytes behind its end."""
         state, out = self._state.copy(), self._out.copy()
-        encode_count(state, out, 0)
-        return out[: finish(state, out)].tobytes() + bytes(padding)
+        encode_uint(state, out, 0)
+        return out[: flush(state, out)].tobytes() + bytes(padding)
 
 
 def _run(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
@@ -161,7 +162,7 @@ def _again(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
 
 def _in_one_layer(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
     shared = writer.shared
-    cold = 1 if shared.hot.size else 0
+    cold = 1 if shared.recent.size else 0
     layer = int(rng.choice([cold, shared.start.size - 1, int(rng.integers(cold, shared.start.size))]))
     cells = int(shared.rows[layer] * shared.columns[layer])
     k = min(k, cells)
@@ -171,12 +172,12 @@ def _in_one_layer(writer: Writer, k: int, rng: np.random.Generator) -> Coordinat
 
 
 def _in_all_layers(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
-    starts = writer.shared.start[1 if writer.shared.hot.size else 0 :]
+    starts = writer.shared.start[1 if writer.shared.recent.size else 0 :]
     return np.unique(starts[rng.integers(0, starts.size, k)] + rng.integers(0, 2))
 
 
 def _hot(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
-    return writer.shared.hot[:k] if writer.shared.hot.size else _run(writer, k, rng)
+    return writer.shared.recent[:k] if writer.shared.recent.size else _run(writer, k, rng)
 
 
 KINDS: tuple[Callable[[Writer, int, np.random.Generator], Coordinates], ...] = (

@@ -1,1 +1,1 @@
-"""SuRP: rate–distortion selection, index sets, a range coder; the default scheme."""
+"""SuRP, the default scheme: rate–distortion selection, index sets, a context model and a range coder."""

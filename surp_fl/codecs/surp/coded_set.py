@@ -1,8 +1,8 @@
-"""Which cells a message named so far, and how many of them lie in front of a cell.
+"""The set of cells that a message has coded so far, with fast *ranks*: how many coded cells have a smaller key.
 
-Few are ascending keys, where a cell's *rank* (how many lie in front of it) is found by bisection; many are bits, one
-for each cell of the model, with a Fenwick tree that counts those of 64 cells each. What both hold is the same. Knows
-keys; not what they stand for.
+A small set is an array of ascending keys, where a rank is found by bisection. A large one is a bitmap over all cells,
+with a Fenwick tree of the counts of its 64-bit words. Both represent the same set, and no message depends on which it
+is. Knows keys. Does not know what they stand for.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ from numpy.typing import NDArray
 from surp_fl._compile import njit
 from surp_fl.types import Integers
 
-Words = NDArray[np.uint64]  # of 64 cells each; none while keys are kept
-Counts = NDArray[np.int32]  # a Fenwick tree over the words; as long as they
+Words = NDArray[np.uint64]  # of 64 cells each; empty while the set is small
+Counts = NDArray[np.int32]  # a Fenwick tree over the words, of the same length
 
-_FEW, _CELLS_OF_KEY = 4096, 1024  # so many keys are few, and one more for so many cells
+# Set by hand: where bisection becomes slower than the Fenwick tree. It changes no message, but FORMAT.md's "Credit".
+_MIN_MAX_KEYS, _CELLS_PER_KEY = 4096, 1024  # keys in any model; cells of the model for one key more
 _1 = np.uint64(1)
 
 
 @njit(cache=True)
-def few(cells: int) -> int:
-    """How many keys are kept as such."""
-    return _FEW + cells // _CELLS_OF_KEY
+def max_keys(cells: int) -> int:
+    """Largest number of cells that are kept as keys, in a model of so many cells."""
+    return _MIN_MAX_KEYS + cells // _CELLS_PER_KEY
 
 
 @njit(cache=True)
 def bisect(keys: Integers, low: int, high: int, key: int) -> int:
-    """The first place in [low, high) whose ascending key is at least this; high where there is none."""
+    """The first position in [low, high) whose key is at least `key`; high if there is none.
+
+    >>> bisect(np.array([2, 4, 8]), 0, 3, 5)
+    2
+    """
     while low < high:
         middle = (low + high) >> 1
         if keys[middle] < key:
@@ -39,20 +44,29 @@ def bisect(keys: Integers, low: int, high: int, key: int) -> int:
 
 
 @njit(cache=True)
-def most(keys: Integers, bits: Words) -> int:
-    """No fewer cells than were named."""
+def max_coded(keys: Integers, bits: Words) -> int:
+    """An upper bound of the number of coded cells."""
     return keys.size if bits.size == 0 else 64 * bits.size
 
 
 @njit(cache=True)
 def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: int) -> int:
-    """How many named cells lie in front of this one: at least `low` and at most `high`."""
+    """Number of coded cells with a smaller key.
+
+    Args:
+        keys: ascending keys; empty if there is a bitmap.
+        bits: the bitmap, in words of 64 cells; empty if there are keys.
+        counts: Fenwick tree over its words.
+        low: a lower bound of the result.
+        high: an upper bound of the result.
+        key: of the cell.
+    """
     if bits.size == 0:
         return bisect(keys, low, high, key)
     if low == high:
         return low
     word = key >> 6
-    found = 0 if key & 63 == 0 else _ones(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
+    found = 0 if key & 63 == 0 else _popcount(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
     while word > 0:
         found += int(counts[word - 1])
         word &= word - 1
@@ -60,8 +74,8 @@ def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: 
 
 
 @njit(cache=True)
-def _ones(word: int) -> int:
-    """How many bits are set."""
+def _popcount(word: int) -> int:
+    """Number of bits that are set."""
     x = np.uint64(word)
     x -= (x >> _1) & np.uint64(0x5555555555555555)
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -70,19 +84,31 @@ def _ones(word: int) -> int:
 
 
 @njit(cache=True)
-def with_more(keys: Integers, bits: Words, counts: Counts, new: Integers, cells: int) -> tuple[Integers, Words, Counts]:
-    """Name more cells, in any order, some of them again; what is given is not to be used any more."""
-    if bits.size == 0 and keys.size + new.size <= few(cells):
+def with_keys(keys: Integers, bits: Words, counts: Counts, new: Integers, cells: int) -> tuple[Integers, Words, Counts]:
+    """The set with more cells; what is given is not to be used any more.
+
+    Args:
+        keys: ascending keys so far.
+        bits: bitmap so far.
+        counts: Fenwick tree so far.
+        new: keys of the cells to add, in any order; may contain cells of the set.
+        cells: of the model.
+
+    Returns:
+        Keys, bitmap and Fenwick tree.
+    """
+    if bits.size == 0 and keys.size + new.size <= max_keys(cells):
         return _merged(keys, new), bits, counts
     if bits.size == 0:
         bits, counts = np.zeros(cells // 64 + 1, np.uint64), np.zeros(cells // 64 + 1, np.int32)
-        _mark(bits, counts, keys)
-    _mark(bits, counts, new)
+        _set_bits(bits, counts, keys)
+    _set_bits(bits, counts, new)
     return keys[:0], bits, counts
 
 
 @njit(cache=True)
-def _mark(bits: Words, counts: Counts, keys: Integers) -> None:
+def _set_bits(bits: Words, counts: Counts, keys: Integers) -> None:
+    """Add keys to the bitmap and its Fenwick tree."""
     for key in keys:
         word, bit = key >> 6, _1 << np.uint64(key & 63)
         if bits[word] & bit:
@@ -95,14 +121,14 @@ def _mark(bits: Words, counts: Counts, keys: Integers) -> None:
 
 
 @njit(cache=True)
-def _merged(named: Integers, keys: Integers) -> Integers:
-    """Ascending keys, each once, of ascending ones and new ones."""
+def _merged(already_coded: Integers, keys: Integers) -> Integers:
+    """The union of ascending keys and new ones, ascending."""
     keys = np.sort(keys)
-    merged = np.empty(named.size + keys.size, np.int64)
+    merged = np.empty(already_coded.size + keys.size, np.int64)
     size = i = j = 0
-    while i < named.size or j < keys.size:
-        if j == keys.size or (i < named.size and named[i] <= keys[j]):
-            key = named[i]
+    while i < already_coded.size or j < keys.size:
+        if j == keys.size or (i < already_coded.size and already_coded[i] <= keys[j]):
+            key = already_coded[i]
             i += 1
         else:
             key = keys[j]

@@ -1,9 +1,9 @@
-"""What both ends know before a message: the layers' shapes, and which rows and columns of the model are large.
+"""The context model: which rows and columns of the model have large weights, and which coordinates changed recently.
 
-Large weights sit where training moved the model before, and will move it again: the probability of an update at row i,
-column j of a layer goes with a power of the row's largest |w| and a power of the column's. The tables hold the
-logarithms as integers, read off the bits of the floats, so that both ends have the same on every machine. Knows layouts
-and a reference vector. Does not know bits.
+Large weights are where training moved the model before, and where it is likely to move it again: the probability that
+row i, column j of a layer is sent is proportional to a power of the row's largest |w| times a power of the column's.
+The tables hold logarithms as integers, computed from the bits of the floats, so that they are the same on every
+machine. Knows layouts and references. Does not know bits.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl._compile import njit
-from surp_fl.codecs.surp.layers import STEPS, Shared, keys_of
+from surp_fl.codecs.surp.layers import STEPS_PER_OCTAVE, SideInformation, keys_of
 from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
 from surp_fl.types import Integers, Reference, Vector
 
-FLAT = -1  # a layer without tables: all of its cells are alike
-_SPARSE = 16  # a change of more than one coordinate in so many tells nothing
-_ROUNDING = 16  # units in the last place
-_LOWEST = -20 * STEPS  # a row of zeros counts as this
-_LOG2 = np.array([round(STEPS * math.log2(1 + m / STEPS)) for m in range(STEPS)], np.int64)
+NO_TABLES = -1  # of a layer all of whose cells are alike
+# Part of the format. Set by hand; simulations.experiments.messages measures what a change does.
+_COORDINATES_PER_CHANGE = 16  # at most one coordinate in so many may have changed, for the changes to be a layer
+_ROUNDING_ULPS = 16  # units in the last place; a smaller change is the rounding of an average
+_CELLS_PER_TABLE_ENTRY = 4  # fewer cells a row or column, and a layer has no tables
+_MIN_LOG2_WEIGHT = -20 * STEPS_PER_OCTAVE  # of a row or column of zeros
+_LOG2 = np.array(
+    [round(STEPS_PER_OCTAVE * math.log2(1 + m / STEPS_PER_OCTAVE)) for m in range(STEPS_PER_OCTAVE)], np.int64
+)
 
 
 @dataclass(frozen=True)
@@ -35,138 +39,146 @@ class Context:
     """What a message is coded against.
 
     Attributes:
-        shared: layers, smallest first, and their tables.
+        side: layers, smallest first, and their tables.
         digest: 32 bits of the tables; 0 without a reference.
     """
 
-    shared: Shared
+    side: SideInformation
     digest: int
 
     @classmethod
     def of(cls, layout: Layout, reference: Reference) -> Context:
-        """Read the tables off a model and the model before it; without a model, all cells of a layer are alike.
+        """Compute the context of a reference; without one, all cells of a layer are alike.
 
-        The last context of a model alone, and the last of a model and the one before, are kept for as long as these
-        live, if nobody can ever write to them (`immutable`): the messages of a round share them, whichever they name.
+        The last context of a model alone, and the last of a pair, are cached while these live, if they are `immutable`:
+        the messages of a round share them.
+
+        Args:
+            layout: of the model, n coordinates.
+            reference: float32, shape (n,); or a pair of the model and the one before; or None.
         """
         if reference is None:
             return _without_reference(layout)
         model, before = reference if isinstance(reference, tuple) else (reference, None)
         if not is_immutable(model) or (before is not None and not is_immutable(before)):
-            return cls._read_off(layout, model, before)
-        kept = _kept.get(before is None)  # read once: other threads may replace it
-        if kept is None or not kept.holds(layout, model, before):
-            context = cls._read_off(layout, model, before)
-            kept = _Kept(layout, weakref.ref(model), None if before is None else weakref.ref(before), context)
-            _kept[before is None] = kept
-        return kept.context
+            return cls._compute(layout, model, before)
+        cached = _cache.get(before is None)  # read once: other threads may replace it
+        if cached is None or not cached.is_of(layout, model, before):
+            context = cls._compute(layout, model, before)
+            cached = _Cached(layout, weakref.ref(model), None if before is None else weakref.ref(before), context)
+            _cache[before is None] = cached
+        return cached.context
 
     @classmethod
-    def _read_off(cls, layout: Layout, reference: Vector | None, before: Vector | None) -> Context:
+    def _compute(cls, layout: Layout, reference: Vector | None, before: Vector | None) -> Context:
         filled = [spec for spec in layout.floats if spec.size > 0]
         sizes = np.array([spec.size for spec in filled], np.int64)
         order = np.argsort(sizes, kind="stable")
         rows = np.array([spec.shape[0] if len(spec.shape) > 1 else 1 for spec in filled], np.int64)[order]
         start, columns = (np.cumsum(sizes) - sizes)[order], sizes[order] // rows
-        first = np.full((2, sizes.size), FLAT, np.int64)
+        first_entry = np.full((2, sizes.size), NO_TABLES, np.int64)
         tables = (_Table(), _Table())
         for layer in range(sizes.size if reference is not None else 0):
             r, c = int(rows[layer]), int(columns[layer])
-            if r < 2 or c < 2 or 4 * (r + c) > r * c:  # tables as large as the layer would not pay
+            if r < 2 or c < 2 or _CELLS_PER_TABLE_ENTRY * (r + c) > r * c:
                 continue
             assert reference is not None
             bits = reference[start[layer] : start[layer] + r * c].view(np.int32)
             for axis, largest in enumerate(_largest(bits, c)):
-                first[axis, layer] = tables[axis].add(_levels(largest))
+                first_entry[axis, layer] = tables[axis].add(_log2_weights(largest))
         by_row, by_column = (table.joined() for table in tables)
         digest = 0
         if reference is not None:
             for table in (by_row[0], by_column[0], by_row[1], by_column[1]):
                 digest = zlib.crc32(table.astype("<i4").tobytes(), digest)
-        shared = Shared(
-            start[:0], np.empty(0, np.bool_), start[:0], start, rows, columns, first[0], first[1],
+        side = SideInformation(
+            start[:0], np.empty(0, np.bool_), start[:0], start, rows, columns, first_entry[0], first_entry[1],
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
         )  # fmt: skip
-        hot, hot_negative = _hot(reference, before)
-        if hot.size > 0:  # a layer of their own, in front
-            digest = zlib.crc32(np.packbits(hot_negative).tobytes(), zlib.crc32(hot.astype("<i8").tobytes(), digest))
-            shared = shared._replace(
-                hot=hot,
-                hot_negative=hot_negative,
-                hot_keys=keys_of(hot, shared),
+        recent, recent_negative = _recently_changed(reference, before)
+        if recent.size > 0:  # a layer of their own, in front
+            digest = zlib.crc32(
+                np.packbits(recent_negative).tobytes(), zlib.crc32(recent.astype("<i8").tobytes(), digest)
+            )
+            side = side._replace(
+                recent=recent,
+                recent_negative=recent_negative,
+                recent_keys=keys_of(recent, side),
                 start=np.append(0, start),
                 rows=np.append(1, rows),
-                columns=np.append(hot.size, columns),
-                first_row=np.append(FLAT, first[0]),
-                first_column=np.append(FLAT, first[1]),
+                columns=np.append(recent.size, columns),
+                first_row=np.append(NO_TABLES, first_entry[0]),
+                first_column=np.append(NO_TABLES, first_entry[1]),
             )
-        return cls(shared, digest)
+        return cls(side, digest)
 
 
 @lru_cache(maxsize=8)
 def _without_reference(layout: Layout) -> Context:
-    return Context._read_off(layout, None, None)
+    return Context._compute(layout, None, None)
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Cached:
+    """A context, and the arrays that it was computed from."""
+
     layout: Layout
     model: weakref.ref[Vector]
     before: weakref.ref[Vector] | None
     context: Context
 
-    def holds(self, layout: Layout, model: Vector, before: Vector | None) -> bool:
-        held = None if self.before is None else self.before()
+    def is_of(self, layout: Layout, model: Vector, before: Vector | None) -> bool:
+        known_before = None if self.before is None else self.before()
         return (
             self.layout == layout
             and self.model() is model
-            and held is before
+            and known_before is before
             and (self.before is None) == (before is None)
         )
 
 
-_kept: dict[bool, _Kept] = {}  # by whether there is no model before
+_cache: dict[bool, _Cached] = {}  # by whether there is no model before
 
 
 class _Table:
-    """Levels by rank, orders and ranks of the rows (or columns) of all layers, one layer after the other."""
+    """Log2 weights by rank, orders and ranks of the rows (or columns) of all layers, one after the other."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Integers, Integers, Integers]] = []
         self._size = 0
 
-    def add(self, level: Integers) -> int:
-        order = np.argsort(-level, kind="stable")
-        self._parts.append((level[order], order, np.argsort(order, kind="stable")))
-        self._size += level.size
-        return self._size - level.size
+    def add(self, log2_weight: Integers) -> int:
+        order = np.argsort(-log2_weight, kind="stable")
+        self._parts.append((log2_weight[order], order, np.argsort(order, kind="stable")))
+        self._size += log2_weight.size
+        return self._size - log2_weight.size
 
     def joined(self) -> tuple[Integers, Integers, Integers]:
         empty = np.empty(0, np.int64)
-        levels, orders, ranks = zip(*self._parts, strict=True) if self._parts else ([empty], [empty], [empty])
-        return np.concatenate(levels), np.concatenate(orders), np.concatenate(ranks)
+        log2_weights, orders, ranks = zip(*self._parts, strict=True) if self._parts else ([empty], [empty], [empty])
+        return np.concatenate(log2_weights), np.concatenate(orders), np.concatenate(ranks)
 
 
-def _hot(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray[np.bool_]]:
-    """Where the last change of the model was, if it was sparse, and where it was negative."""
+def _recently_changed(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray[np.bool_]]:
+    """Coordinates of the last change of the model, if it was sparse, and whether each decreased."""
     if model is None or before is None:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
-    hot = _changed(model.view(np.int32), before.view(np.int32), model.size // _SPARSE)
-    return hot, model[hot] < before[hot]
+    recent = _changed(model.view(np.int32), before.view(np.int32), model.size // _COORDINATES_PER_CHANGE)
+    return recent, model[recent] < before[recent]
 
 
 @njit(cache=True)
-def _changed(after: NDArray[np.int32], before: NDArray[np.int32], most: int) -> Integers:
-    """Where two float vectors differ by more than an average's rounding; none, where that is in too many places."""
-    found = np.empty(most, np.int64)
+def _changed(after: NDArray[np.int32], before: NDArray[np.int32], max_changes: int) -> Integers:
+    """Where two float vectors differ by more than rounding; nothing if there are more than `max_changes` places."""
+    found = np.empty(max_changes, np.int64)
     size = 0
     for i in range(after.size):
         if after[i] == before[i]:
             continue
         a, b = np.int64(after[i] & np.int32(0x7FFFFFFF)), np.int64(before[i] & np.int32(0x7FFFFFFF))
-        apart = abs(a - b) if (after[i] < 0) == (before[i] < 0) else a + b
-        if apart > _ROUNDING:
-            if size == most:
+        ulps_apart = abs(a - b) if (after[i] < 0) == (before[i] < 0) else a + b
+        if ulps_apart > _ROUNDING_ULPS:
+            if size == max_changes:
                 return found[:0]
             found[size] = i
             size += 1
@@ -175,7 +187,7 @@ def _changed(after: NDArray[np.int32], before: NDArray[np.int32], most: int) -> 
 
 @njit(cache=True)
 def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Largest |w| of each row and column, as float32 bits, which order like the magnitudes."""
+    """Largest |w| of each row and of each column, as float32 bits, which are ordered like the magnitudes."""
     rows = bits.size // columns
     by_row, by_column = np.zeros(rows, np.int32), np.zeros(columns, np.int32)
     for row in range(rows):
@@ -188,9 +200,9 @@ def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], 
     return by_row, by_column
 
 
-def _levels(largest: NDArray[np.int32]) -> Integers:
-    """log2 of positive floats in 1/256 octaves, by their bits, relative to the largest of them."""
+def _log2_weights(largest: NDArray[np.int32]) -> Integers:
+    """log2 of positive floats, relative to the largest of them, in 1/256 octaves; from their bits."""
     bits = largest.astype(np.int64)
-    level = np.where(bits >> 23 > 0, (bits >> 23) * STEPS + _LOG2[(bits >> 15) & 255], 0)
-    relative: Integers = np.maximum(level - level.max(initial=0), _LOWEST)
+    log2_weight = np.where(bits >> 23 > 0, (bits >> 23) * STEPS_PER_OCTAVE + _LOG2[(bits >> 15) & 255], 0)
+    relative: Integers = np.maximum(log2_weight - log2_weight.max(initial=0), _MIN_LOG2_WEIGHT)
     return relative

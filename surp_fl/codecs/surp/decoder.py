@@ -1,13 +1,13 @@
 """The reading end of SuRP, and its format: groups of coordinates that share a magnitude, in a range coder.
 
-Every symbol is range coded, against what both ends hold:
+Every symbol is range coded, in the context of what both ends hold:
 
     context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before
-    groups                until a count of zero, or until the bytes end, wherever that is
-      count      k, as `encode_uint` of entropy/range_coder.py
-      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group, then the change of that number, as a
-                 count: twice a rise, or twice a fall less one
-      disjoint   whether no coordinate comes again; not for the first group, which is
+    groups                until a count of zero, or until the bytes do not determine the next symbol
+      count      k, as `encode_uint` of entropy/integers.py
+      magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group; then the change of that code, as
+                 `encode_uint`: twice a rise, or twice a fall less one
+      disjoint   whether no coordinate is in an earlier group; not sent for the first group, which is disjoint
       set        k coordinates and their signs, as in index_set.py
 """
 
@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 
 from surp_fl._compile import njit
 from surp_fl.codecs.reader import BitBreakdown
+from surp_fl.codecs.surp.coded_state import capacity, nothing_coded
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.index_set import decode_set, nothing_told, room
-from surp_fl.codecs.surp.layers import Shared
+from surp_fl.codecs.surp.index_set import decode_set
+from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.entropy.integers import decode_bits, decode_uint
 from surp_fl.entropy.minifloat import MAX_CODE, decode_finite, to_float
 from surp_fl.entropy.range_coder import (
     Bytes,
     bits_read,
-    decode_bits,
-    decode_count,
-    ended,
+    decode_target,
+    decode_update,
     exhausted,
+    fully_consumed,
     grant,
     new_decoder,
     overdrawn,
-    peek,
-    take,
 )
 from surp_fl.layout import Layout
 from surp_fl.types import Floats, Integers, Reference, Update
@@ -47,86 +47,95 @@ _NEEDS = {
     HISTORY: "the model that the client was sent and the one that it was sent before",
 }
 CODE_BITS = 13
-DROPPED_BITS = 16 - CODE_BITS  # of the 16-bit code's mantissa
-MOST_INDICES = (1 << 17) - 1  # in a group
-MOST_GROUPS = 4096  # in a message
-DISJOINT_IN_16 = 15  # how often a group names nothing again
-_GATHERED, _SHARE_GATHERED = 4096, 8  # indices, and coordinates an index, that are gathered before there is a vector
-_FAULTY, _COSTLY = 1, 2
-_MOST = decode_finite(MAX_CODE)
+DROPPED_BITS = 16 - CODE_BITS  # lowest mantissa bits of the 16-bit code that are not sent
+MAX_INDICES = (1 << 17) - 1  # in a group
+MAX_GROUPS = 4096  # in a message
+DISJOINT_IN_16 = 15  # probability that a group is disjoint, in sixteenths; part of the format, set by hand
+_MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # indices in any model; coordinates for one more
+_MALFORMED, _OVERDRAWN = 1, 2  # faults: what no encoder writes; more work than the credit
+_MAX_VALUE = decode_finite(MAX_CODE)
 
 
 @njit(cache=True)
 def _values(codes: NDArray[np.int16]) -> Floats:
-    """What codes stand for, negative ones where they fall."""
+    """Numbers of codes; negative codes give negative numbers."""
     values = np.empty(codes.size)
     for i in range(codes.size):
-        value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MOST)
+        value = min(to_float(abs(int(codes[i])) << DROPPED_BITS), _MAX_VALUE)
         values[i] = value if codes[i] > 0 else -value
     return values
 
 
 @njit(cache=True)
 def _add(sums: Floats, coordinates: Integers, codes: NDArray[np.int16]) -> None:
-    """Add what codes stand for at coordinates of which some come again."""
+    """Add the numbers of codes at coordinates, some of which may occur several times."""
     values = _values(codes)
     for i in range(coordinates.size):
         sums[coordinates[i]] += values[i]
 
 
 @njit(cache=True)
-def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integers, NDArray[np.int16], Floats, int]:
-    """Coordinates and their codes, negative where they fall; or, where they are many, the sum at each coordinate.
+def _decode(
+    data: Bytes, n: int, side: SideInformation, bits_spent: Floats
+) -> tuple[Integers, NDArray[np.int16], Floats, int]:
+    """Decode all groups: coordinates with their codes, or the sum at each coordinate of the model if there are many.
 
-    Last comes what is wrong with it: nothing (0), what no encoder writes (1), too much work (2). Bits of indices, signs
-    and magnitudes are added to `spent`, which starts as three zeros.
+    Args:
+        data: the body; uint8, shape (length,).
+        n: coordinates of the model.
+        side: what the encoder held.
+        bits_spent: three zeros, to which the bits of indices, signs and magnitudes are added.
+
+    Returns:
+        Coordinates, and their codes, negative for negative numbers; sums of shape (n,), or empty; 0 or a fault.
     """
     state = new_decoder(data)
     grant(state, n)
-    told = nothing_told(shared)
+    coded = nothing_coded(side)
     coordinates, codes, sums = np.empty(256, np.int64), np.empty(256, np.int16), np.empty(0)
-    size = stretches_read = code = fault = 0
+    size = groups_read = code = fault = 0
     decode_bits(state, data, 2)
-    while not ended(state):
-        k = decode_count(state, data)
-        if ended(state):
+    while not exhausted(state):
+        k = decode_uint(state, data)
+        if exhausted(state):
             break
         if k == 0:
-            fault = 0 if exhausted(state, data) else _FAULTY
+            fault = 0 if fully_consumed(state, data) else _MALFORMED
             break
-        stretches_read += 1
-        if k < 0 or k > MOST_INDICES or k > n or stretches_read > MOST_GROUPS:
-            fault = _FAULTY
+        groups_read += 1
+        if k < 0 or k > MAX_INDICES or k > n or groups_read > MAX_GROUPS:
+            fault = _MALFORMED
             break
-        before = bits_read(state)
+        bits_before = bits_read(state)
         if code == 0:
             code = decode_bits(state, data, CODE_BITS)
         else:
-            change = decode_count(state, data)
-            if change < 0 and not ended(state):
-                fault = _FAULTY
+            change = decode_uint(state, data)
+            if change < 0 and not exhausted(state):
+                fault = _MALFORMED
                 break
             code += change // 2 if change % 2 == 0 else -(change + 1) // 2
-        if ended(state):
+        if exhausted(state):
             break
-        spent[2] += bits_read(state) - before
+        bits_spent[2] += bits_read(state) - bits_before
         if code <= 0 or code >> CODE_BITS > 0:
-            fault = _FAULTY
+            fault = _MALFORMED
             break
-        fresh = stretches_read == 1
-        if not fresh:
-            fresh = peek(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
-            take(state, data, 0 if fresh else DISJOINT_IN_16, DISJOINT_IN_16 if fresh else 1, DISJOINT_IN_16 + 1)
-            if ended(state):
+        disjoint = groups_read == 1
+        if not disjoint:
+            disjoint = decode_target(state, DISJOINT_IN_16 + 1) < DISJOINT_IN_16
+            cum_freq, freq = (0, DISJOINT_IN_16) if disjoint else (DISJOINT_IN_16, 1)
+            decode_update(state, data, cum_freq, freq, DISJOINT_IN_16 + 1)
+            if exhausted(state):
                 break
-        if k > room(told, fresh):
-            fault = _FAULTY
+        if k > capacity(coded, disjoint):
+            fault = _MALFORMED
             break
-        before = bits_read(state)
-        read, negative, told, of_signs = decode_set(state, data, k, shared, told, fresh)
-        spent[0] += bits_read(state) - before - of_signs
-        spent[1] += of_signs
-        if sums.size == 0 and size + read.size > _GATHERED + n // _SHARE_GATHERED:
+        bits_before = bits_read(state)
+        read, negative, coded, sign_bits = decode_set(state, data, k, side, coded, disjoint)
+        bits_spent[0] += bits_read(state) - bits_before - sign_bits
+        bits_spent[1] += sign_bits
+        if sums.size == 0 and size + read.size > _MIN_GATHERED + n // _COORDINATES_PER_GATHERED:
             sums = np.zeros(n)
             _add(sums, coordinates[:size], codes[:size])
         if sums.size > 0:
@@ -143,47 +152,56 @@ def _decode(data: Bytes, n: int, shared: Shared, spent: Floats) -> tuple[Integer
             _add(sums, coordinates[:size], codes[:size])
         if read.size < k:
             break
-    return coordinates[:size], codes[:size], sums, _COSTLY if overdrawn(state) else fault
+    return coordinates[:size], codes[:size], sums, _OVERDRAWN if overdrawn(state) else fault
 
 
 def context_of(body: bytes) -> int:
-    """What a body was coded against."""
+    """Which reference a body was coded against: NO_CONTEXT, MODEL or HISTORY (or 3, which is not valid)."""
     data = np.frombuffer(body, np.uint8)
     return int(decode_bits(new_decoder(data), data, 2))
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Update:
-    """Turn a body into indices and values, or into the vector where many are named."""
+    """Decode a body to indices and values, or to the whole vector if there are many indices.
+
+    Args:
+        body: without the frame.
+        layout: of the model.
+        reference: what the encoder was given.
+
+    Raises:
+        MalformedBits: no encoder writes this body, or it needs a reference that was not given.
+    """
     return _read(body, layout, reference)[0]
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say."""
+    """Bits of a valid body's indices, signs and magnitudes."""
     return _read(body, layout, reference)[1]
 
 
 def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, BitBreakdown]:
-    shared = _context(body, layout, reference).shared
-    spent = np.zeros(3)
-    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, shared, spent)
-    if fault == _COSTLY:
+    side = _context(body, layout, reference).side
+    bits_spent = np.zeros(3)
+    coordinates, codes, sums, fault = _decode(np.frombuffer(body, np.uint8), layout.size, side, bits_spent)
+    if fault == _OVERDRAWN:
         raise MalformedBits("it asks for more work than its bytes are worth")
-    if fault == _FAULTY:
-        raise MalformedBits("a stretch of no possible size or magnitude, or something after the end")
-    told = BitBreakdown(*map(float, spent))
+    if fault == _MALFORMED:
+        raise MalformedBits("a group of no possible size or magnitude, or something after the end")
+    breakdown = BitBreakdown(*map(float, bits_spent))
     with np.errstate(over="ignore"):
         if sums.size > 0:
-            return sums.astype(np.float32), told
+            return sums.astype(np.float32), breakdown
         values = _values(codes)
         indices, order = np.unique(coordinates, return_inverse=True)
-        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), told
+        return (indices, np.bincount(order, values, minlength=indices.size).astype(np.float32)), breakdown
 
 
 def associated_data(body: bytes, layout: Layout, reference: Reference) -> int:
-    """32 bits of what both ends must hold to read this body.
+    """32 bits that depend on everything that both ends must hold to read this body; part of the integrity check.
 
     Raises:
-        MalformedBits: it needs a context that this end does not have.
+        MalformedBits: it needs a reference that was not given.
     """
     digest = _context(body, layout, reference).digest
     return zlib.crc32(digest.to_bytes(4, "little"), layout.fingerprint) if digest else layout.fingerprint

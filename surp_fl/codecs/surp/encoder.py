@@ -1,4 +1,4 @@
-"""The writing end of SuRP: what rate–distortion selection chose → the bytes of a body, within a budget.
+"""The writing end of SuRP: groups from rate–distortion selection → the bytes of a body, within a budget.
 
 The format is described in `decoder.py`, which mirrors this file.
 """
@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surp_fl._compile import njit
+from surp_fl.codecs.surp.coded_state import CodedState, nothing_coded
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import (
     CODE_BITS,
     DISJOINT_IN_16,
     DROPPED_BITS,
     HISTORY,
+    MAX_GROUPS,
+    MAX_INDICES,
     MODEL,
-    MOST_GROUPS,
-    MOST_INDICES,
     NO_CONTEXT,
 )
-from surp_fl.codecs.surp.index_set import Told, encode_set, nothing_told
-from surp_fl.codecs.surp.layers import Shared, rooms_of
-from surp_fl.codecs.surp.rate_distortion import Stretch, lighter, stretches
+from surp_fl.codecs.surp.index_set import encode_set
+from surp_fl.codecs.surp.layers import SideInformation, cells_from_each_layer
+from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
+from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
 from surp_fl.entropy.range_coder import (
     Bytes,
-    State,
+    CoderState,
+    bytes_written,
     encode,
-    encode_bits,
-    encode_count,
-    finish,
+    flush,
     grant,
     new_encoder,
     overdrawn,
-    written,
 )
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
@@ -46,135 +46,147 @@ from surp_fl.types import Integers, Reference, Signs, Vector
 if TYPE_CHECKING:
     import torch
 
-_HEAD_BITS = 26  # context, count and magnitude of the first group
-_MOST_PASSES, _LEAST_PASS, _LEAST_PART = 24, 16, 0.003  # bits; of the budget
-_LEAST_INDICES = 256  # below which a group is not divided, for the work that it asks of a decoder
-_MOST_TRIALS, _SPARE = 8, 8  # bits
-_LEAST_CAPACITY, _CAPACITY = 1024, 80  # bytes, and bytes a coordinate: more than there is to say
+# Tuned constants of the encoder, not of the format; set by hand: the history names no experiment that chose them.
+# simulations.experiments.messages measures what a change does, on recorded updates.
+_HEAD_BITS = 26  # about the context, the count and the magnitude of the first group
+_MAX_PASSES, _MIN_PASS_BITS, _MIN_PASS_SHARE = 24, 16, 0.003  # no pass for fewer bits, or a smaller share of the budget
+_MAX_TRIALS, _SPARE_BITS = 8, 8  # attempts to drop to the budget, each with 8 bits to spare
+_MIN_PART = 256  # coordinates, below which a group that exceeds a decoder's credit is not halved further
+_MIN_CAPACITY, _CAPACITY_PER_COORDINATE = 1024, 80  # bytes, and bytes a coordinate: more than any vector needs
 
 
 def write_body(
     vector: Vector | torch.Tensor, layout: Layout, reference: Reference, budget: int, progressive: bool
 ) -> bytes:
-    """Write the body that takes the most error away within a budget.
+    """Write the body with the least squared error within a budget.
 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
-        layout: of the model.
-        reference: what the decoder holds as well.
+        layout: of the model, n coordinates.
+        reference: what the decoder holds: the client's last model, or a pair of it and the model before, or nothing.
         budget: bytes, whole message.
-        progressive: whether what is worth most comes first.
+        progressive: select so that truncated messages are near-optimal for their length.
+
+    Returns:
+        At most budget − HEADER_BYTES bytes.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
     """
-    shared = Context.of(layout, reference).shared
+    side = Context.of(layout, reference).side
     context = NO_CONTEXT if reference is None else HISTORY if isinstance(reference, tuple) else MODEL
-    message = _Message(context, shared, min(budget - HEADER_BYTES, _LEAST_CAPACITY + _CAPACITY * layout.size))
-    left = vector
-    for number in range(_MOST_PASSES):  # one, unless there is room for what the magnitudes of a pass left open
+    message = _Message(
+        context, side, min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
+    )
+    residual = vector
+    for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
         bits = message.bits_left
-        chosen = stretches(left, shared, bits, progressive)
-        trial = message.with_more(chosen, fresh=number == 0)
-        for _ in range(_MOST_TRIALS):  # one, as a rule
-            if trial.bits_over <= 0 or not chosen:
+        chosen = select_groups(residual, side, bits, progressive)
+        trial = message.with_groups(chosen, disjoint=number == 0)
+        for _ in range(_MAX_TRIALS):  # one, as a rule
+            if trial.excess_bits <= 0 or not chosen:
                 break
-            chosen = lighter(chosen, (trial.bits_over + _SPARE) / (bits + trial.bits_over))
-            trial = message.with_more(chosen, fresh=number == 0)
+            chosen = drop_lowest_gain(chosen, (trial.excess_bits + _SPARE_BITS) / (bits + trial.excess_bits))
+            trial = message.with_groups(chosen, disjoint=number == 0)
         message = trial
-        if message.full or not chosen or message.bits_left < max(_LEAST_PASS, _LEAST_PART * 8 * budget):
+        if message.full or not chosen or message.bits_left < max(_MIN_PASS_BITS, _MIN_PASS_SHARE * 8 * budget):
             break
-        left = _less(left, chosen)
-    return message.finished()
+        residual = _residual(residual, chosen)
+    return message.to_bytes()
 
 
-def _less(vector: Vector | torch.Tensor, chosen: list[Stretch]) -> Vector:
-    """What a vector still has to say after these stretches."""
-    left = on_host(vector).copy()
-    for stretch in chosen:
-        said = np.float32(decode_finite(_code_of(stretch.magnitude) << DROPPED_BITS))
-        left[stretch.coordinates] -= np.where(stretch.negative, -said, said)
-    return left
+def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:
+    """The vector minus what a decoder adds for these groups."""
+    residual = on_host(vector).copy()
+    for group in chosen:
+        decoded = np.float32(decode_finite(_code_of(group.magnitude) << DROPPED_BITS))
+        residual[group.coordinates] -= np.where(group.negative, -decoded, decoded)
+    return residual
 
 
 class _Message:
-    """A message in the making: what does not fit into its room is counted, and cut off in the end."""
+    """A body that grows group by group; what exceeds its capacity is counted, and truncated at the end."""
 
-    def __init__(self, context: int, shared: Shared, room: int) -> None:
-        self._shared = shared
-        self._out = np.zeros(room, np.uint8)
+    def __init__(self, context: int, side: SideInformation, capacity: int) -> None:
+        self._side = side
+        self._out = np.zeros(capacity, np.uint8)
         self._state = new_encoder()
-        self._told = nothing_told(shared)
-        self._code = self._stretches = 0
-        self.full = False  # whether a decoder would not follow any further
-        grant(self._state, int(rooms_of(shared)[0]) - shared.hot.size)
+        self._coded = nothing_coded(side)
+        self._code = self._groups = 0
+        self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
+        grant(self._state, int(cells_from_each_layer(side)[0]) - side.recent.size)
         encode_bits(self._state, self._out, context, 2)
 
     @property
     def bits_left(self) -> float:
-        """Bits for indices and signs; the next stretch's count and magnitude taken off."""
-        return 8.0 * (self._out.size - int(written(self._state))) - _HEAD_BITS
+        """Bits left, minus an estimate for the next group's count and magnitude."""
+        return 8.0 * (self._out.size - int(bytes_written(self._state))) - _HEAD_BITS
 
     @property
-    def bits_over(self) -> float:
-        """Bits beyond the room, until the last symbol is certain; in whole bytes."""
-        return 8.0 * (int(finish(self._state.copy(), self._out[:0])) - self._out.size)
+    def excess_bits(self) -> float:
+        """Bits beyond the capacity, with the last symbol made certain; a multiple of 8."""
+        return 8.0 * (int(flush(self._state.copy(), self._out[:0])) - self._out.size)
 
-    def with_more(self, chosen: list[Stretch], fresh: bool) -> _Message:
-        """The message with these stretches behind it, fresh if they name nothing again; this one stays as it is."""
+    def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> _Message:
+        """A copy with more groups at its end; `disjoint` if no coordinate of theirs is coded yet."""
         longer = copy(self)
-        longer._out, longer._state, longer._told = self._out.copy(), self._state.copy(), _copied(self._told)
-        for stretch in chosen:
-            longer._append(stretch, fresh)
+        longer._out, longer._state, longer._coded = self._out.copy(), self._state.copy(), _copy_of(self._coded)
+        for group in chosen:
+            longer._append_group(group, disjoint)
         return longer
 
-    def _append(self, stretch: Stretch, fresh: bool) -> None:
-        """Write a stretch, in parts where it is long or a decoder would not follow it as a whole."""
-        code = _code_of(stretch.magnitude)
-        first, size = 0, MOST_INDICES
-        while first < stretch.coordinates.size and not self.full:
+    def _append_group(self, group: MagnitudeGroup, disjoint: bool) -> None:
+        """Write a group, in parts if it is too long or would exceed a decoder's credit."""
+        code = _code_of(group.magnitude)
+        first, size = 0, MAX_INDICES
+        while first < group.coordinates.size and not self.full:
             part = slice(first, first + size)
-            state, told = self._state.copy(), _copied(self._told)
-            told = _append(
-                state, self._out, self._code, code, stretch.coordinates[part], stretch.negative[part],
-                self._shared, told, fresh,
+            state, coded = self._state.copy(), _copy_of(self._coded)
+            coded = _append_group(
+                state, self._out, self._code, code, group.coordinates[part], group.negative[part],
+                self._side, coded, disjoint,
             )  # fmt: skip
-            if overdrawn(state) or self._stretches == MOST_GROUPS:
-                size = min(size, stretch.coordinates.size - first) // 2
-                self.full = size < _LEAST_INDICES or self._stretches == MOST_GROUPS
+            if overdrawn(state) or self._groups == MAX_GROUPS:
+                size = min(size, group.coordinates.size - first) // 2
+                self.full = size < _MIN_PART or self._groups == MAX_GROUPS
                 continue
-            self._state, self._told, self._code = state, told, code
-            self._stretches += 1
+            self._state, self._coded, self._code = state, coded, code
+            self._groups += 1
             first += size
 
-    def finished(self) -> bytes:
-        encode_count(self._state, self._out, 0)
-        length = finish(self._state, self._out)
+    def to_bytes(self) -> bytes:
+        """The body, with a count of zero at its end if that fits."""
+        encode_uint(self._state, self._out, 0)
+        length = flush(self._state, self._out)
         return self._out[: min(length, self._out.size)].tobytes()
 
 
-def _copied(told: Told) -> Told:
-    """What was told so far, with what the next stretch changes in place."""
-    return told._replace(
-        seen=told.seen.copy(), powers=told.powers.copy(), gone=told.gone.copy(),
-        bits=told.bits.copy(), counts=told.counts.copy(),
+def _copy_of(coded: CodedState) -> CodedState:
+    """A copy of what the next group changes in place."""
+    return coded._replace(
+        seen=coded.seen.copy(), exponents=coded.exponents.copy(), coded_in_layer=coded.coded_in_layer.copy(),
+        bits=coded.bits.copy(), counts=coded.counts.copy(),
     )  # fmt: skip
 
 
 def _code_of(magnitude: float) -> int:
-    """The nearest 13-bit code, never 0."""
+    """The nearest 13-bit code of a magnitude, at least 1."""
     nearest = (encode_minifloat(magnitude) + (1 << DROPPED_BITS - 1)) >> DROPPED_BITS
     return min(max(nearest, 1), (1 << CODE_BITS) - 1)
 
 
 @njit(cache=True)
-def _append(
-    state: State, out: Bytes, before: int, code: int, coordinates: Integers, negative: Signs,
-    shared: Shared, told: Told, fresh: bool,
-) -> Told:  # fmt: skip
-    """Write one stretch; `before` is the code of the one before it, 0 for none."""
-    encode_count(state, out, coordinates.size)
-    if before == 0:
+def _append_group(
+    state: CoderState, out: Bytes, previous_code: int, code: int, coordinates: Integers, negative: Signs,
+    side: SideInformation, coded: CodedState, disjoint: bool,
+) -> CodedState:  # fmt: skip
+    """Write one group; `previous_code` is that of the group before it, 0 for none."""
+    encode_uint(state, out, coordinates.size)
+    if previous_code == 0:
         encode_bits(state, out, code, CODE_BITS)
     else:
-        encode_count(state, out, 2 * (code - before) if code >= before else 2 * (before - code) - 1)
-    if before > 0:
-        encode(state, out, 0 if fresh else DISJOINT_IN_16, DISJOINT_IN_16 if fresh else 1, DISJOINT_IN_16 + 1)
-    return encode_set(state, out, coordinates, negative, shared, told, fresh)
+        encode_uint(state, out, 2 * (code - previous_code) if code >= previous_code else 2 * (previous_code - code) - 1)
+    if previous_code > 0:
+        cum_freq, freq = (0, DISJOINT_IN_16) if disjoint else (DISJOINT_IN_16, 1)
+        encode(state, out, cum_freq, freq, DISJOINT_IN_16 + 1)
+    return encode_set(state, out, coordinates, negative, side, coded, disjoint)

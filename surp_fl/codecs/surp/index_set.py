@@ -1,330 +1,203 @@
-"""Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each a tree of its own.
+"""Sets of coordinates of a whole model, with signs ↔ a range coder: layer by layer, each an index tree of its own.
 
-The writer and the reader mirror each other. What they share from the start is a `Shared`; what they learn on the way, a
-`Told`: how many picks each layer had so far, which, and the powers to which levels are raised.
+Both use side information (`layers.py`) and what earlier sets of the message tell (`coded_state.py`). Encoder and
+decoder mirror each other. Knows layers. Does not know magnitudes.
 """
 
 from __future__ import annotations
-
-import math
-from typing import NamedTuple
 
 import numpy as np
 
 from surp_fl._compile import njit
 from surp_fl.codecs.surp.beta_binomial import decode_split, encode_split
-from surp_fl.codecs.surp.coded_set import Counts, Words, few, most, rank, with_more
-from surp_fl.codecs.surp.index_tree import TRUST_LAYERS, Cells, decode_layer, encode_layer
-from surp_fl.codecs.surp.layers import (
-    STEPS,
-    Shared,
-    cell_of,
-    coordinate_of,
-    is_hot,
-    layers_of,
-    rooms_of,
-    tables_of,
+from surp_fl.codecs.surp.cell_ranges import LayerCells
+from surp_fl.codecs.surp.coded_set import max_keys
+from surp_fl.codecs.surp.coded_state import CodedState, free_cells_from, layer_weights_from, with_coded
+from surp_fl.codecs.surp.index_tree import decode_layer, encode_layer
+from surp_fl.codecs.surp.layer_weights import (
+    DEFAULT_EXPONENT,
+    MIN_PICKS,
+    best_exponents,
+    cumulative_weights,
+    decode_exponent,
+    encode_exponent,
 )
-from surp_fl.entropy.range_coder import Bytes, State, encode, ended, peek, spend, take
+from surp_fl.codecs.surp.layers import SideInformation, cell_of, coordinate_of, is_recent, layers_of, tables_of
+from surp_fl.entropy.range_coder import Bytes, CoderState, exhausted, spend
 from surp_fl.types import Integers, Signs
 
-_POWERS = 4  # 0 to 3
-_USUAL_POWER = 2
-_ENOUGH = 8  # picks in a layer before its powers are worth their bits
-_POWER_START = np.array([0, 2, 5, 11, 16], np.int64)  # in sixteenths: 2, 3, 6, 5
-_FULL = 14  # bits of the largest weight
-_WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # a set; a layer with picks
-_LAYERS, _LEVELS, _NAMED = (
-    1,
-    4,
-    4,
-)  # of a set: layers, rows and columns of layers with picks, and keys kept, for one work
-_EXP2 = np.array([round(2 ** (_FULL - f / STEPS)) for f in range(STEPS)], np.int64)
+# Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
+_WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # each set; each layer with picks
+_LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK = 1, 4, 4  # one more unit for so many of each
 
 
-class Told(NamedTuple):
-    """What the sets of a message told so far, and what they are told against.
+@njit(cache=True)
+def _exponents_of(layer: int, k: int, exponents: Integers, side: SideInformation) -> tuple[int, int, bool]:
+    """A layer's exponents for rows and columns, and whether they are to be sent with these k picks."""
+    if exponents[layer, 0] >= 0:
+        return exponents[layer, 0], exponents[layer, 1], False
+    return DEFAULT_EXPONENT, DEFAULT_EXPONENT, side.first_row[layer] >= 0 and k >= MIN_PICKS
 
-    `seen`: picks of each layer. `powers`: to which the levels of a layer's rows and columns are raised, −1 until they
-    are told; shape (layers, 2). `named`: keys of the picks: cells, plus the cells of all later layers; they are in
-    `bits` and `counts` where they are many. `gone`: how many of each layer were named. `rooms`: cells from each layer
-    on. `cold`: cells of each layer that are not told in the hot one. `prior`: expected share of each layer.
+
+@njit(cache=True)
+def _initial_sign_counts(layer: int, side: SideInformation) -> Integers:
+    """Counts of false and true flags at the start of a layer, and where they are counted.
+
+    A recently changed coordinate mostly changes in the same direction again; other signs are counted by rows.
     """
-
-    seen: Integers
-    powers: Integers
-    named: Integers
-    bits: Words
-    counts: Counts
-    gone: Integers
-    rooms: Integers
-    cold: Integers
-    prior: Integers
+    return np.array([6, 1, -1]) if is_recent(layer, side) else np.array([1, 1, 0])
 
 
 @njit(cache=True)
-def nothing_told(shared: Shared) -> Told:
-    """Begin a message."""
-    layers = shared.start.size
-    rooms = rooms_of(shared)
-    return Told(
-        np.zeros(layers, np.int64), np.full((layers, 2), -1, np.int64),
-        np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0, np.int32), np.zeros(layers, np.int64),
-        rooms, _cold(rooms, shared), _prior(shared),
+def _sign_flags(negative: Signs, cells: Integers, layer: int, side: SideInformation) -> Signs:
+    """Signs ↔ flags: of a recently changed coordinate, whether it changes in the other direction."""
+    return negative != side.recent_negative[cells] if is_recent(layer, side) else negative
+
+
+@njit(cache=True)
+def _begin_set(state: CoderState, coded: CodedState, disjoint: bool) -> tuple[Integers, Integers, int]:
+    """Free cells and weights of each layer and all later ones, and the concentration between layers."""
+    keys_kept = min(coded.coded_in_layer.sum(), max_keys(coded.cells_from[0]))
+    spend(state, _WORK_OF_SET + coded.prior.size // _LAYERS_PER_WORK + keys_kept // _KEYS_PER_WORK)
+    weights, concentration = layer_weights_from(coded.prior, coded.seen)
+    return free_cells_from(coded, disjoint), weights, concentration
+
+
+@njit(cache=True)
+def _layer_cells(
+    layer: int, by_row: int, by_column: int, side: SideInformation, coded: CodedState, disjoint: bool
+) -> LayerCells:
+    """A layer's cells, with the weights of rows and columns that these exponents give."""
+    row_log2_weights, column_log2_weights = tables_of(layer, side)
+    return LayerCells(
+        side.rows[layer], side.columns[layer], coded.cells_from[layer + 1],
+        cumulative_weights(row_log2_weights, by_row), cumulative_weights(column_log2_weights, by_column),
+        side.recent_keys, coded.already_coded, coded.bits, coded.counts, disjoint,
     )  # fmt: skip
 
 
 @njit(cache=True)
-def _sums(levels: Integers, power: int) -> Integers:
-    """Running sums of the weights 2^(power·level/256), the largest being 2^14 and the smallest 1."""
-    sums = np.empty(levels.size + 1, np.int64)
-    sums[0] = 0
-    for i in range(levels.size):
-        down = -power * levels[i]
-        sums[i + 1] = sums[i] + max(1, _EXP2[down & (STEPS - 1)] >> min(down // STEPS, 62))
-    return sums
-
-
-@njit(cache=True)
-def _best_power(levels: Integers, ranks: Integers) -> int:
-    """The power with the shortest code for these ranks."""
-    best, shortest = 0, math.inf
-    for power in range(_POWERS):
-        whole = 0.0
-        for level in levels:
-            whole += 2.0 ** (power * level / STEPS)
-        bits = float(ranks.size) * math.log2(whole)
-        for place in ranks:
-            bits -= power * levels[place] / STEPS
-        bits -= math.log2(_POWER_START[power + 1] - _POWER_START[power])
-        if bits < shortest:
-            best, shortest = power, bits
-    return best
-
-
-@njit(cache=True)
-def best_powers(row_levels: Integers, column_levels: Integers, rows: Integers, columns: Integers) -> tuple[int, int]:
-    """The powers that a layer with picks in these rows and columns (by rank) is coded with."""
-    if rows.size < _ENOUGH:
-        return _USUAL_POWER, _USUAL_POWER
-    return _best_power(row_levels, rows), _best_power(column_levels, columns)
-
-
-@njit(cache=True)
-def _prior(shared: Shared) -> Integers:
-    """Expected share of each layer before anything is known: the square root of its size."""
-    prior = np.empty(shared.start.size, np.int64)
-    for layer in range(prior.size):
-        prior[layer] = max(1, int(math.sqrt(16.0 * shared.rows[layer] * shared.columns[layer])))
-    return prior
-
-
-@njit(cache=True)
-def _cold(rooms: Integers, shared: Shared) -> Integers:
-    """Cells of each layer that are not told in the hot one."""
-    cold = np.empty(shared.start.size, np.int64)
-    for layer in range(cold.size):
-        low, high = rooms[layer + 1], rooms[layer]
-        cold[layer] = high - low - (np.searchsorted(shared.hot_keys, high) - np.searchsorted(shared.hot_keys, low))
-    return cold
-
-
-@njit(cache=True)
-def _free(told: Told, fresh: bool) -> Integers:
-    """Cells from each layer on that can be picked."""
-    free = np.zeros(told.rooms.size, np.int64)
-    for layer in range(told.cold.size - 1, -1, -1):
-        free[layer] = free[layer + 1] + told.cold[layer] - (told.gone[layer] if fresh else 0)
-    return free
-
-
-@njit(cache=True)
-def room(told: Told, fresh: bool) -> int:
-    """How many coordinates a set can have."""
-    room = 0
-    for layer in range(told.cold.size):
-        room += told.cold[layer] - (told.gone[layer] if fresh else 0)
-    return room
-
-
-@njit(cache=True)
-def _named(told: Told, keys: Integers, done: Integers) -> Told:
-    """What is told after these keys, in layers of which each has so many."""
-    named, bits, counts = with_more(told.named, told.bits, told.counts, keys, told.rooms[0])
-    for layer in np.flatnonzero(done):
-        low = rank(named, bits, counts, 0, most(named, bits), told.rooms[layer + 1])
-        told.gone[layer] = rank(named, bits, counts, low, most(named, bits), told.rooms[layer]) - low
-    return Told(told.seen, told.powers, named, bits, counts, told.gone, told.rooms, told.cold, told.prior)
-
-
-@njit(cache=True)
-def _weights(prior: Integers, seen: Integers) -> tuple[Integers, int]:
-    """Weight of the layers from each one on, given what they had so far, and how far to trust it."""
-    picks = seen.sum()
-    whole = prior.sum()
-    weights = np.zeros(prior.size + 1, np.int64)
-    for layer in range(prior.size - 1, -1, -1):  # as if the prior were two picks
-        weights[layer] = weights[layer + 1] + 2 * prior[layer] + whole * seen[layer]
-    return weights, TRUST_LAYERS + min(picks // 4, 400)
-
-
-@njit(cache=True)
-def _usual_or_told(layer: int, k: int, powers: Integers, shared: Shared) -> tuple[int, int, bool]:
-    """The powers for a layer's rows and columns, and whether they are still to be told."""
-    if powers[layer, 0] >= 0:
-        return powers[layer, 0], powers[layer, 1], False
-    return _USUAL_POWER, _USUAL_POWER, shared.first_row[layer] >= 0 and k >= _ENOUGH
-
-
-@njit(cache=True)
-def _running(levels: Integers, power: int) -> Integers:
-    return _sums(levels, power) if levels.size > 0 else levels
-
-
-@njit(cache=True)
-def _odds(layer: int, shared: Shared) -> Integers:
-    """False and true flags so far: what changed lately goes on the same way; the others' signs go by rows."""
-    return np.array([6, 1, -1]) if is_hot(layer, shared) else np.array([1, 1, 0])
-
-
-@njit(cache=True)
-def _flags(negative: Signs, cells: Integers, layer: int, shared: Shared) -> Signs:
-    """Signs as they are coded, and back: for what changed lately, whether it turns."""
-    return negative != shared.hot_negative[cells] if is_hot(layer, shared) else negative
-
-
-@njit(cache=True)
-def _begin(state: State, told: Told, fresh: bool) -> tuple[Integers, Integers, int]:
-    """Free cells and weights of the layers from each one on, and how far to trust them, at the start of a set."""
-    kept = min(told.gone.sum(), few(told.rooms[0]))
-    spend(state, _WORK_OF_SET + told.prior.size // _LAYERS + kept // _NAMED)
-    weights, trust = _weights(told.prior, told.seen)
-    return _free(told, fresh), weights, trust
-
-
-@njit(cache=True)
-def _known(layer: int, by_row: int, by_column: int, shared: Shared, told: Told, fresh: bool) -> Cells:
-    """A layer's cells, with the weights that these powers give them."""
-    row_levels, column_levels = tables_of(layer, shared)
-    return Cells(
-        shared.rows[layer], shared.columns[layer], told.rooms[layer + 1],
-        _running(row_levels, by_row), _running(column_levels, by_column),
-        shared.hot_keys, told.named, told.bits, told.counts, fresh,
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def _spend_on_layer(state: State, layer: int, shared: Shared) -> None:
-    row_levels, column_levels = tables_of(layer, shared)
-    spend(state, _WORK_OF_LAYER + (row_levels.size + column_levels.size) // _LEVELS)
+def _spend_on_layer(state: CoderState, layer: int, side: SideInformation) -> None:
+    row_log2_weights, column_log2_weights = tables_of(layer, side)
+    spend(state, _WORK_OF_LAYER + (row_log2_weights.size + column_log2_weights.size) // _TABLE_ENTRIES_PER_WORK)
 
 
 @njit(cache=True)
 def encode_set(
-    state: State, out: Bytes, coordinates: Integers, negative: Signs, shared: Shared, told: Told, fresh: bool
-) -> Told:
-    """Write a set of distinct coordinates and their signs; the decoder knows how many.
+    state: CoderState, out: Bytes, coordinates: Integers, negative: Signs, side: SideInformation, coded: CodedState,
+    disjoint: bool,
+) -> CodedState:  # fmt: skip
+    """Encode a set of distinct coordinates and their signs; the decoder knows how many.
 
-    A `fresh` set names nothing that was told before. Gives what is told after it; `told` is not to be used any more.
+    Args:
+        state: of the encoder.
+        out: where bytes go; uint8, shape (capacity,).
+        coordinates: int64, shape (k,).
+        negative: bool, shape (k,).
+        side: what the decoder holds.
+        coded: state after the earlier sets; not to be used any more.
+        disjoint: whether no coordinate is in an earlier set.
+
+    Returns:
+        The state after this set.
     """
     keys = np.empty(coordinates.size, np.int64)
     table = np.empty(coordinates.size + 2, np.int64)
-    in_layer = np.zeros(told.seen.size, np.int64)
-    layer_of = layers_of(coordinates, shared)
-    free, weights, trust = _begin(state, told, fresh)
+    in_layer = np.zeros(coded.seen.size, np.int64)
+    layer_of = layers_of(coordinates, side)
+    free, weights, concentration = _begin_set(state, coded, disjoint)
     remaining = coordinates.size
-    for layer in range(told.seen.size):
-        mine = np.flatnonzero(layer_of == layer)
-        k, here = mine.size, free[layer] - free[layer + 1]
-        share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
-        encode_split(state, out, k, remaining, here, free[layer + 1], share, rest, trust, table)
+    for layer in range(coded.seen.size):
+        members = np.flatnonzero(layer_of == layer)
+        k, free_here = members.size, free[layer] - free[layer + 1]
+        weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
+        encode_split(state, out, k, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
         remaining -= k
-        told.seen[layer] += k
+        coded.seen[layer] += k
         in_layer[layer] = k
         if k > 0:
-            _spend_on_layer(state, layer, shared)
+            _spend_on_layer(state, layer, side)
             cells = np.empty(k, np.int64)
             for i in range(k):
-                cells[i] = cell_of(coordinates[mine[i]], layer, shared)
+                cells[i] = cell_of(coordinates[members[i]], layer, side)
             order = np.argsort(cells)
             cells = cells[order]
-            by_row, by_column, tell = _usual_or_told(layer, k, told.powers, shared)
-            if tell:
-                row_levels, column_levels = tables_of(layer, shared)
-                columns = shared.columns[layer]
-                by_row, by_column = best_powers(row_levels, column_levels, cells // columns, cells % columns)
-                _encode_power(state, out, by_row)
-                _encode_power(state, out, by_column)
-                told.powers[layer, 0], told.powers[layer, 1] = by_row, by_column
-            known = _known(layer, by_row, by_column, shared, told, fresh)
-            flags = _flags(negative[mine[order]], cells, layer, shared)
-            encode_layer(state, out, cells, flags, _odds(layer, shared), known, table)
-            keys[remaining : remaining + k] = cells + told.rooms[layer + 1]
+            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
+            if send_them:
+                by_rows, by_columns = tables_of(layer, side)
+                columns = side.columns[layer]
+                by_row, by_column = best_exponents(by_rows, by_columns, cells // columns, cells % columns)
+                encode_exponent(state, out, by_row)
+                encode_exponent(state, out, by_column)
+                coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
+            cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
+            flags = _sign_flags(negative[members[order]], cells, layer, side)
+            encode_layer(state, out, cells, flags, _initial_sign_counts(layer, side), cells_of_layer, table)
+            keys[remaining : remaining + k] = cells + coded.cells_from[layer + 1]
         if remaining == 0:
             break
-    return _named(told, keys, in_layer)
+    return with_coded(coded, keys, in_layer)
 
 
 @njit(cache=True)
 def decode_set(
-    state: State, data: Bytes, count: int, shared: Shared, told: Told, fresh: bool
-) -> tuple[Integers, Signs, Told, float]:
-    """Read a set of `count` coordinates and their signs, in the order of coding; fewer where the message ended.
+    state: CoderState, data: Bytes, count: int, side: SideInformation, coded: CodedState, disjoint: bool
+) -> tuple[Integers, Signs, CodedState, float]:
+    """Decode a set of coordinates and their signs.
 
-    Gives what is told after it, as `encode_set` does, and the bits of the signs.
+    Args:
+        state: of the decoder.
+        data: the message; uint8, shape (length,).
+        count: coordinates of the set; at most `capacity`.
+        side: what the encoder held.
+        coded: state after the earlier sets; not to be used any more.
+        disjoint: whether no coordinate is in an earlier set.
+
+    Returns:
+        Coordinates and signs in the order of coding, fewer than `count` if the decoder was exhausted; the state after
+        this set; bits of the signs.
     """
-    of_signs = 0.0
+    sign_bits = 0.0
     coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
     keys = np.empty(count, np.int64)
     table = np.empty(count + 2, np.int64)
-    in_layer = np.zeros(told.seen.size, np.int64)
-    free, weights, trust = _begin(state, told, fresh)
+    in_layer = np.zeros(coded.seen.size, np.int64)
+    free, weights, concentration = _begin_set(state, coded, disjoint)
     done = 0
-    for layer in range(told.seen.size):
-        if ended(state):
+    for layer in range(coded.seen.size):
+        if exhausted(state):
             break
-        remaining, cells = count - done, free[layer] - free[layer + 1]
-        share, rest = weights[layer] - weights[layer + 1], weights[layer + 1]
-        k = decode_split(state, data, remaining, cells, free[layer + 1], share, rest, trust, table)
-        if ended(state):
+        remaining, free_here = count - done, free[layer] - free[layer + 1]
+        weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
+        k = decode_split(state, data, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
+        if exhausted(state):
             break
-        told.seen[layer] += k
+        coded.seen[layer] += k
         if k > 0:
-            _spend_on_layer(state, layer, shared)
-            by_row, by_column, tell = _usual_or_told(layer, k, told.powers, shared)
-            if tell:
-                by_row = _decode_power(state, data)
-                by_column = _decode_power(state, data)
-                if ended(state):
+            _spend_on_layer(state, layer, side)
+            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
+            if send_them:
+                by_row = decode_exponent(state, data)
+                by_column = decode_exponent(state, data)
+                if exhausted(state):
                     break
-                told.powers[layer, 0], told.powers[layer, 1] = by_row, by_column
-            if ended(state):
+                coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
+            if exhausted(state):
                 break
-            here = coordinates[done : done + k]
-            known = _known(layer, by_row, by_column, shared, told, fresh)
+            picks = coordinates[done : done + k]
+            cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
             flags = negative[done : done + k]
-            read, of_flags = decode_layer(state, data, here, flags, _odds(layer, shared), known, table)
-            of_signs += of_flags
-            in_layer[layer] = read
-            keys[done : done + read] = here[:read] + told.rooms[layer + 1]
-            negative[done : done + read] = _flags(negative[done : done + read], here[:read], layer, shared)
-            for i in range(read):
-                here[i] = coordinate_of(here[i], layer, shared)
-            done += read
-            if read < k:
+            sign_counts = _initial_sign_counts(layer, side)
+            picks_read, flag_bits = decode_layer(state, data, picks, flags, sign_counts, cells_of_layer, table)
+            sign_bits += flag_bits
+            in_layer[layer] = picks_read
+            keys[done : done + picks_read] = picks[:picks_read] + coded.cells_from[layer + 1]
+            negative[done : done + picks_read] = _sign_flags(flags[:picks_read], picks[:picks_read], layer, side)
+            for i in range(picks_read):
+                picks[i] = coordinate_of(picks[i], layer, side)
+            done += picks_read
+            if picks_read < k:
                 break
         if done == count:
             break
-    return coordinates[:done], negative[:done], _named(told, keys[:done], in_layer), of_signs
-
-
-@njit(cache=True)
-def _encode_power(state: State, out: Bytes, power: int) -> None:
-    encode(state, out, _POWER_START[power], _POWER_START[power + 1] - _POWER_START[power], 16)
-
-
-@njit(cache=True)
-def _decode_power(state: State, data: Bytes) -> int:
-    power = int(np.searchsorted(_POWER_START, peek(state, 16), side="right")) - 1
-    take(state, data, _POWER_START[power], _POWER_START[power + 1] - _POWER_START[power], 16)
-    return power
+    return coordinates[:done], negative[:done], with_coded(coded, keys[:done], in_layer), sign_bits

@@ -1,6 +1,6 @@
-"""What both ends of a message hold: the layers' shapes, the levels of their rows and columns, what changed lately.
+"""Side information, which encoder and decoder both hold: layers, weights of their rows and columns, recent changes.
 
-Turns coordinates into cells of layers and back. Knows levels; not where they come from, and not bits.
+Maps coordinates to cells of layers, and back. Knows log2 weights. Does not know where they come from, and not bits.
 """
 
 from __future__ import annotations
@@ -12,30 +12,41 @@ import numpy as np
 from surp_fl._compile import njit
 from surp_fl.types import Integers, Signs
 
-STEPS = 256  # of a level, per octave
+STEPS_PER_OCTAVE = 256  # of a log2 weight; part of the format
 
 
-class Shared(NamedTuple):
-    """What both ends hold; all int64, one entry a layer in the order of coding unless said otherwise.
+class SideInformation(NamedTuple):
+    """What encoder and decoder both hold; int64, one entry a layer in the order of coding unless said otherwise.
 
-    `hot`: ascending coordinates that changed lately, and so will again; where there are any, they are the first layer,
-    and `hot_negative` (bool) says which of them fell. `hot_keys`: the same coordinates, ascending, as keys: the
-    cell within its layer, plus the cells of all later layers.
-    `start`, `rows`, `columns`: where the layer lies in the vector, and its shape. `first_row`, `first_column`: where
-    its entries begin in the level and order tables, or −1. `row_level`, `column_level`: at most 0, in 1/256 octaves, by
-    rank. `row_order`, `column_order`: which row or column has a rank. `row_rank`, `column_rank`: the inverse.
+    Attributes:
+        recent: ascending coordinates that changed in the last update, therefore likely to change again; shape (r,).
+            If there are any, they are coded as the first layer.
+        recent_negative: whether each of them decreased; bool, shape (r,).
+        recent_keys: ascending keys of the same coordinates in their own layers; a key is a cell's place in its layer,
+            plus the cells of all later layers.
+        start: the layer's first coordinate in the vector.
+        rows: of the layer: its first axis.
+        columns: of the layer: all other axes.
+        first_row: where the layer's rows begin in the row tables; −1 if it has no tables.
+        first_column: where its columns begin in the column tables; −1 if it has no tables.
+        row_log2_weight: log2 of each row's largest |w| over that of the layer's largest, by rank; in 1/256 octaves.
+        column_log2_weight: the same of columns.
+        row_order: the row of each rank, largest weight first.
+        column_order: the column of each rank.
+        row_rank: the rank of each row.
+        column_rank: the rank of each column.
     """
 
-    hot: Integers
-    hot_negative: Signs
-    hot_keys: Integers
+    recent: Integers
+    recent_negative: Signs
+    recent_keys: Integers
     start: Integers
     rows: Integers
     columns: Integers
     first_row: Integers
     first_column: Integers
-    row_level: Integers
-    column_level: Integers
+    row_log2_weight: Integers
+    column_log2_weight: Integers
     row_order: Integers
     column_order: Integers
     row_rank: Integers
@@ -43,72 +54,72 @@ class Shared(NamedTuple):
 
 
 @njit(cache=True)
-def is_hot(layer: int, shared: Shared) -> bool:
-    """Whether a layer is that of the coordinates that changed lately."""
-    return bool(layer == 0 and shared.hot.size > 0)
+def is_recent(layer: int, side: SideInformation) -> bool:
+    """Whether a layer is that of the recently changed coordinates."""
+    return bool(layer == 0 and side.recent.size > 0)
 
 
 @njit(cache=True)
-def rooms_of(shared: Shared) -> Integers:
-    """Cells from each layer on."""
-    rooms = np.zeros(shared.start.size + 1, np.int64)
-    for layer in range(shared.start.size - 1, -1, -1):
-        rooms[layer] = rooms[layer + 1] + shared.rows[layer] * shared.columns[layer]
-    return rooms
+def cells_from_each_layer(side: SideInformation) -> Integers:
+    """Cells of each layer and all later ones; shape (layers + 1,)."""
+    cells_from = np.zeros(side.start.size + 1, np.int64)
+    for layer in range(side.start.size - 1, -1, -1):
+        cells_from[layer] = cells_from[layer + 1] + side.rows[layer] * side.columns[layer]
+    return cells_from
 
 
 @njit(cache=True)
-def layers_of(coordinates: Integers, shared: Shared) -> Integers:
-    """The layer that each coordinate is coded in."""
-    cold = 1 if shared.hot.size > 0 else 0
-    by_start = np.argsort(shared.start[cold:])
-    layers = cold + by_start[np.searchsorted(shared.start[cold:][by_start], coordinates, side="right") - 1]
-    if cold > 0:
-        place = np.minimum(np.searchsorted(shared.hot, coordinates), shared.hot.size - 1)
-        layers[shared.hot[place] == coordinates] = 0
+def layers_of(coordinates: Integers, side: SideInformation) -> Integers:
+    """The layer in which each coordinate is coded; shape (k,) for shape (k,)."""
+    first = 1 if side.recent.size > 0 else 0
+    by_start = np.argsort(side.start[first:])
+    layers = first + by_start[np.searchsorted(side.start[first:][by_start], coordinates, side="right") - 1]
+    if first > 0:
+        position = np.minimum(np.searchsorted(side.recent, coordinates), side.recent.size - 1)
+        layers[side.recent[position] == coordinates] = 0
     return layers
 
 
 @njit(cache=True)
-def cell_of(coordinate: int, layer: int, shared: Shared) -> int:
-    """The place of a coordinate among its layer's cells: rows and columns by rank."""
-    if is_hot(layer, shared):
-        return int(np.searchsorted(shared.hot, coordinate))
-    offset = coordinate - shared.start[layer]
-    if shared.first_row[layer] < 0:
+def cell_of(coordinate: int, layer: int, side: SideInformation) -> int:
+    """The place of a coordinate among its layer's cells, with rows and columns ordered by rank."""
+    if is_recent(layer, side):
+        return int(np.searchsorted(side.recent, coordinate))
+    offset = coordinate - side.start[layer]
+    if side.first_row[layer] < 0:
         return int(offset)
-    columns = shared.columns[layer]
-    row = shared.row_rank[shared.first_row[layer] + offset // columns]
-    return int(row * columns + shared.column_rank[shared.first_column[layer] + offset % columns])
+    columns = side.columns[layer]
+    row = side.row_rank[side.first_row[layer] + offset // columns]
+    return int(row * columns + side.column_rank[side.first_column[layer] + offset % columns])
 
 
 @njit(cache=True)
-def coordinate_of(cell: int, layer: int, shared: Shared) -> int:
+def coordinate_of(cell: int, layer: int, side: SideInformation) -> int:
     """The inverse of `cell_of`."""
-    if is_hot(layer, shared):
-        return int(shared.hot[cell])
-    if shared.first_row[layer] < 0:
-        return int(shared.start[layer] + cell)
-    columns = shared.columns[layer]
-    row = shared.row_order[shared.first_row[layer] + cell // columns]
-    column = shared.column_order[shared.first_column[layer] + cell % columns]
-    return int(shared.start[layer] + row * columns + column)
+    if is_recent(layer, side):
+        return int(side.recent[cell])
+    if side.first_row[layer] < 0:
+        return int(side.start[layer] + cell)
+    columns = side.columns[layer]
+    row = side.row_order[side.first_row[layer] + cell // columns]
+    column = side.column_order[side.first_column[layer] + cell % columns]
+    return int(side.start[layer] + row * columns + column)
 
 
 @njit(cache=True)
-def keys_of(coordinates: Integers, shared: Shared) -> Integers:
-    """Cells of coordinates within their layers, plus the cells of all later layers; ascending."""
-    rooms, layer_of = rooms_of(shared), layers_of(coordinates, shared)
+def keys_of(coordinates: Integers, side: SideInformation) -> Integers:
+    """Keys of coordinates, ascending: the cell within its layer, plus the cells of all later layers."""
+    cells_from, layer_of = cells_from_each_layer(side), layers_of(coordinates, side)
     keys = np.empty(coordinates.size, np.int64)
     for i in range(coordinates.size):
-        keys[i] = rooms[layer_of[i] + 1] + cell_of(coordinates[i], layer_of[i], shared)
+        keys[i] = cells_from[layer_of[i] + 1] + cell_of(coordinates[i], layer_of[i], side)
     return np.sort(keys)
 
 
 @njit(cache=True)
-def tables_of(layer: int, shared: Shared) -> tuple[Integers, Integers]:
-    """Levels of a layer's rows and columns, by rank; nothing for a layer without."""
-    r, c = shared.first_row[layer], shared.first_column[layer]
+def tables_of(layer: int, side: SideInformation) -> tuple[Integers, Integers]:
+    """Log2 weights of a layer's rows and columns, by rank; empty for a layer without tables."""
+    r, c = side.first_row[layer], side.first_column[layer]
     if r < 0:
-        return shared.row_level[:0], shared.column_level[:0]
-    return shared.row_level[r : r + shared.rows[layer]], shared.column_level[c : c + shared.columns[layer]]
+        return side.row_log2_weight[:0], side.column_log2_weight[:0]
+    return side.row_log2_weight[r : r + side.rows[layer]], side.column_log2_weight[c : c + side.columns[layer]]

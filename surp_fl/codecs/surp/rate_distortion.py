@@ -1,9 +1,9 @@
-"""What to say of a vector within a budget: which coordinates, in which stretches, at which magnitudes.
+"""Rate–distortion selection of coordinates and magnitudes, within a number of bits.
 
-The encoder's side alone: a decoder needs none of it. Each coordinate has a gain (the squared error that naming it takes
-away) and a price (the bits that its index and sign cost in this context); what is named is what gains most per bit. A
-stretch is a set of named coordinates that share one magnitude; a set is divided in two where the error that this takes
-away is worth its bits at the going rate. Knows prices; does not know bits.
+The encoder's side alone: decoders need none of it. Each coordinate has a gain (the squared error that sending it would
+remove) and a rate (the bits of its index and sign, from `rate_model.py`); coordinates are selected by falling gain per
+rate. A *group* is a set of coordinates that share one magnitude. A group is split in two where the distortion saved per
+bit exceeds the current slope of the rate–distortion curve. Knows rates. Does not know bits.
 """
 
 from __future__ import annotations
@@ -13,245 +13,193 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from surp_fl._compile import njit
-from surp_fl.codecs.surp.index_set import best_powers
-from surp_fl.codecs.surp.layers import STEPS, Shared, layers_of
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.rate_model import RateModel
 from surp_fl.topk import largest
-from surp_fl.types import Floats, Integers, Vector
+from surp_fl.types import Floats, Integers, Signs, Vector
 
 if TYPE_CHECKING:
     import torch
 
-
-_LEAST_PRICE = 2.0  # bits
-_STRETCH_BITS = 18.0  # count and magnitude of one more stretch
-_SET_BITS = math.log2(math.e)  # of each pick of a set, beyond what one more would cost
-_FIRST_RUNG, _RUNG_RATIO, _SPREAD = 726.0, 5.32, 1.3  # bits; of magnitudes
-_SAME_BITS, _TURN_BITS = 0.2, 2.8  # of the sign of what changed lately
-_MARGIN, _MARGIN_BITS = 1.05, 30.0  # chosen beyond the budget; what is worth least is let go when the cost is known
-_LEAST_RATE = 0.01  # of the mean, where the budget names even what gains nothing
-_LEAST_SHARE = 0.55  # of the magnitude that a coordinate is given: above a half, and what rounding takes
-_POWER = 0.5  # of the price; below 1, so that dear coordinates do not wait for ever under error feedback
-_ROUNDS, _LONG = 2, 4000  # of pricing what was chosen at the prices before; one more for so many bits
+# Tuned constants of the encoder, not of the format. The history names no experiment that chose those "set by hand";
+# simulations.experiments.messages measures what a change does, on recorded updates.
+_GROUP_BITS = 18.0  # set by hand: about the count and the magnitude of one more group
+_LOG2_E = math.log2(math.e)  # derived: a set costs log2 C(n, k) ≈ k·log2(n/k) + k·log2 e bits
+_FIRST_TRUNCATION_BITS = 726.0  # set by hand: about 100 bytes
+_TRUNCATION_RATIO = 5.32  # set by hand: points at about 100, 500 and 2,600 bytes
+_MIN_MAGNITUDE_RATIO = 1.3  # set by hand: of mean magnitudes, below which the first truncation point does not pay
+_OVERSELECTION, _OVERSELECTION_BITS = 1.05, 30.0  # set by hand: over-select by 5 % and 30 bits, then drop to fit
+_MIN_SLOPE = 0.01  # set by hand: share of the mean slope, for budgets that hold even coordinates without gain
+_MIN_MAGNITUDE_SHARE = 0.55  # of the group's magnitude: below 1/2 sending adds error; 0.05 for its rounding
+_RATE_EXPONENT = 0.5  # set by hand: below 1, so that expensive coordinates are not starved under error feedback
+_ITERATIONS, _LONG_BITS = 2, 4000  # set by hand: re-estimates of the rates; one more for budgets above so many bits
 
 
 @dataclass(frozen=True)
-class Stretch:
+class MagnitudeGroup:
     """Coordinates that share a magnitude.
 
     Attributes:
-        coordinates: ascending int64, shape (k,).
-        negative: their signs; bool, shape (k,).
-        magnitude: mean of the magnitudes it stands for.
-        prices: bits that each coordinate is expected to cost; shape (k,).
-        worth: squared error that each takes away, per bit; shape (k,).
+        coordinates: ascending; int64, shape (k,).
+        negative: whether each is negative; bool, shape (k,).
+        magnitude: mean of the k magnitudes.
+        rate_bits: expected bits of each coordinate's index and sign; float64, shape (k,).
+        gain_per_rate: squared error that sending each removes, over a power of its rate; float64, shape (k,).
     """
 
     coordinates: Integers
-    negative: NDArray[np.bool_]
+    negative: Signs
     magnitude: float
-    prices: Floats
-    worth: Floats
+    rate_bits: Floats
+    gain_per_rate: Floats
 
 
-def stretches(vector: Vector | torch.Tensor, shared: Shared, bits: float, progressive: bool = False) -> list[Stretch]:
-    """Choose what to say of a vector.
+def select_groups(
+    vector: Vector | torch.Tensor, side: SideInformation, bits: float, progressive: bool = False
+) -> list[MagnitudeGroup]:
+    """Select coordinates and magnitudes; about 5 % more than the bits hold, for `drop_lowest_gain`.
 
     Args:
         vector: float32, shape (n,); an array, or a tensor on any device.
-        shared: what the decoder holds.
-        bits: for indices, signs, and the second and further stretches; a little more is chosen, where there is more.
-        progressive: what is worth most comes first, in a few sets one after the other.
+        side: what the decoder holds.
+        bits: for indices, signs, and for the counts and magnitudes of all groups but the first.
+        progressive: select in several passes, so that truncated messages are near-optimal for their length.
 
     Returns:
-        Disjoint stretches, by falling magnitude within each set.
+        Groups without common coordinates, by falling magnitude within each pass; none for a vector of zeros.
+
+    Raises:
+        ValueError: the vector holds NaN or infinity.
     """
     found, values = largest(vector, int(bits / 2) + 64)
     if found.size == 0:
         return []
     u = np.abs(values).astype(np.float64)
     negative = np.signbit(values)
-    priced = _Prices(found, negative, shared)
-    left, spent = np.arange(found.size), 0.0
-    told: list[Stretch] = []
-    for mark in (*(_rungs(u, bits) if progressive else ()), _MARGIN * bits + _MARGIN_BITS):
-        parts, prices, worth = _chosen(left, u, priced, mark - spent)
+    rate_model = RateModel(found, negative, side)
+    remaining, spent_bits = np.arange(found.size), 0.0
+    groups: list[MagnitudeGroup] = []
+    for target_bits in (
+        *(_truncation_points(u, bits) if progressive else ()),
+        _OVERSELECTION * bits + _OVERSELECTION_BITS,
+    ):
+        parts, rate_bits, gain_per_rate = _select(remaining, u, rate_model, target_bits - spent_bits)
         for by_size in parts:
             part = by_size[np.argsort(found[by_size])]
-            told.append(Stretch(found[part], negative[part], float(u[part].mean()), prices[part], worth[part]))
-        spent = mark
+            groups.append(
+                MagnitudeGroup(found[part], negative[part], float(u[part].mean()), rate_bits[part], gain_per_rate[part])
+            )
+        spent_bits = target_bits
         kept = np.ones(found.size, np.bool_)
         kept[np.concatenate(parts)] = False
-        left = left[kept[left]]
-        if left.size == 0:
+        remaining = remaining[kept[remaining]]
+        if remaining.size == 0:
             break
-    return told
+    return groups
 
 
-def _chosen(left: Integers, u: Floats, priced: _Prices, bits: float) -> tuple[list[Integers], Floats, Floats]:
-    """Choose stretches for so many bits, at least one.
+def _select(
+    remaining: Integers, u: Floats, rate_model: RateModel, bits: float
+) -> tuple[list[Integers], Floats, Floats]:
+    """Select coordinates for a number of bits, at least one, and split them into groups.
+
+    The rates depend on the selection, and the selection on the rates: two or three iterations.
 
     Args:
-        left: positions among the candidates; ascending.
+        remaining: positions among the candidates; ascending.
         u: falling magnitudes of all candidates.
-        priced: their prices.
-        bits: for indices, signs, and the second and further stretches.
+        rate_model: their rates.
+        bits: for indices, signs, and all groups but the first.
 
     Returns:
-        Ascending positions for each stretch; prices of all candidates, and their worth.
+        Ascending positions of each group; rates and gains per rate of all candidates.
     """
-    chosen = left[: max(1, int(bits / 8))]
+    chosen = remaining[: max(1, int(bits / 8))]
     parts: list[Integers] = []
-    spent_on_parts = 0.0
-    for _ in range(_ROUNDS + (bits > _LONG)):
-        prices = priced.given(chosen)
-        worth = u * u / prices**_POWER
-        order = left[np.argsort(-worth[left], kind="stable")]
+    split_bits = 0.0
+    for _ in range(_ITERATIONS + (bits > _LONG_BITS)):
+        rate_bits = rate_model.rate_bits_given(chosen)
+        gain_per_rate = u * u / rate_bits**_RATE_EXPONENT
+        order = remaining[np.argsort(-gain_per_rate[remaining], kind="stable")]
         size = np.arange(1, order.size + 1)
-        cost = np.cumsum(prices[order]) + size * (np.log2(chosen.size / size) + _SET_BITS)
-        room = max(bits - spent_on_parts, bits / 2)
-        chosen = order[: int(np.searchsorted(np.maximum.accumulate(cost), room)) + 1]
+        total_bits = np.cumsum(rate_bits[order]) + size * (np.log2(chosen.size / size) + _LOG2_E)
+        budget_bits = max(bits - split_bits, bits / 2)
+        chosen = order[: int(np.searchsorted(np.maximum.accumulate(total_bits), budget_bits)) + 1]
         last = chosen[-max(1, chosen.size // 8) :]
-        rate = float((u[last] ** 2).sum() / prices[last].sum())
-        rate = max(rate, _LEAST_RATE * float((u[chosen] ** 2).sum() / prices[chosen].sum()))
-        parts, spent_on_parts = _divided(np.sort(chosen), u, rate)
-    return parts, prices, worth
+        slope = float((u[last] ** 2).sum() / rate_bits[last].sum())
+        slope = max(slope, _MIN_SLOPE * float((u[chosen] ** 2).sum() / rate_bits[chosen].sum()))
+        parts, split_bits = _split_by_magnitude(np.sort(chosen), u, slope)
+    return parts, rate_bits, gain_per_rate
 
 
-def lighter(chosen: list[Stretch], share: float) -> list[Stretch]:
-    """Let go what is worth least, for a share of the bits."""
-    worth = np.concatenate([stretch.worth for stretch in chosen])
-    prices = np.concatenate([stretch.prices for stretch in chosen])
-    order = np.argsort(worth, kind="stable")
-    gone = int(np.searchsorted(np.cumsum(prices[order]), share * prices.sum())) + 1
-    kept = np.ones(worth.size, np.bool_)
-    kept[order[:gone]] = False
-    parts = np.split(kept, np.cumsum([stretch.worth.size for stretch in chosen])[:-1])
+def drop_lowest_gain(chosen: list[MagnitudeGroup], share: float) -> list[MagnitudeGroup]:
+    """Drop the coordinates of lowest gain per rate, now that the coded size is known.
+
+    Args:
+        chosen: the groups.
+        share: of their expected bits to drop, 0 to 1; at least one coordinate is dropped.
+
+    Returns:
+        The groups that are left, with their magnitudes unchanged.
+    """
+    gain_per_rate = np.concatenate([group.gain_per_rate for group in chosen])
+    rate_bits = np.concatenate([group.rate_bits for group in chosen])
+    order = np.argsort(gain_per_rate, kind="stable")
+    dropped = int(np.searchsorted(np.cumsum(rate_bits[order]), share * rate_bits.sum())) + 1
+    kept = np.ones(gain_per_rate.size, np.bool_)
+    kept[order[:dropped]] = False
+    parts = np.split(kept, np.cumsum([group.gain_per_rate.size for group in chosen])[:-1])
     return [
-        Stretch(
-            stretch.coordinates[part], stretch.negative[part], stretch.magnitude,
-            stretch.prices[part], stretch.worth[part],
+        MagnitudeGroup(
+            group.coordinates[part], group.negative[part], group.magnitude,
+            group.rate_bits[part], group.gain_per_rate[part],
         )
-        for stretch, part in zip(chosen, parts, strict=True)
+        for group, part in zip(chosen, parts, strict=True)
         if part.any()
     ]  # fmt: skip
 
 
-def _rungs(u: Floats, bits: float) -> list[float]:
-    """Where a message of so many bits is made good to be cut: at about 100, 500, 2,600 ... bytes.
+def _truncation_points(u: Floats, bits: float) -> list[float]:
+    """Truncation points at which a prefix of the message is near-optimal, in bits: at about 100, 500, 2,600 ... bytes.
 
-    Each costs some of what comes after it. The first pays only where magnitudes differ much: else what is cheap comes
-    first by itself, the layers and their rows being told in that order.
+    Each costs some of the bits after it. The first one pays only if magnitudes differ much; otherwise coordinates of
+    low rate come first in any case, as layers and rows are coded in that order.
     """
-    found, rung = [], _FIRST_RUNG
-    while 2 * rung < bits:
-        spread = u[: int(rung / 8)].mean() / u[: int(_RUNG_RATIO * rung / 8)].mean()
-        if rung > _FIRST_RUNG or spread > _SPREAD:
-            found.append(rung)
-        rung *= _RUNG_RATIO
+    found, point = [], _FIRST_TRUNCATION_BITS
+    while 2 * point < bits:
+        magnitude_ratio = u[: int(point / 8)].mean() / u[: int(_TRUNCATION_RATIO * point / 8)].mean()
+        if point > _FIRST_TRUNCATION_BITS or magnitude_ratio > _MIN_MAGNITUDE_RATIO:
+            found.append(point)
+        point *= _TRUNCATION_RATIO
     return found
 
 
-class _Prices:
-    """Bits of naming each candidate, given which others are named."""
-
-    def __init__(self, candidates: Integers, negative: NDArray[np.bool_], shared: Shared) -> None:
-        self._shared = shared
-        self._layer = layers_of(candidates, shared)
-        self._row, self._column, self._sign = _placed(candidates, negative, self._layer, shared)
-
-    def given(self, chosen: Integers) -> Floats:
-        """Price all candidates as if about as many of each layer were named as there are among the chosen.
-
-        A set that expects μ picks in a cell pays −log2 μ for one more there, and a bit or less for its sign.
-        """
-        return _prices(self._layer, self._row, self._column, self._sign, chosen, self._shared)
-
-
-@njit(cache=True)
-def _placed(
-    candidates: Integers, negative: NDArray[np.bool_], layer_of: Integers, shared: Shared
-) -> tuple[Integers, Integers, Floats]:
-    """Rows and columns of candidates within their layers, by rank, and the bits of their signs."""
-    row, column = np.empty(candidates.size, np.int64), np.empty(candidates.size, np.int64)
-    sign = np.ones(candidates.size)
-    for i in range(candidates.size):
-        layer = layer_of[i]
-        if shared.hot.size > 0 and layer == 0:
-            place = np.searchsorted(shared.hot, candidates[i])
-            row[i], column[i] = 0, place
-            sign[i] = _SAME_BITS if negative[i] == shared.hot_negative[place] else _TURN_BITS
-            continue
-        row[i], column[i] = divmod(candidates[i] - shared.start[layer], shared.columns[layer])
-        if shared.first_row[layer] >= 0:
-            row[i] = shared.row_rank[shared.first_row[layer] + row[i]]
-            column[i] = shared.column_rank[shared.first_column[layer] + column[i]]
-    return row, column, sign
-
-
-@njit(cache=True)
-def _prices(
-    layer_of: Integers, row: Integers, column: Integers, sign: Floats, chosen: Integers, shared: Shared
-) -> Floats:
-    """As `_Prices.given`."""
-    prices = np.empty(layer_of.size)
-    for layer in range(shared.start.size):
-        mine = np.flatnonzero(layer_of == layer)
-        if mine.size == 0:
-            continue
-        picked = chosen[layer_of[chosen] == layer]
-        rows, columns = shared.rows[layer], shared.columns[layer]
-        level = math.log2(rows * columns / max(picked.size, 0.5))
-        r, c = shared.first_row[layer], shared.first_column[layer]
-        if r < 0:
-            for i in mine:
-                prices[i] = max(level + sign[i], _LEAST_PRICE)
-            continue
-        row_level, column_level = shared.row_level[r : r + rows], shared.column_level[c : c + columns]
-        by_row, by_column = best_powers(row_level, column_level, row[picked], column[picked])
-        level += _mean_weight(row_level, by_row) + _mean_weight(column_level, by_column)
-        for i in mine:
-            down = by_row * row_level[row[i]] + by_column * column_level[column[i]]
-            prices[i] = max(level + sign[i] - down / STEPS, _LEAST_PRICE)
-    return prices
-
-
-@njit(cache=True)
-def _mean_weight(levels: Integers, power: int) -> float:
-    """log2 of the mean of 2^(power·level/256)."""
-    whole = 0.0
-    for level in levels:
-        whole += 2.0 ** (power * level / STEPS)
-    return math.log2(whole / levels.size)
-
-
-def _divided(chosen: Integers, u: Floats, rate: float) -> tuple[list[Integers], float]:
-    """Divide a set, by falling magnitude, into stretches wherever that pays.
+def _split_by_magnitude(chosen: Integers, u: Floats, slope: float) -> tuple[list[Integers], float]:
+    """Split a group by magnitude, recursively, wherever the distortion saved exceeds slope × bits.
 
     Args:
         chosen: ascending positions in u.
         u: falling magnitudes.
-        rate: squared error that a bit takes away elsewhere.
+        slope: squared error that one bit removes elsewhere.
 
     Returns:
-        The parts, without what would overshoot by its part's magnitude, and the bits that dividing costs.
+        The groups, without coordinates far below the group's magnitude, and the bits that all splits cost.
     """
     values = u[chosen]
     k = values.size
     first = np.arange(1, k)
     sums = np.cumsum(values)
-    left, right = sums[:-1], sums[-1] - sums[:-1]
-    taken_away = left**2 / first + right**2 / (k - first) - sums[-1] ** 2 / k
+    upper_sum, lower_sum = sums[:-1], sums[-1] - sums[:-1]
+    gain = upper_sum**2 / first + lower_sum**2 / (k - first) - sums[-1] ** 2 / k
     share = first / k
-    bits = _STRETCH_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
-    surplus = taken_away - rate * bits
-    if k < 2 or surplus.max() <= 0:
-        while values[-1] < _LEAST_SHARE * values.mean():  # naming these would add error
-            values = values[values >= _LEAST_SHARE * values.mean()]
+    bits = _GROUP_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    net_gain = gain - slope * bits
+    if k < 2 or net_gain.max() <= 0:
+        while values[-1] < _MIN_MAGNITUDE_SHARE * values.mean():  # sending these would add error
+            values = values[values >= _MIN_MAGNITUDE_SHARE * values.mean()]
         return [chosen[: values.size]], 0.0
-    cut = int(surplus.argmax()) + 1
-    upper, upper_bits = _divided(chosen[:cut], u, rate)
-    lower, lower_bits = _divided(chosen[cut:], u, rate)
-    return upper + lower, upper_bits + lower_bits + float(bits[cut - 1])
+    boundary = int(net_gain.argmax()) + 1
+    upper, upper_bits = _split_by_magnitude(chosen[:boundary], u, slope)
+    lower, lower_bits = _split_by_magnitude(chosen[boundary:], u, slope)
+    return upper + lower, upper_bits + lower_bits + float(bits[boundary - 1])

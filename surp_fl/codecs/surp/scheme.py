@@ -1,12 +1,13 @@
 """SuRP, fitted to real updates: the default scheme. Which file does what:
 
-rate_distortion.py   which coordinates to say, in which groups, within a number of bits
+rate_distortion.py   which coordinates, in which groups, within a number of bits; rates from rate_model.py
 encoder.py           groups → bytes, within the budget
 decoder.py           bytes → indices and values; the format
-context_model.py     what both ends hold → layers.py, side information: probabilities of layers, rows and columns
+context_model.py     reference → layers.py, the side information of both ends
+layer_weights.py     probabilities of a layer's rows and columns
 index_set.py         a set of coordinates ↔ the range coder, layer by layer
-index_tree.py        one layer: halving by halving (beta_binomial.py), down to coordinates
-coded_set.py         what a message said so far
+index_tree.py        the picks of one layer ↔ the range coder: cell_ranges.py, halved, by beta_binomial.py
+coded_state.py       what earlier sets of a message tell; which cells, in coded_set.py
 """
 
 from __future__ import annotations
@@ -35,16 +36,27 @@ READER = Reader(3, "surp", read, count_bits, associated_data, contextual=True, p
 
 @dataclass(frozen=True)
 class SuRP:
-    """Successive Refinement for Pruning, fitted to real updates: the least error for a number of bytes.
+    """Successive Refinement for Pruning, fitted to real updates: the least squared error for a number of bytes.
 
-    Against a model that both ends hold, indices cost less where the model's rows and columns are large. A message may
-    be cut anywhere (`surp_fl.truncate`); what is left is a message, with the error that its length can have.
+    In the context of a model that both ends hold, indices cost less where the model's rows and columns are large. A
+    message may be truncated anywhere (`surp_fl.truncate`); a prefix is a message, with a larger error.
 
     Attributes:
         budget: bytes, whole message; more bytes, less error.
-        progressive: put what is worth most first, so that a cut message is about as good as one made for its length.
-            Costs about a twentieth of the bytes; without it a cut may lose up to a third of what it leaves.
+        progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
+            without it, a truncated message may waste up to a third of what is left of it.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: the budget is below SMALLEST_BUDGET.
+
+    >>> import numpy as np
+    >>> from surp_fl import Layout
+    >>> vector = np.array([0, 0, -3, 0], np.float32)
+    >>> layout, codec = Layout.of({"w": vector}), SuRP(budget=40).codec
+    >>> message = codec.encode(vector, layout, rng=np.random.default_rng(0))
+    >>> len(message), codec.decode(message, layout)
+    (8, array([ 0.,  0., -3.,  0.], dtype=float32))
     """
 
     budget: int
@@ -53,7 +65,7 @@ class SuRP:
 
     def __post_init__(self) -> None:
         if self.budget < SMALLEST_BUDGET:
-            raise ValueError(f"budget = {self.budget} bytes; the smallest message of use has {SMALLEST_BUDGET}")
+            raise ValueError(f"budget = {self.budget} bytes; the smallest useful message has {SMALLEST_BUDGET}")
 
     @property
     def codec(self) -> Codec:

@@ -1,9 +1,10 @@
-"""SuRP, Algorithm 2 of the paper (exponential source): the walk that both ends take.
+"""SuRP, Algorithm 2 of the paper (exponential source): the successive refinement that both ends compute.
 
-Magnitudes u are refined by indices alone: each step the encoder names a coordinate with u ≥ τ, both ends move
-it by τ = (1/λ)·ln(n/β), and both let λ grow by the same rule. Knows the paper. Does not know bits or Flower.
+Magnitudes u are refined by indices alone: at each step the encoder sends the index of a coordinate with u ≥ τ, both
+ends reduce its u by τ = (1/λ)·ln(n/β), and both increase λ by the same rule. Knows the paper. Does not know bits or
+Flower.
 
-Source: Isik, Weissman, No, "An Information-Theoretic Justification for Model Pruning", Algorithm 2, Appendix E.
+Source: Isik, Weissman, No 2022, "An Information-Theoretic Justification for Model Pruning", Algorithm 2, Appendix E.
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surp_fl.codecs.surp_paper import _loops as loops
-from surp_fl.types import Integers, Vector
+from surp_fl.types import Floats, Integers, Vector
 
-_STEPS_OF_LOG = 2**32  # ln(n/β) is rounded, so that the last bit of a platform's log cannot differ
+_LOG_STEPS = 2**32  # ln(n/β) is rounded to 1/2^32, as the last bit of a logarithm depends on the platform
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the threshold moves: fixed by n and β alone, so never sent.
+    """How the threshold changes: a function of n and β alone, so never sent.
 
     Attributes:
-        log_ratio: ln(n/β), in units of 1/λ: the threshold is τ = log_ratio / λ.
+        log_ratio: ln(n/β): the threshold is τ = log_ratio / λ.
         shrink: (n − ln(n/β)) / n, by which 1/λ shrinks at each step.
         expected: candidates that an exponential source has at the threshold: n·exp(−ln(n/β)) = β, rounded.
+
+    >>> Schedule.of(1000).expected
+    7
     """
 
     log_ratio: float
@@ -50,7 +53,7 @@ class Schedule:
             log_ratio = math.log(n / math.log(n)) if n > 2 else 0.5  # ln n ≤ 0.7 there: β would exceed its range
         else:
             log_ratio = math.log(n / beta) if beta > 0 else math.inf
-        log_ratio = round(log_ratio * _STEPS_OF_LOG) / _STEPS_OF_LOG if math.isfinite(log_ratio) else log_ratio
+        log_ratio = round(log_ratio * _LOG_STEPS) / _LOG_STEPS if math.isfinite(log_ratio) else log_ratio
         if not 0 < log_ratio < n:
             raise ValueError(
                 f"beta = {beta} gives ln(n/β) = {log_ratio:g} for n = {n}; it must lie between 0 and n: "
@@ -61,26 +64,26 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """What the encoder tells the decoder about magnitudes.
+class Refinement:
+    """What the encoder sends of the magnitudes.
 
     Attributes:
-        picks: the index of each step, in order; int64, shape (steps,).
-        refresh_at: the steps before which 1/λ is set anew, the first estimate (step 0) included; shape (refreshes,).
-        refresh_code: the 16-bit codes of those means; shape (refreshes,).
+        indices: of each step, in order; int64, shape (steps,).
+        refresh_at: steps before which 1/λ is estimated again, the first estimate (step 0) included; shape (refreshes,).
+        refresh_code: the 16-bit codes of these means; shape (refreshes,).
     """
 
-    picks: Integers
+    indices: Integers
     refresh_at: Integers
     refresh_code: Integers
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a walk stops: at the first limit that is reached. −1 stands for none.
+    """Where a refinement stops: at the first limit that is reached. −1 is no limit.
 
     Attributes:
-        bits: of the walk as `bits_of` counts them.
+        bits: of the refinement as `bits_of` counts them.
         steps: number of steps.
         distinct: number of distinct indices.
     """
@@ -90,22 +93,22 @@ class Limits:
     distinct: int = -1
 
 
-def walk(
+def refine(
     vector: Vector,
     ends: Integers,
-    scales: NDArray[np.float64],
+    scales: Floats,
     schedule: Schedule,
     limits: Limits,
     index_bits: int,
     rng: np.random.Generator,
-) -> Walk:
-    """Take the encoder's walk over u = |vector| / scale, in O(n + steps·log n).
+) -> Refinement:
+    """Refine u = |vector| / scale, the encoder's side, in O(n + steps·log n).
 
-    Each step picks one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being the
-    next `rng.random()`. When there is none, λ is estimated again, as 1/mean(u) in 16 bits. Where even that leaves
-    none (error feedback cuts the tail: the largest magnitude is below ln(n/β) means), λ is set so that there are as
-    many candidates as an exponential source would have, β. So every refresh is followed by a step, and the walk
-    always ends.
+    Each step selects one of the coordinates with u ≥ τ uniformly: the ⌊x·candidates⌋-th of them by index, x being the
+    next `rng.random()`. When there is none, λ is estimated again, as 1/mean(u) in 16 bits. If even that leaves none
+    (error feedback removes the tail: the largest magnitude is below ln(n/β) means), λ is set so that there are as many
+    candidates as an exponential source would have, β. So every refresh is followed by a step, and the refinement always
+    ends.
 
     Args:
         vector: float32, shape (n,).
@@ -113,41 +116,62 @@ def walk(
         scales: s of each layer, 0 for a layer that is left out; shape (layers,).
         schedule: for this n.
         limits: where to stop.
-        index_bits: what an index costs, in bits.
-        rng: source of the picks.
+        index_bits: bits of an index.
+        rng: every selection is drawn from it.
+
+    Returns:
+        The steps that were made.
 
     Raises:
         ValueError: the vector holds NaN or infinity.
     """
-    picks, refresh_at, refresh_code, finite, _ = loops.walk(
+    indices, refresh_at, refresh_code, finite, _ = loops.refine(
         vector, ends, scales, schedule.log_ratio, schedule.shrink, index_bits,
         limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
     )  # fmt: skip
     if not finite:
         raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
-    return Walk(picks, refresh_at, refresh_code)
+    return Refinement(indices, refresh_at, refresh_code)
 
 
 def bits_of(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
-    """Bits of a walk in a message; `refreshes` leaves the first estimate out. Grows with each argument."""
-    return int(loops.walk_bits(steps, refreshes, signs, index_bits))
+    """Bits of a refinement in a message; increasing in each argument.
+
+    Args:
+        steps: number of steps.
+        refreshes: number of refreshes, without the first estimate.
+        signs: number of distinct indices.
+        index_bits: bits of an index.
+
+    >>> bits_of(steps=10, refreshes=0, signs=8, index_bits=19)
+    230
+    """
+    return int(loops.refinement_bits(steps, refreshes, signs, index_bits))
 
 
-def magnitudes(taken: Walk, schedule: Schedule) -> tuple[Integers, NDArray[np.float64]]:
-    """Take the decoder's walk.
+def magnitudes(refinement: Refinement, schedule: Schedule) -> tuple[Integers, Floats]:
+    """Rebuild the magnitudes, the decoder's side.
+
+    Args:
+        refinement: what the encoder sent.
+        schedule: for the same n.
 
     Returns:
-        The distinct indices in ascending order, and the sum of the thresholds of each, in units of its scale.
+        Distinct indices, ascending, and the sum of the thresholds of each, in units of its scale; both of shape
+        (distinct,).
     """
-    indices, order = np.unique(taken.picks, return_inverse=True)
-    return indices, loops.rebuild(
-        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, order, indices.size
-    )
+    distinct, order = np.unique(refinement.indices, return_inverse=True)
+    return distinct, _rebuild(refinement, schedule, order, distinct.size)
 
 
-def everywhere(taken: Walk, schedule: Schedule, n: int) -> NDArray[np.float64]:
-    """As `magnitudes`, of all n coordinates: 0 where no step was."""
-    sums: NDArray[np.float64] = loops.rebuild(
-        taken.picks, taken.refresh_at, taken.refresh_code, schedule.log_ratio, schedule.shrink, taken.picks, n
-    )
+def magnitudes_of_all(refinement: Refinement, schedule: Schedule, n: int) -> Floats:
+    """As `magnitudes`, for all n coordinates: float64, shape (n,), 0 where there was no step."""
+    return _rebuild(refinement, schedule, refinement.indices, n)
+
+
+def _rebuild(refinement: Refinement, schedule: Schedule, order: Integers, size: int) -> Floats:
+    sums: Floats = loops.rebuild(
+        refinement.indices, refinement.refresh_at, refinement.refresh_code,
+        schedule.log_ratio, schedule.shrink, order, size,
+    )  # fmt: skip
     return sums

@@ -1,17 +1,6 @@
-"""SuRP messages, the paper's mode: every index in ⌈log2 n⌉ bits.
+"""SuRP as in the paper, and its writing end: every index in ⌈log2 n⌉ bits. The format is described in `decoder.py`.
 
-Knows how a walk becomes bits. Writer and reader mirror each other:
-
-    options      8 bits   bit 0: scales are sent; bit 1: β is sent; the rest 0
-    β            32 bits  IEEE float32, only with its option
-    steps        varint   0 ends the message
-    refreshes    varint   the first estimate not counted
-    scales       16 bits  each layer, only with its option
-    mean         16 bits  the first estimate of 1/λ
-    picks        ⌈log2 n⌉ bits (at least 1) each step
-    signs        1 bit    each distinct index, by ascending index; 1 is negative
-    refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
-    means        16 bits  each refresh
+Knows how a refinement becomes bits. Does not know how it is computed.
 """
 
 from __future__ import annotations
@@ -24,36 +13,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.codec import Codec
-from surp_fl.codecs.reader import BitBreakdown, Reader
 from surp_fl.codecs.registry import Registration, with_memory
-from surp_fl.codecs.surp_paper.refinement import Limits, Schedule, Walk, bits_of, everywhere, magnitudes, walk
-from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits, width_of
-from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
+from surp_fl.codecs.surp_paper.decoder import BETA, READER, SCALES, index_bits_of, scales_of
+from surp_fl.codecs.surp_paper.refinement import Limits, Refinement, Schedule, bits_of, refine
+from surp_fl.entropy.bitio import BitWriter, width_of
+from surp_fl.entropy.minifloat import encode_minifloat
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
-from surp_fl.types import Reference, Sparse, Vector
+from surp_fl.types import Reference, Vector
 
-_SCALES, _BETA = 1, 2  # options
-_GATHERED, _SHARE_GATHERED = 4096, 8  # steps, and coordinates a step, up to which a decoder makes pairs
-_BLOCK = 1 << 14  # coordinates of a vector that it makes at a time
 _SMALLEST_BUDGET = 16  # bytes: a frame and one step in any model of up to 2**40 coordinates, without scales
 
 Scale = Callable[[Vector], float]  # one layer of the vector → s
 
 
 def l1(layer: Vector) -> float:
-    """The layer's L1 norm, as in the paper."""
+    """The layer's L1 norm, as in the paper.
+
+    >>> l1(np.array([3, -4], np.float32))
+    7.0
+    """
     return float(np.abs(layer).sum(dtype=np.float64))
 
 
 def l2(layer: Vector) -> float:
-    """The layer's L2 norm, as in the authors' published code."""
+    """The layer's L2 norm, as in the authors' published code.
+
+    >>> l2(np.array([3, -4], np.float32))
+    5.0
+    """
     return float(np.sqrt(np.square(layer, dtype=np.float64).sum()))
 
 
 def rms(layer: Vector) -> float:
-    """The layer's root mean square: layers of all sizes get the same share per coordinate."""
+    """The layer's root mean square: layers of all sizes get the same share of steps a coordinate."""
     return l2(layer) / float(np.sqrt(max(layer.size, 1)))
 
 
@@ -71,6 +65,11 @@ class PaperSuRP:
             cost two bytes a layer.
         beta: the paper's β; None stands for ln n. Larger, lower thresholds: more steps for the same magnitude.
         memory: what the client carries between rounds.
+
+    Raises:
+        ValueError: no limit is given, or one out of its range.
+
+    Source: Isik, Weissman, No 2022, "An Information-Theoretic Justification for Model Pruning", Algorithm 2.
     """
 
     budget: int | None = None
@@ -100,28 +99,28 @@ class PaperSuRP:
     def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
         beta = None if self.beta is None else float(np.float32(self.beta))
         scale_codes = self._scale_codes(vector, layout)
-        scales = _scales(scale_codes, layout)
-        index_bits = _index_bits(layout.size)
+        scales = scales_of(scale_codes, layout)
+        index_bits = index_bits_of(layout.size)
         fixed_bits = 8 + 32 * (beta is not None) + 16 * scale_codes.size
         limits = self._limits(vector, fixed_bits, index_bits)
-        taken = Walk(*3 * [np.empty(0, np.int64)])
+        refinement = Refinement(*3 * [np.empty(0, np.int64)])
         if layout.size > 0:
             schedule = Schedule.of(layout.size, beta)
-            taken = walk(vector, layout.ends, scales, schedule, limits, index_bits, rng)
+            refinement = refine(vector, layout.ends, scales, schedule, limits, index_bits, rng)
 
         bits = BitWriter()
-        bits.write_one(_SCALES * (self.scale is not None) | _BETA * (beta is not None), 8)
+        bits.write_one(SCALES * (self.scale is not None) | BETA * (beta is not None), 8)
         if beta is not None:
             bits.write_one(int.from_bytes(struct.pack(">f", beta), "big"), 32)
-        bits.write_varint(taken.picks.size)
-        if taken.picks.size > 0:
-            bits.write_varint(taken.refresh_at.size - 1)
+        bits.write_varint(refinement.indices.size)
+        if refinement.indices.size > 0:
+            bits.write_varint(refinement.refresh_at.size - 1)
             bits.write(scale_codes, 16)
-            bits.write(taken.refresh_code[:1], 16)
-            bits.write(taken.picks, index_bits)
-            bits.write(np.signbit(vector[np.unique(taken.picks)]).astype(np.int64), 1)
-            bits.write(taken.refresh_at[1:], width_of(taken.picks.size))
-            bits.write(taken.refresh_code[1:], 16)
+            bits.write(refinement.refresh_code[:1], 16)
+            bits.write(refinement.indices, index_bits)
+            bits.write(np.signbit(vector[np.unique(refinement.indices)]).astype(np.int64), 1)
+            bits.write(refinement.refresh_at[1:], width_of(refinement.indices.size))
+            bits.write(refinement.refresh_code[1:], 16)
         return bits.to_bytes()
 
     def _limits(self, vector: Vector, fixed_bits: int, index_bits: int) -> Limits:
@@ -137,8 +136,8 @@ class PaperSuRP:
                 )
         distinct = -1
         if self.sparsity is not None:
-            wanted = max(1, round((1 - self.sparsity) * vector.size))
-            distinct = min(wanted, int(np.count_nonzero(vector)))
+            target = max(1, round((1 - self.sparsity) * vector.size))
+            distinct = min(target, int(np.count_nonzero(vector)))
         return Limits(bits, -1 if self.steps is None else self.steps, distinct)
 
     def _scale_codes(self, vector: Vector, layout: Layout) -> NDArray[np.int64]:
@@ -148,118 +147,6 @@ class PaperSuRP:
         if not np.isfinite(found).all():
             raise ValueError("a layer's scale is NaN or infinite: the training diverged; lower its learning rate")
         return np.array([encode_minifloat(scale) for scale in found], np.int64)
-
-
-def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
-    """Turn a body into indices and values, or into the vector where there are many steps."""
-    return _read(body, layout)[0]
-
-
-def _read(body: bytes, layout: Layout) -> tuple[Sparse | Vector, int]:
-    """As `read`, and the number of distinct indices."""
-    bits = BitReader(body)
-    options = bits.read_one(8)
-    if options & ~(_SCALES | _BETA):
-        raise MalformedBits(f"options {options:#04x}; this version knows the lowest two bits")
-    beta = float(struct.unpack(">f", bits.read_one(32).to_bytes(4, "big"))[0]) if options & _BETA else None
-    steps = bits.read_varint()
-    if steps == 0:
-        bits.finish()
-        return (np.empty(0, np.int64), np.empty(0, np.float32)), 0
-    if layout.size == 0:
-        raise MalformedBits("there are steps, but the model has no floating-point coordinate")
-    try:
-        schedule = Schedule.of(layout.size, beta)
-    except ValueError as fault:
-        raise MalformedBits(str(fault)) from fault
-    refreshes = bits.read_varint()
-    if refreshes >= steps:
-        raise MalformedBits(f"{refreshes} refreshes in {steps} steps")
-    scale_codes = bits.read(layout.ends.size if options & _SCALES else 0, 16)
-    first = bits.read(1, 16)
-    picks = bits.read(steps, _index_bits(layout.size))
-    if picks.max() >= layout.size:
-        raise MalformedBits(f"index {picks.max()} in a model of {layout.size} coordinates")
-    many = steps > _GATHERED + layout.size // _SHARE_GATHERED
-    named = np.empty(0, np.int64) if many else np.unique(picks)
-    seen = np.zeros(layout.size if many else 0, np.bool_)
-    if many:
-        seen[picks] = True
-    distinct = int(np.count_nonzero(seen)) if many else named.size
-    if distinct > bits.left:
-        raise MalformedBits(f"{distinct} signs; there are {bits.left} bits")
-    negative = np.empty(distinct, np.bool_)
-    for start in range(0, distinct, _BLOCK):
-        negative[start : start + _BLOCK] = bits.read(min(_BLOCK, distinct - start), 1)
-    refresh_at = np.concatenate([[0], bits.read(refreshes, width_of(steps))])
-    refresh_code = np.concatenate([first, bits.read(refreshes, 16)])
-    bits.finish()
-    if (np.diff(refresh_at) <= 0).any() or refresh_at[-1] >= steps:
-        raise MalformedBits("the refreshes are not in ascending order within the steps")
-    if (refresh_code == 0).any():
-        raise MalformedBits("an estimate of zero")
-
-    taken, of_layer = Walk(picks, refresh_at, refresh_code), _scales(scale_codes, layout)
-    if many:
-        return _vector(taken, schedule, seen, negative, of_layer, layout), distinct
-    indices, sums = magnitudes(taken, schedule)
-    return (indices, _values(indices, sums, negative, of_layer, layout)), distinct
-
-
-def _values(
-    indices: NDArray[np.int64], sums: NDArray[np.float64], negative: NDArray[np.bool_],
-    of_layer: NDArray[np.float64], layout: Layout,
-) -> Vector:  # fmt: skip
-    """Sums of thresholds with their signs, in units of their layers' scales."""
-    scales = of_layer[np.searchsorted(layout.ends, indices, side="right")]
-    if (scales == 0).any():
-        raise MalformedBits("an index in a layer whose scale is zero")
-    with np.errstate(over="ignore"):
-        values: Vector = (np.where(negative, -sums, sums) * scales).astype(np.float32)
-    return values
-
-
-def _vector(
-    taken: Walk, schedule: Schedule, seen: NDArray[np.bool_], negative: NDArray[np.bool_],
-    of_layer: NDArray[np.float64], layout: Layout,
-) -> Vector:  # fmt: skip
-    """The whole vector, a block at a time."""
-    vector, read = np.zeros(layout.size, np.float32), 0
-    sums = everywhere(taken, schedule, layout.size)
-    for start in range(0, layout.size, _BLOCK):
-        indices = start + np.flatnonzero(seen[start : start + _BLOCK])
-        flags = negative[read : read + indices.size]
-        vector[indices] = _values(indices, sums[indices], flags, of_layer, layout)
-        read += indices.size
-    return vector
-
-
-def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """What a body's bits say; scales and estimates are magnitudes."""
-    bits = BitReader(body)
-    options = bits.read_one(8)
-    if options & _BETA:
-        bits.read_one(32)
-    steps = bits.read_varint()
-    if steps == 0:
-        return BitBreakdown(0, 0, 0)
-    refreshes = bits.read_varint()
-    scales = layout.ends.size if options & _SCALES else 0
-    magnitudes = 16 * (scales + 1) + refreshes * (16 + width_of(steps))
-    return BitBreakdown(steps * _index_bits(layout.size), _read(body, layout)[1], magnitudes)
-
-
-READER = Reader(1, "surp-paper", read, count_bits)
-
-
-def _index_bits(n: int) -> int:
-    return max(1, width_of(n))
-
-
-def _scales(codes: NDArray[np.int64], layout: Layout) -> NDArray[np.float64]:
-    if codes.size == 0:
-        return np.ones(layout.ends.size)
-    return np.array([decode_minifloat(int(code)) for code in codes])
 
 
 ROW = Registration(

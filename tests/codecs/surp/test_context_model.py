@@ -1,4 +1,4 @@
-"""What is read off a model is kept for the messages of a round, and never longer than the model stays what it was."""
+"""The context of a model is cached for the messages of a round, and never longer than the model stays the same."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def changed(model: Vector, place: int) -> Vector:
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
-    """What the tables were read off, every time that they were."""
+    """The models that tables were computed from, each time that they were."""
     seen: list[tuple[Any, Any]] = []
-    read_off = Context._read_off
+    compute = Context._compute
 
     def counted(layout: Layout, model: Vector | None, before: Vector | None) -> Context:
         seen.append((model, before))
-        return read_off(layout, model, before)
+        return compute(layout, model, before)
 
-    monkeypatch.setattr(Context, "_read_off", counted)
-    monkeypatch.setattr("surp_fl.codecs.surp.context_model._kept", {})
+    monkeypatch.setattr(Context, "_compute", counted)
+    monkeypatch.setattr("surp_fl.codecs.surp.context_model._cache", {})
     return seen
 
 
@@ -80,7 +80,7 @@ def test_only_memory_of_bytes_counts_as_immutable() -> None:
     assert is_immutable(immutable(frozen)[2:].view(np.int32))
 
 
-def test_the_tables_of_an_immutable_model_are_read_off_once(readings: list[Any]) -> None:
+def test_the_tables_of_an_immutable_model_are_computed_once(readings: list[Any]) -> None:
     model, before = immutable(vector()), immutable(changed(vector(), 5))
     for reference in (model, (model, before)):
         found = [Context.of(LAYOUT, reference) for _ in range(3)]
@@ -88,7 +88,7 @@ def test_the_tables_of_an_immutable_model_are_read_off_once(readings: list[Any])
     assert len(readings) == 2
 
 
-def test_messages_that_name_the_model_and_the_history_in_turn_read_the_tables_once_each(readings: list[Any]) -> None:
+def test_messages_that_name_the_model_and_the_history_in_turn_compute_the_tables_once_each(readings: list[Any]) -> None:
     model, before = immutable(vector()), immutable(changed(vector(), 5))
     for _ in range(5):
         Context.of(LAYOUT, model)
@@ -99,7 +99,7 @@ def test_messages_that_name_the_model_and_the_history_in_turn_read_the_tables_on
 def test_a_kept_context_is_that_of_its_model_before_too() -> None:
     model = immutable(vector())
     first, second = (immutable(changed(vector(), place)) for place in (5, 50))
-    by_hand = [Context._read_off(LAYOUT, model, before).digest for before in (first, second, None)]
+    by_hand = [Context._compute(LAYOUT, model, before).digest for before in (first, second, None)]
     assert len(set(by_hand)) == 3
     assert [Context.of(LAYOUT, given).digest for given in ((model, first), (model, second), model)] == by_hand
     assert Context.of(LAYOUT, (model, first)).digest == by_hand[0]

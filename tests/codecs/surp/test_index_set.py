@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Layout
+from surp_fl.codecs.surp.coded_state import nothing_coded
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.index_set import decode_set, encode_set, nothing_told
-from surp_fl.codecs.surp.layers import Shared
-from surp_fl.entropy.range_coder import finish, new_decoder, new_encoder
+from surp_fl.codecs.surp.index_set import decode_set, encode_set
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.entropy.range_coder import flush, new_decoder, new_encoder
 from surp_fl.types import Integers, Reference, Signs
 
 SHAPES = {"a": (4, 30), "bias": (7,), "b": (60, 40), "conv": (5, 3, 3, 3), "scalar": (), "none": (0, 4)}
@@ -30,22 +31,22 @@ def references() -> dict[str, Reference]:
 
 
 def through_bytes(
-    sets: list[tuple[Integers, Signs]], shared: Shared, cut: int | None = None
+    sets: list[tuple[Integers, Signs]], side: SideInformation, cut: int | None = None
 ) -> list[tuple[Integers, Signs]]:
-    """What a decoder reads of sets of which each is fresh where it can be."""
+    """What a decoder reads of sets, each coded as disjoint from the earlier ones if it is."""
     names: set[int] = set()
-    fresh = []
+    disjoint = []
     for coordinates, _ in sets:
-        fresh.append(names.isdisjoint(coordinates.tolist()))
+        disjoint.append(names.isdisjoint(coordinates.tolist()))
         names.update(coordinates.tolist())
     state, out = new_encoder(), np.zeros(20_000, np.uint8)
-    told = nothing_told(shared)
-    for (coordinates, negative), new in zip(sets, fresh, strict=True):
-        told = encode_set(state, out, coordinates, negative, shared, told, new)
-    data = out[: finish(state, out)][:cut].copy()
-    decoder, told, read = new_decoder(data), nothing_told(shared), []
-    for (coordinates, _), new in zip(sets, fresh, strict=True):
-        found, signs, told, _ = decode_set(decoder, data, len(coordinates), shared, told, new)
+    coded = nothing_coded(side)
+    for (coordinates, negative), new in zip(sets, disjoint, strict=True):
+        coded = encode_set(state, out, coordinates, negative, side, coded, new)
+    data = out[: flush(state, out)][:cut].copy()
+    decoder, coded, read = new_decoder(data), nothing_coded(side), []
+    for (coordinates, _), new in zip(sets, disjoint, strict=True):
+        found, signs, coded, _ = decode_set(decoder, data, len(coordinates), side, coded, new)
         read.append((found, signs))
     return read
 
@@ -64,22 +65,22 @@ def index_sets(draw: st.DrawFn) -> list[tuple[Integers, Signs]]:
 @pytest.mark.parametrize("reference", references())
 @given(index_sets())
 def test_sets_come_back_with_their_signs(reference: str, sets: list[tuple[Integers, Signs]]) -> None:
-    shared = Context.of(LAYOUT, references()[reference]).shared
-    for (coordinates, negative), (read, signs) in zip(sets, through_bytes(sets, shared), strict=True):
+    side = Context.of(LAYOUT, references()[reference]).side
+    for (coordinates, negative), (read, signs) in zip(sets, through_bytes(sets, side), strict=True):
         order = np.argsort(read)
         np.testing.assert_array_equal(read[order], coordinates)
         np.testing.assert_array_equal(signs[order], negative)
 
 
 @pytest.mark.parametrize("reference", ["none", "history"])
-def test_a_cut_set_is_a_part_of_it(reference: str) -> None:
+def test_a_truncated_set_is_a_subset_of_it(reference: str) -> None:
     rng = np.random.default_rng(0)
     coordinates = np.sort(rng.choice(LAYOUT.size, 120, replace=False)).astype(np.int64)
     negative = rng.random(120) < 0.5
-    shared = Context.of(LAYOUT, references()[reference]).shared
+    side = Context.of(LAYOUT, references()[reference]).side
     sizes = []
     for cut in range(0, 140, 3):
-        ((read, signs),) = through_bytes([(coordinates, negative)], shared, cut)
+        ((read, signs),) = through_bytes([(coordinates, negative)], side, cut)
         assert set(read.tolist()) <= set(coordinates.tolist())
         np.testing.assert_array_equal(signs, negative[np.searchsorted(coordinates, read)])
         sizes.append(len(read))
@@ -91,14 +92,14 @@ def test_a_cut_set_is_a_part_of_it(reference: str) -> None:
 def test_a_set_without_context_costs_what_it_must(n: int, k: int) -> None:
     """log2 C(n, k) bits and a bit a sign, k not counted; the trees pay half a percent for allowing uneven halves."""
     layout = Layout.of({"one": np.zeros((1, n), np.float32)})
-    shared = Context.of(layout, None).shared
+    side = Context.of(layout, None).side
     rng = np.random.default_rng(0)
     lengths = []
     for _ in range(10):
         coordinates = np.sort(rng.choice(n, k, replace=False)).astype(np.int64)
         state, out = new_encoder(), np.zeros(8 * k + 100, np.uint8)
-        encode_set(state, out, coordinates, rng.random(k) < 0.5, shared, nothing_told(shared), True)
-        lengths.append(finish(state, out))
+        encode_set(state, out, coordinates, rng.random(k) < 0.5, side, nothing_coded(side), True)
+        lengths.append(flush(state, out))
     ideal = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2) / 8 + k / 8
     assert np.mean(lengths) <= ideal * (1.01 if k < 1000 else 1.005) + 1
 
@@ -112,8 +113,8 @@ def test_picks_where_the_model_is_large_cost_less() -> None:
     coordinates = np.sort((rows[:, None] * 200 + columns)[rng.random((12, 12)) < 0.6]).astype(np.int64)
     lengths = {}
     for name, reference in (("none", None), ("model", model.reshape(-1))):
-        shared = Context.of(layout, reference).shared
+        side = Context.of(layout, reference).side
         state, out = new_encoder(), np.zeros(2000, np.uint8)
-        encode_set(state, out, coordinates, np.zeros(len(coordinates), np.bool_), shared, nothing_told(shared), True)
-        lengths[name] = finish(state, out)
+        encode_set(state, out, coordinates, np.zeros(len(coordinates), np.bool_), side, nothing_coded(side), True)
+        lengths[name] = flush(state, out)
     assert lengths["model"] < 0.6 * lengths["none"]

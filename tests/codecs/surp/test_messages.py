@@ -17,7 +17,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import _Message
-from surp_fl.codecs.surp.rate_distortion import Stretch, stretches
+from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, select_groups
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.topk import largest
 from surp_fl.types import Reference
@@ -28,7 +28,7 @@ RNG = np.random.default_rng(0)
 
 
 def update(seed: int = 0) -> tuple[Layout, Vector, Vector, Vector]:
-    """An update, the model and the model before it: large where rows and columns are, and where it changed lately."""
+    """An update, the model and the model before it: large where rows and columns are, and where it changed recently."""
     rng = np.random.default_rng(seed)
     shapes = {"conv": (20, 1, 5, 5), "bias": (20,), "hidden": (120, 300), "last": (10, 120)}
     model, delta = {}, {}
@@ -185,18 +185,18 @@ def test_other_schemes_take_a_tensor_to_the_host() -> None:
     assert codec.encode(torch.from_numpy(vector), layout, rng=RNG) == codec.encode(vector, layout, rng=RNG)
 
 
-def test_stretches_are_disjoint_and_fall() -> None:
+def test_groups_are_disjoint_and_fall() -> None:
     layout, vector, _, _ = update()
-    chosen = stretches(vector, Context.of(layout, None).shared, 8000.0)
-    together = np.concatenate([stretch.coordinates for stretch in chosen])
+    chosen = select_groups(vector, Context.of(layout, None).side, 8000.0)
+    together = np.concatenate([group.coordinates for group in chosen])
     assert len(np.unique(together)) == len(together)
-    magnitudes = [stretch.magnitude for stretch in chosen]
+    magnitudes = [group.magnitude for group in chosen]
     assert magnitudes == sorted(magnitudes, reverse=True)
     assert len(magnitudes) > 1
 
 
 def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
-    """What changed lately goes on the same way, all of it: a thousand coordinates in a few bytes."""
+    """All that changed recently changes in the same direction again: a thousand coordinates in a few bytes."""
     layout = Layout.of({"a": np.zeros((200, 100), np.float32)})
     model = np.ones(20_000, np.float32)
     before = model.copy()
@@ -204,26 +204,26 @@ def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
     vector = np.zeros(20_000, np.float32)
     vector[::20] = 3.0
     coordinates, ones = np.arange(0, 20_000, 20), np.ones(1000)
-    everything = Stretch(coordinates, np.zeros(1000, np.bool_), 3.0, ones, ones)
+    everything = MagnitudeGroup(coordinates, np.zeros(1000, np.bool_), 3.0, ones, ones)
     context = Context.of(layout, (model, before))
-    body = _Message(2, context.shared, 46).with_more([everything], fresh=True).finished()
+    body = _Message(2, context.side, 46).with_groups([everything], disjoint=True).to_bytes()
     assert len(body) < 20
     indices, values = read(body, layout, (model, before))
     np.testing.assert_array_equal(indices, coordinates)
     np.testing.assert_array_equal(values, vector[::20])
 
 
-def hostile(stretches: int, k: int, n: int) -> bytes:
-    """A body of stretches that each name k of n coordinates again, with as few bits as there are."""
+def hostile(select_groups: int, k: int, n: int) -> bytes:
+    """A body of groups that each have the same k of n coordinates, in as few bits as possible."""
     layout = Layout.of({"w": np.zeros(n, np.float32)})
-    everything = Stretch(np.arange(k), np.zeros(k, np.bool_), 1.0, np.ones(k), np.ones(k))
-    message = _Message(0, Context.of(layout, None).shared, 100_000)
-    for number in range(stretches):
-        message = message.with_more([everything], fresh=number == 0)
-    return message.finished()
+    everything = MagnitudeGroup(np.arange(k), np.zeros(k, np.bool_), 1.0, np.ones(k), np.ones(k))
+    message = _Message(0, Context.of(layout, None).side, 100_000)
+    for number in range(select_groups):
+        message = message.with_groups([everything], disjoint=number == 0)
+    return message.to_bytes()
 
 
-def test_a_small_message_cannot_name_everything_again_and_again() -> None:
+def test_a_small_message_cannot_code_everything_again_and_again() -> None:
     layout = Layout.of({"w": np.zeros(8_000, np.float32)})
     np.testing.assert_array_equal(read(hostile(2, 8_000, 8_000), layout, None), np.full(8_000, 2, np.float32))
     writer = Writer(Victim(layout, None))
@@ -233,7 +233,7 @@ def test_a_small_message_cannot_name_everything_again_and_again() -> None:
         read(writer.body(), layout, None)
 
 
-def test_a_message_has_no_more_than_so_many_stretches() -> None:
+def test_a_message_has_no_more_than_so_many_groups() -> None:
     layout = Layout.of({"w": np.zeros(1, np.float32)})
     assert read(hostile(4000, 1, 1), layout, None)[1].tolist() == [4000]
     writer = Writer(Victim(layout, None))
