@@ -24,7 +24,7 @@ from surp_fl.codecs.surp.scheme import READER as _IN_UNITS
 from surp_fl.codecs.surp.scheme import SMALLEST_BUDGET, SuRP
 from surp_fl.errors import MalformedMessage
 from surp_fl.frame import HEADER_BYTES
-from surp_fl.integer_arrays import read_exact, write_exact
+from surp_fl.integer_arrays import read_integers, write_integers
 from surp_fl.layout import Layout
 from surp_fl.types import Array, Reference
 
@@ -60,7 +60,7 @@ class Change:
         Raises:
             MalformedMessage: a section is not valid.
         """
-        return read_statistics(self.statistics, before, layout) | read_exact(self.exact, before, layout)
+        return read_statistics(self.statistics, before, layout) | read_integers(self.exact, before, layout)
 
 
 def change_of(
@@ -89,7 +89,7 @@ def change_of(
     Raises:
         ValueError: the change holds NaN or infinity.
     """
-    exact = write_exact(before, after, layout)
+    exact = write_integers(before, after, layout)
     budget: int | None = getattr(scheme, "budget", None)
     if budget is None:
         message = _message(scheme, wanted, layout, rng, reference)

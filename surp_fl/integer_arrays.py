@@ -25,7 +25,7 @@ _VARINT_GROUPS = 10  # of 7 bits: enough for 64
 _STORED, _DEFLATED = 0, 1
 
 
-def write_exact(before: Mapping[str, Array], after: Mapping[str, Array], layout: Layout) -> bytes:
+def write_integers(before: Mapping[str, Array], after: Mapping[str, Array], layout: Layout) -> bytes:
     """Tell how integer and boolean arrays changed."""
     told = bytearray()
     unchanged = 0
@@ -50,7 +50,7 @@ def write_exact(before: Mapping[str, Array], after: Mapping[str, Array], layout:
     return binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
 
 
-def read_exact(section: bytes, before: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
+def read_integers(section: bytes, before: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
     """Integer and boolean arrays after a change.
 
     Raises:

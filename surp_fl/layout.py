@@ -260,7 +260,7 @@ class Layout:
         floats = self.rounded({name: view.copy() if copy else view for name, view in views.items()})
         return floats | {name: np.array(floats[first], copy=copy or None) for name, first in self.copies}
 
-    def others_of(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def untrained_of(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The arrays of a model that have no place in the vector and are no copies: exact ones, and statistics."""
         return {spec.name: arrays[spec.name] for spec in (*self.statistics, *self.exact)}
 

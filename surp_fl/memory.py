@@ -110,7 +110,7 @@ class MomentumCorrection:
         return {"residual": wanted - sent, "velocity": velocity * (sent == 0)}
 
 
-MOST_OWED = 1e4  # times the model and its update: honest debts have stayed below a thousandth of that
+MAX_RESIDUAL_RATIO = 1e4  # times the model and its update: honest debts have stayed below a thousandth of that
 
 
 def norm_of(vector: Vector) -> float:
@@ -133,7 +133,7 @@ def fault_of(state: State, scale: float) -> str | None:
         if vector.dtype.kind != "f":
             continue
         norm = norm_of(vector)
-        if not math.isfinite(norm) or norm > MOST_OWED * scale > 0:
+        if not math.isfinite(norm) or norm > MAX_RESIDUAL_RATIO * scale > 0:
             return f"the {name} has norm {norm:g}, and the model and its update {scale:g} together"
     return None
 

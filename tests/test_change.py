@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
 from surp_fl.change import Change, change_of, read_statistics, share_of, write_statistics
 from surp_fl.codecs.codec import Scheme
-from surp_fl.integer_arrays import read_exact, write_exact
+from surp_fl.integer_arrays import read_integers, write_integers
 from surp_fl.strategies import DecodeUpdates
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -46,7 +46,7 @@ def section(told: bytes) -> bytes:
 def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
     before, after = models
     layout = Layout.of(before)
-    found = read_exact(write_exact(before, after, layout), before, layout)
+    found = read_integers(write_integers(before, after, layout), before, layout)
     for name, array in after.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
@@ -57,7 +57,7 @@ def test_changes_behind_arrays_that_did_not_change_are_told_of_the_right_ones() 
     before = {name: np.array([True, False, True, False]) for name in ("a", "b", "c", "d", "e")}
     after = before | {"c": np.array([False, True, True, False]), "e": np.array([True, True, True, True])}
     layout = Layout.of(before)
-    found = read_exact(write_exact(before, after, layout), before, layout)
+    found = read_integers(write_integers(before, after, layout), before, layout)
     assert {name: array.tolist() for name, array in found.items()} == {
         name: array.tolist() for name, array in after.items()
     }
@@ -68,7 +68,7 @@ def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> 
     before = {"a": np.arange(size).astype(">i4")}
     after = {"a": (np.arange(size) * 1000 - 7).astype(">i4")}
     layout = Layout.of(before)
-    assert read_exact(write_exact(before, after, layout), before, layout)["a"].tolist() == after["a"].tolist()
+    assert read_integers(write_integers(before, after, layout), before, layout)["a"].tolist() == after["a"].tolist()
 
 
 @given(two_models(), st.binary(max_size=40))
@@ -77,7 +77,7 @@ def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, 
     layout = Layout.of(before)
     for sent in (told, section(told)):
         try:
-            found = read_exact(sent, before, layout)
+            found = read_integers(sent, before, layout)
         except MalformedMessage:
             continue
         layout.check(found)
@@ -87,11 +87,11 @@ def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, 
 def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
     before = {f"bn{i}.num_batches_tracked": np.array(1000 + i, np.int64) for i in range(53)}
     layout = Layout.of(before)
-    assert write_exact(before, before, layout) == b""
+    assert write_integers(before, before, layout) == b""
     one = before | {"bn7.num_batches_tracked": np.array(1027, np.int64)}
-    assert len(write_exact(before, one, layout)) == 5
+    assert len(write_integers(before, one, layout)) == 5
     all_of_them = {name: array + 20 for name, array in before.items()}
-    assert len(write_exact(before, all_of_them, layout)) <= 12
+    assert len(write_integers(before, all_of_them, layout)) <= 12
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_tw
 def test_a_damaged_section_of_exact_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
     before = {"count": np.array(5, np.int64), "mask": np.zeros(100, np.bool_)}
     with pytest.raises(MalformedMessage, match=says):
-        read_exact(sent, before, Layout.of(before))
+        read_integers(sent, before, Layout.of(before))
 
 
 def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> None:
@@ -121,7 +121,7 @@ def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> 
     layout = Layout.of(before)
     tracemalloc.start()
     with pytest.raises(MalformedMessage, match="holds more than this model's arrays"):
-        read_exact(sent, before, layout)
+        read_integers(sent, before, layout)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 100_000 + 2 * len(sent)
@@ -247,7 +247,7 @@ def test_counters_come_back_whatever_groups_their_differences_take(step: int) ->
     before: Arrays = {"a": np.array([5, 7]), "still": np.array(1), "b": np.array(9)}
     after: Arrays = {"a": np.array([5 + step, 7]), "still": np.array(1), "b": np.array(9 - step)}
     layout = Layout.of(before)
-    back = read_exact(write_exact(before, after, layout), before, layout)
+    back = read_integers(write_integers(before, after, layout), before, layout)
     assert {name: array.tolist() for name, array in back.items()} == {
         name: array.tolist() for name, array in after.items()
     }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Dense, ErrorFeedback, MomentumCorrection, NoMemory, SuRP
-from surp_fl.memory import MOST_OWED, State, fault_of
+from surp_fl.memory import MAX_RESIDUAL_RATIO, State, fault_of
 from tests.vectors import Vector, layout_for, vectors
 
 
@@ -75,5 +75,5 @@ def test_options_may_lie_at_the_ends_of_what_makes_sense() -> None:
 
 def test_a_debt_is_out_of_proportion_to_a_small_model_too() -> None:
     owed = {"residual": np.array([0.5], np.float32)}
-    assert fault_of(owed, 0.4 / MOST_OWED) is not None
-    assert fault_of(owed, 0.6 / MOST_OWED) is None
+    assert fault_of(owed, 0.4 / MAX_RESIDUAL_RATIO) is not None
+    assert fault_of(owed, 0.6 / MAX_RESIDUAL_RATIO) is None

@@ -9,12 +9,12 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import put_whole
+from surp_fl.flower.model_messages import put_full_model
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.records import arrays_of, error_reply
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.downlink.deltas import Downlink, lacks_base, model_of, replaced
-from surp_fl.strategies.traffic import Down
+from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
 
@@ -78,11 +78,11 @@ class Delivery:
                 self._public = True
                 self._downlink.advance(records[0])
 
-    def fill(self, messages: list[Message]) -> Down:
+    def attach_models(self, messages: list[Message]) -> DownlinkBytes:
         """Replace the models in the messages; give the bytes that are in each then."""
         self._until = time.monotonic() + self._timeout
         if self._downlink is not None and self._public:
-            return self._downlink.fill(messages)
+            return self._downlink.attach_models(messages)
         records = {id(record): record for message in messages for record in message.content.array_records.values()}
         arrays = {key: arrays_of(record) for key, record in records.items()}
         sizes = {key: sum(array.nbytes for array in model.values()) for key, model in arrays.items()}
@@ -91,18 +91,18 @@ class Delivery:
             packed = Packed.of(*arrays.values())
             for message in messages:
                 if (found := model_of(message)) is not None:
-                    message.content = put_whole(message.content, found[0], packed, keep=False)
-        return Down.of(payload, messages)
+                    message.content = put_full_model(message.content, found[0], packed, keep=False)
+        return DownlinkBytes.of(payload, messages)
 
-    def answered(self, replies: Iterable[Message]) -> tuple[list[Message], Down]:
+    def resend_missing(self, replies: Iterable[Message]) -> tuple[list[Message], DownlinkBytes]:
         """Send the whole model where changes could not be added to anything, for as long as the phase has time.
 
         Returns:
             All replies, with errors in place of those that lack a base still; what was sent for it.
         """
-        found, down = list(replies), Down([], [])
+        found, down = list(replies), DownlinkBytes([], [])
         if self._downlink is not None and self._public and self._grid is not None:
-            found, down = self._downlink.answered(found, self._grid, self._until - time.monotonic())
+            found, down = self._downlink.resend_missing(found, self._grid, self._until - time.monotonic())
         said = "the client lacks the model that changes would be added to, and was not sent, or did not take, the whole"
         return [error_reply(reply, f"surp-fl: {said}") if lacks_base(reply) else reply for reply in found], down
 

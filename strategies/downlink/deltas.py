@@ -18,14 +18,14 @@ from flwr.serverapp import Grid
 
 from surp_fl.change import Change, change_of
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import advanced, put_deltas, put_whole
+from surp_fl.flower.model_messages import apply_delta, put_deltas, put_full_model
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import MISSING, NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.statistics import Kinds
-from surp_fl.strategies.traffic import Down
+from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
 log = logging.getLogger("flwr")
@@ -82,7 +82,7 @@ class Downlink:
             self._arrays = model
         else:
             assert self._layout is not None
-            self._arrays = advanced(self._layout, self._arrays, change, self._vector)
+            self._arrays = apply_delta(self._layout, self._arrays, change, self._vector)
         before, self.version = self.version, digest_of(self._arrays)
         self._layout = Layout.of(self._arrays, self._kinds)
         self._vector = immutable(self._layout.flatten(self._arrays))
@@ -114,7 +114,7 @@ class Downlink:
         while spent > self._whole_bytes() // 2 or len(self._deltas) > _MOST:
             spent -= self._deltas.popleft().change.payload + _FRAME
 
-    def fill(self, messages: Sequence[Message]) -> Down:
+    def attach_models(self, messages: Sequence[Message]) -> DownlinkBytes:
         """Let messages of a strategy, all of one phase, bring the last version in place of the model that they hold."""
         self._sent = {
             message.metadata.dst_node_id: (message, message.content)
@@ -124,7 +124,7 @@ class Downlink:
         places = {delta.base: place for place, delta in enumerate(self._deltas)} | {self.version: len(self._deltas)}
         return self._bring(messages, {node: places.get(held) for node, held in self._held.items()})
 
-    def answered(self, replies: Iterable[Message], grid: Grid, seconds: float) -> tuple[list[Message], Down]:
+    def resend_missing(self, replies: Iterable[Message], grid: Grid, seconds: float) -> tuple[list[Message], DownlinkBytes]:
         """Send the whole model to clients whose base is missing, in the same round.
 
         Args:
@@ -139,7 +139,7 @@ class Downlink:
         self._note(found)
         lacking = {reply.metadata.src_node_id for reply in found if lacks_base(reply)} & set(self._sent)
         if not lacking or seconds <= 0:
-            return found, Down([], [])
+            return found, DownlinkBytes([], [])
         messages = []
         for node in sorted(lacking):
             log.info("surp-fl: node %d holds no version that it could add to: it is sent the whole model", node)
@@ -152,7 +152,7 @@ class Downlink:
         self._note(more)
         return [reply for reply in found if reply.metadata.src_node_id not in lacking] + more, down
 
-    def _bring(self, messages: Sequence[Message], places: dict[int, int | None]) -> Down:
+    def _bring(self, messages: Sequence[Message], places: dict[int, int | None]) -> DownlinkBytes:
         """Replace models by the deltas from a node's place on; by the whole where it has none, or that is less."""
         deltas = list(self._deltas)
         whole = self._whole_bytes()
@@ -167,12 +167,12 @@ class Downlink:
             size = sum(delta.change.payload for delta in lacking)
             if place is None or size >= whole:
                 size, packed = whole, packed or Packed.of(self._arrays)
-                message.content = put_whole(message.content, found[0], packed, keep=True, kinds=self._kinds)
+                message.content = put_full_model(message.content, found[0], packed, keep=True, kinds=self._kinds)
             else:
                 pairs = ((delta.base, delta.change) for delta in lacking)
                 message.content = put_deltas(message.content, found[0], pairs, self.version, self._kinds)
             payload.append(size)
-        return Down.of(payload, messages)
+        return DownlinkBytes.of(payload, messages)
 
     def _note(self, replies: Iterable[Message]) -> None:
         """Who holds the last version now, and who may hold none that can be brought up to it."""

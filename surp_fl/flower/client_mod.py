@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from surp_fl.change import change_of
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
-from surp_fl.flower.client_state import Kept, Told, load, load_held, save, save_held
-from surp_fl.flower.model_messages import brings_version, brought, plain
+from surp_fl.flower.client_state import StoredState, ServerDirectives, load, load_local_version, save, save_local_version
+from surp_fl.flower.model_messages import brings_version, receive_model, plain
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, Stats, arrays_of, kinds_told, to_record
+from surp_fl.flower.records import CompressedReply, Stats, arrays_of, announced_kinds, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
@@ -63,19 +63,19 @@ class CompressUpdates:
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
         """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
         held: bytes | None = None
-        kinds = kinds_told(message.content)
+        kinds = announced_kinds(message.content)
         if brings_version(message.content):
-            before = load_held(context)
-            found = brought(message.content, before, kinds)
+            before = load_local_version(context)
+            found = receive_model(message.content, before, kinds)
             if found.arrays is None:  # the client holds nothing that the deltas could be added to
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
             if found.keep:
                 held = found.version
-                save_held(context, found.arrays, before, found.base, kinds)
+                save_local_version(context, found.arrays, before, found.base, kinds)
             message.content = plain(message.content, found.name, found.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
-        told = Told.of(message.content)
+        told = ServerDirectives.of(message.content)
         scheme = _within(self._scheme_of(told.server_round), told, context)
         _refuse_what_would_break(message.content, scheme)
         received_name, received_record = _only_array_record(message.content, "the server's message")
@@ -123,7 +123,7 @@ class CompressUpdates:
     def _scheme_of(self, server_round: int) -> Scheme:
         return self.scheme(server_round) if callable(self.scheme) else self.scheme
 
-    def _reference(self, scheme: Scheme, start: NDArray[np.float32], kept: Kept) -> Reference:
+    def _reference(self, scheme: Scheme, start: NDArray[np.float32], kept: StoredState) -> Reference:
         """What the server holds too, as far as it is of use to this scheme."""
         if not scheme.codec.reader.contextual:
             return None
@@ -152,7 +152,7 @@ def _answer_of(call_next: Callable[[Message, Context], Message], message: Messag
         raise
 
 
-def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
+def _within(scheme: Scheme, told: ServerDirectives, context: Context) -> Scheme:
     """The scheme with the budget that server and node allow: the lesser one; its own where neither says."""
     node: Any = context.node_config.get(NODE_BUDGET)
     if node is not None and (isinstance(node, bool) or not isinstance(node, int)):

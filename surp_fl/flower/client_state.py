@@ -39,7 +39,7 @@ log = logging.getLogger("flwr")
 
 
 @dataclass(frozen=True)
-class Told:
+class ServerDirectives:
     """What the server's train message says beside the model; None for what it leaves out.
 
     Attributes:
@@ -59,7 +59,7 @@ class Told:
     budget: int | None
 
     @classmethod
-    def of(cls, content: RecordDict) -> Told:
+    def of(cls, content: RecordDict) -> ServerDirectives:
         """Read it off the configs of a message.
 
         Raises:
@@ -92,7 +92,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredState:
     """What a client kept of its last message.
 
     Attributes:
@@ -104,7 +104,7 @@ class Kept:
     model: NDArray[np.float32] | None
 
 
-def load(context: Context, layout: Layout, told: Told) -> Kept:
+def load(context: Context, layout: Layout, told: ServerDirectives) -> StoredState:
     """Read the state; what is of another model, or of another run, starts from nothing."""
     memory = _arrays(context, NAME)
     if "residual" in memory and not _fits(memory["residual"], layout):
@@ -119,7 +119,7 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
         )
         memory = {}
     if told.session is None or not same_run:
-        return Kept(memory, None)
+        return StoredState(memory, None)
     last, applied = kept[STATE_ROUND], told.applied
     assert isinstance(last, int)
     if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
@@ -134,7 +134,7 @@ def load(context: Context, layout: Layout, told: Told) -> Kept:
         )
     of_use = same_model and last in told.held
     model = _arrays(context, MODEL).get("model") if of_use else None
-    return Kept(memory, model if model is None or _fits(model, layout) else None)
+    return StoredState(memory, model if model is None or _fits(model, layout) else None)
 
 
 def save(
@@ -143,7 +143,7 @@ def save(
     sent: Update,
     model: NDArray[np.float32] | None,
     layout: Layout,
-    told: Told,
+    told: ServerDirectives,
     held: bytes | None = None,
 ) -> None:
     """Write the state of a round; whatever failed before this has changed nothing.
@@ -207,12 +207,12 @@ def _as_arrays(update: Update, layout: Layout) -> dict[str, NDArray[Any]]:
     return {"indices": update[0].astype(np.int32 if layout.size < 1 << 31 else np.int64), "values": update[1]}
 
 
-def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
+def load_local_version(context: Context) -> dict[str, NDArray[Any]] | None:
     """The version of the server's model that this client holds; None for none."""
     return _arrays(context, HELD) or None
 
 
-def save_held(
+def save_local_version(
     context: Context,
     arrays: dict[str, NDArray[Any]],
     before: dict[str, NDArray[Any]] | None,

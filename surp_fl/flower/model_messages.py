@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from surp_fl.change import Change
 from surp_fl.codecs import reader_of
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.packed_model import Packed, digest_of, unpacked
+from surp_fl.flower.packed_model import Packed, digest_of, unpack_model
 from surp_fl.flower.protocol import (
     ARRAYS_NAME,
     BASES,
@@ -54,7 +54,7 @@ _LENGTH = struct.Struct("<I")
 _NO_SECTIONS = bytes(2 * _LENGTH.size)
 
 
-def put_whole(content: RecordDict, name: str, packed: Packed, keep: bool, kinds: Kinds | None = None) -> RecordDict:
+def put_full_model(content: RecordDict, name: str, packed: Packed, keep: bool, kinds: Kinds | None = None) -> RecordDict:
     """The content of a message that brings a whole model, in place of one that holds its ArrayRecord, of this name."""
     told: dict[str, Any] = {VERSION: packed.version, ARRAYS_NAME: name, MANIFEST: packed.form, KEEP: keep}
     if kinds is not None:
@@ -101,7 +101,7 @@ def brings_version(content: RecordDict) -> bool:
 
 
 @dataclass(frozen=True)
-class Brought:
+class ReceivedModel:
     """What a message brings.
 
     Attributes:
@@ -119,7 +119,7 @@ class Brought:
     base: bytes | None = None
 
 
-def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None) -> Brought:
+def receive_model(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None) -> ReceivedModel:
     """Read the model that a message brings.
 
     Args:
@@ -135,10 +135,10 @@ def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None
     if not isinstance(version, bytes) or not isinstance(name, str):
         raise MalformedMessage("the server's message names a version, but not as bytes, or no name of the arrays")
     if PACKED in content.array_records:
-        arrays = unpacked(content.array_records[PACKED], config.get(MANIFEST))
+        arrays = unpack_model(content.array_records[PACKED], config.get(MANIFEST))
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
-        return Brought(arrays, name, keep, version)
+        return ReceivedModel(arrays, name, keep, version)
     bases, deltas = config.get(BASES, []), config.get(DELTAS, [])
     if not isinstance(bases, list) or not isinstance(deltas, list) or len(bases) != len(deltas):
         raise MalformedMessage("the server's message has deltas, but not one base for each")
@@ -147,7 +147,7 @@ def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None
         raise MalformedMessage("the server's message has other sections than deltas")
     now = None if held is None else digest_of(held)
     if held is None or now == version:
-        return Brought(held, name, keep, version, now)
+        return ReceivedModel(held, name, keep, version, now)
     all_of_it = zip(bases, deltas, others, strict=True)
     lacking = [told[1:] for told in itertools.dropwhile(lambda told: told[0] != now, all_of_it)]
     after: Arrays | None = None
@@ -155,13 +155,13 @@ def brought(content: RecordDict, held: Arrays | None, kinds: Kinds | None = None
         try:
             after = held
             for message, sections in lacking:
-                after = advanced(Layout.of(after, kinds), after, _change_of(message, sections))
+                after = apply_delta(Layout.of(after, kinds), after, _change_of(message, sections))
         except MalformedMessage as fault:  # the whole model makes it good
             log.warning(
                 "surp-fl: what changed in the model cannot be read, the whole is asked for: %s", printable(fault)
             )
     right = after is not None and digest_of(after) == version
-    return Brought(after if right else None, name, keep, version, now)
+    return ReceivedModel(after if right else None, name, keep, version, now)
 
 
 def plain(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:
@@ -177,7 +177,7 @@ def plain(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:
     return RecordDict(found)
 
 
-def advanced(layout: Layout, arrays: Arrays, change: Change, vector: NDArray[np.float32] | None = None) -> Arrays:
+def apply_delta(layout: Layout, arrays: Arrays, change: Change, vector: NDArray[np.float32] | None = None) -> Arrays:
     """The version that a change leads to; the same on both ends, to the bit.
 
     Args:

@@ -61,7 +61,7 @@ class Packed:
         return cls(ArrayRecord({_NAME: Array(whole)}), _form_of(arrays), digest_of(arrays))
 
 
-def unpacked(record: ArrayRecord, form: Any) -> Arrays:
+def unpack_model(record: ArrayRecord, form: Any) -> Arrays:
     """Take the model apart again.
 
     Raises:

@@ -130,7 +130,7 @@ def _stats_in(found: Any) -> Stats:
     return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORM.unpack(found)))
 
 
-def kinds_told(content: RecordDict) -> Kinds | None:
+def announced_kinds(content: RecordDict) -> Kinds | None:
     """The server's word on which arrays are running statistics; None where it has none.
 
     Raises:

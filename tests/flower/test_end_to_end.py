@@ -29,8 +29,8 @@ from surp_fl.flower.records import (
 )
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.replies import LINES, by_content, fit_to_log
-from surp_fl.strategies.traffic import Down, Traffic
+from surp_fl.strategies.replies import LINES, by_content, shorten_errors
+from surp_fl.strategies.round_stats import DownlinkBytes, RoundStats
 from surp_fl.strategies.validation import hint_for
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
@@ -416,9 +416,9 @@ def test_who_sends_all_or_wants_nothing_owes_nothing() -> None:
 
 
 def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None:
-    traffic = Traffic(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
-    traffic.went(Down([5], [7]))
-    traffic.went(Down([15], [9]))
+    traffic = RoundStats(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
+    traffic.record_downlink(DownlinkBytes([5], [7]))
+    traffic.record_downlink(DownlinkBytes([15], [9]))
     traffic.measured(Stats(0.5, None, 2.0))
     traffic.measured(Stats(1.5, 0.25, None))
     metrics = MetricRecord({"loss": 1.0})
@@ -439,7 +439,7 @@ def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None
         "surp-fl/failures": 2,
     }
     empty = MetricRecord()
-    Traffic(1).add_to(empty)
+    RoundStats(1).add_to(empty)
     assert dict(empty) == {"surp-fl/failures": 0}
 
 
@@ -452,7 +452,7 @@ def test_records_that_messages_share_are_counted_in_each() -> None:
         ]
     counted = [count_bytes(message.content) for message in messages]
     assert counted[0] > counted[2] > 0
-    assert Down.of([1, 2, 3], messages) == Down([1, 2, 3], counted)
+    assert DownlinkBytes.of([1, 2, 3], messages) == DownlinkBytes([1, 2, 3], counted)
 
 
 @pytest.mark.parametrize(
@@ -494,7 +494,7 @@ def test_replies_are_sorted_by_their_messages_and_without_one_by_their_node() ->
 def test_the_first_errors_keep_their_reasons_and_codes_and_the_others_are_told_in_short() -> None:
     usable = reply_of(99)
     errors = [error_reply(reply_of(node), f"reason {node}", 7 + node) for node in range(1, LINES + 4)]
-    found = fit_to_log([errors[0], usable, *errors[1:]])
+    found = shorten_errors([errors[0], usable, *errors[1:]])
     assert found.pop(1) is usable
     assert [reply.error.reason for reply in found[:LINES]] == [f"reason {node}" for node in range(1, LINES + 1)]
     assert [reply.error.reason for reply in found[LINES:]] == [f"as {LINES} others failed"] * 3

@@ -28,7 +28,7 @@ from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.standstill import Standstill
+from surp_fl.strategies.stagnation import StagnationMonitor
 from tests.flower_app import Arrays, app_with, initial, learn, run
 
 NODES = 7
@@ -164,7 +164,7 @@ def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
 ) -> None:
     """Of three coordinates, in three rounds; a round in which nothing was said tells nothing."""
     logging.getLogger("flwr").propagate = True
-    watch, before = Standstill(FedMedian(**ALL)), np.zeros(9, np.float32)
+    watch, before = StagnationMonitor(FedMedian(**ALL)), np.zeros(9, np.float32)
     with caplog.at_level(logging.WARNING, "flwr"):
         for moved in moves:
             assert watch.watching
@@ -178,11 +178,11 @@ def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
     assert (
         f"moved the model at {share:.0f} % of the coordinates that messages changed in the first 3" in caplog.text
     ) == warns
-    assert not Standstill(FedAvg(**ALL)).watching
+    assert not StagnationMonitor(FedAvg(**ALL)).watching
 
 
 def test_a_median_of_one_client_is_watched_as_well() -> None:
     strategy = DecodeUpdates(FedMedian(min_train_nodes=1, min_available_nodes=1, fraction_evaluate=0.0))
     run(app_with([CompressUpdates(SuRP(budget=40))]), strategy, 3, nodes=1)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
-    assert not strategy._standstill.watching
+    assert not strategy._stagnation.watching

@@ -12,11 +12,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
-from surp_fl.flower.model_messages import brought
+from surp_fl.flower.model_messages import receive_model
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.downlink.deltas import Downlink
 from surp_fl.testing import InProcessGrid, as_server
@@ -299,7 +299,7 @@ def test_a_model_with_nan_ends_the_run_as_divergence_does(options: dict[str, Any
                 model["weight"][0] = np.nan
             return record_of(model), metrics
 
-    with pytest.raises(NoUsableReply, match="NaN or infinity"):
+    with pytest.raises(NoUsableReplyError, match="NaN or infinity"):
         run(app_with([CompressUpdates(UP)]), DecodeUpdates(Diverging(min_available_nodes=3), **options), rounds=9)
 
 
@@ -320,9 +320,9 @@ def test_a_model_that_is_evaluated_before_any_is_trained_is_not_kept() -> None:
         (message,) = messages_to(1, initial())
         delivery = Delivery(DOWN, packed=True)
         delivery.evaluate([message], grid, record)
-        assert delivery.fill([message]).payload == [WHOLE]
-        assert not brought(message.content, None).keep
+        assert delivery.attach_models([message]).payload == [WHOLE]
+        assert not receive_model(message.content, None).keep
         (message,) = messages_to(1, initial())
         delivery.train([message], grid, record)
-        assert delivery.fill([message]).payload == [WHOLE]
-        assert brought(message.content, None).keep
+        assert delivery.attach_models([message]).payload == [WHOLE]
+        assert receive_model(message.content, None).keep

@@ -17,15 +17,15 @@ from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import brought, plain, put_deltas, put_whole
+from surp_fl.flower.model_messages import receive_model, plain, put_deltas, put_full_model
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, count_bytes, record_of
-from surp_fl.integer_arrays import write_exact
+from surp_fl.integer_arrays import write_integers
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.downlink.deltas import Downlink
-from surp_fl.strategies.node_registry import Books, Broadcast
+from surp_fl.strategies.node_registry import NodeRegistry, SentModel
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -229,12 +229,12 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     vector = LAYOUT.flatten(held)
     update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
     delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
-    change = Change(delta, b"", write_exact(held, held | {"batches": np.array(30)}, LAYOUT))
+    change = Change(delta, b"", write_integers(held, held | {"batches": np.array(30)}, LAYOUT))
 
     def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
         content = put_deltas(content_of(held), "arrays", [(base, change)], version, None)
         content.config_records["config"].update(damage or {})
-        return brought(content, held)
+        return receive_model(content, held)
 
     after = LAYOUT.assembled(
         LAYOUT.rounded(LAYOUT.moved(held, DOWN.codec.decode(delta, LAYOUT, reference=vector))),
@@ -255,7 +255,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
     with pytest.raises(MalformedMessage, match="other sections than deltas"):
         bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
-    nothing_new = brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
+    nothing_new = receive_model(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
     assert nothing_new.arrays is held
     assert nothing_new.base == nothing_new.version == right.base == digest_of(held)
 
@@ -295,10 +295,10 @@ def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bo
     packed = Packed.of(model)
     kinds: Any = {"bias": "mean"}
     for content in (content_of(model), RecordDict({"arrays": record_of(model)})):
-        sent = put_whole(content, "arrays", packed, keep, kinds)
+        sent = put_full_model(content, "arrays", packed, keep, kinds)
         assert len(sent.array_records) == len(sent.config_records) == 1
         assert json.loads(str(next(iter(sent.config_records.values()))["surp-fl:kinds"])) == kinds
-        found = brought(sent, None)
+        found = receive_model(sent, None)
         assert (found.name, found.keep, found.version, found.base) == ("arrays", keep, digest_of(model), None)
         assert found.arrays is not None
         assert digest_of(found.arrays) == digest_of(model)
@@ -310,28 +310,28 @@ def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bo
 def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public_one() -> None:
     model = {"w": np.ones((4, 5), np.float32), "n": np.array(3)}
     public = {"w": np.full((4, 5), 2, np.float32), "n": np.array(4)}
-    whole = Broadcast.of(1, "arrays", record_of(model))
-    both = Broadcast.of(1, "arrays", record_of(model), public)
+    whole = SentModel.of(1, "arrays", record_of(model))
+    both = SentModel.of(1, "arrays", record_of(model), public)
     for found, held in ((whole, model), (both, public)):
         np.testing.assert_array_equal(found.arrays["w"], model["w"])
         np.testing.assert_array_equal(found.held.vector, held["w"].reshape(-1))
         assert {name: array.tolist() for name, array in found.others.items()} == {"n": held["n"]}
         assert (found.bytes, found.arrays_name, found.held.server_round) == (88, "arrays", 1)
     assert np.shares_memory(whole.arrays["w"], whole.held.vector)  # one copy is enough
-    wide = Broadcast.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
+    wide = SentModel.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
     assert wide.arrays["w"].tolist() == [16777217.0]
 
 
 def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
-    def broadcast(server_round: int) -> Broadcast:
-        return Broadcast.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
+    def broadcast(server_round: int) -> SentModel:
+        return SentModel.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
 
-    books = Books(history_bytes=300)  # three models
+    books = NodeRegistry(history_bytes=300)  # three models
     sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
     for server_round in (1, 2, 3):
         books.begin({1: sent[server_round], 2: sent[server_round]})
     assert books.rounds(1) == books.rounds(2) == [2, 1]
-    books.understood(2)
+    books.confirm(2)
     assert (books.rounds(1), books.rounds(2), books.rounds(3)) == ([2, 1], [], [])
     books.begin({1: sent[4]})
     assert (books.rounds(1), books.rounds(2)) == ([3, 2, 1], [3])
@@ -343,7 +343,7 @@ def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
     assert [(id(model), id(before)) for model, before in pairs] == [
         (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
     ]
-    books.understood(1)
+    books.confirm(1)
     (alone,) = books.references(1, layout)
     assert alone is now
 
@@ -356,7 +356,7 @@ def test_messages_without_a_model_bring_none() -> None:
         ]
     downlink = Downlink(DOWN)
     downlink.advance(record_of(initial()))
-    down = downlink.fill(messages)
+    down = downlink.attach_models(messages)
     assert down.payload == [sum(array.nbytes for array in initial().values()), 0]
     assert down.record == [count_bytes(message.content) for message in messages]
     assert dict(messages[1].content) == {"config": ConfigRecord({"stop": True})}

@@ -15,8 +15,8 @@ from surp_fl import CompressUpdates, Dense, Layout, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.first_model import FirstModel
-from surp_fl.strategies.untrained_mean import Beside, difference, moved, saturated
+from surp_fl.strategies.initial_model import InitialModel
+from surp_fl.strategies.untrained_mean import UntrainedMean, difference, moved, saturated
 from tests.flower_app import Arrays, app_with, fedavg, run
 
 FLOATS = [np.dtype(code) for code in ("f2", "f4", "f8")]
@@ -114,7 +114,7 @@ def layout_of(array: Any) -> Layout:
 
 
 def mean_of(before: Any, arrays: list[Any], weights: list[float]) -> Any:
-    beside = Beside(layout_of(before), {"a": before})
+    beside = UntrainedMean(layout_of(before), {"a": before})
     for array, weight in zip(arrays, weights, strict=True):
         beside.add(weight, {"a": array})
     return beside.mean()["a"]
@@ -162,7 +162,7 @@ def test_booleans_follow_the_weighted_majority() -> None:
 
 def test_without_any_weight_nothing_is_averaged() -> None:
     before = np.array([3])
-    beside = Beside(layout_of(before), {"a": before})
+    beside = UntrainedMean(layout_of(before), {"a": before})
     beside.add(0.0, {"a": np.array([5])})
     assert beside.mean() == {}
     assert beside.agreed()["a"].tolist() == [5]
@@ -181,14 +181,14 @@ def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate()
 
 def test_an_aggregate_of_the_first_models_form_is_handed_on_and_any_other_is_brought_to_it() -> None:
     plain = {"w": np.ones(2, np.float32)}
-    first = FirstModel(None)
+    first = InitialModel(None)
     first.see(record_of(plain))
     aggregate = record_of({"w": np.full(2, 3, np.float32)})
     assert first.like(aggregate, {}) is aggregate
     wide = first.like(record_of({"w": np.full(2, 3.0)}), {})
     assert arrays_of(wide)["w"].dtype == np.float32
 
-    with_others = FirstModel(None)
+    with_others = InitialModel(None)
     with_others.see(record_of(plain | {"bn.running_var": np.ones(2, np.float32), "n": np.array(3)}))
     assert set(with_others.others_in(record_of(plain | {"bn.running_var": np.ones(2), "n": np.array(4)}))) == {
         "bn.running_var",
@@ -201,12 +201,12 @@ def test_an_aggregate_of_the_first_models_form_is_handed_on_and_any_other_is_bro
 
 
 def test_what_half_precision_cannot_hold_is_owed_to_the_next_aggregate() -> None:
-    first = FirstModel(None)
+    first = InitialModel(None)
     first.see(record_of({"w": np.ones(1, np.float16)}))
     half = {"w": np.array([1 + 2.0**-11], np.float32)}  # half of a unit in the last place of float16
     for expected in (1.0, 1 + 2.0**-10):
         assert arrays_of(first.like(record_of(half), {}))["w"].tolist() == [expected]
-    with_unit = FirstModel(None)
+    with_unit = InitialModel(None)
     with_unit.see(record_of({"w": np.ones(1, np.float16)}))
     narrow = record_of({"w": np.ones(1, np.float16)})
     with_unit.owed["w"] = np.array([0.5], np.float32)

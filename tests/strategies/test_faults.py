@@ -21,7 +21,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import NAME, SENT
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
 
@@ -221,7 +221,7 @@ def test_rounds_that_fail_for_too_long_end_the_run() -> None:
         return reply
 
     grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 2, fault=lose)
-    with as_server(), pytest.raises(NoUsableReply, match="round 4: none of the 2 replies"):
+    with as_server(), pytest.raises(NoUsableReplyError, match="round 4: none of the 2 replies"):
         strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=9)
 
 

@@ -14,12 +14,12 @@ from surp_fl import QSGD, CompressUpdates, Dense, SuRP, TopK
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.client_state import Told
+from surp_fl.flower.client_state import ServerDirectives
 from surp_fl.flower.protocol import BUDGET, NAME
 from surp_fl.flower.records import error_reply, from_record, record_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.limits import check_numbers, check_payload, most_bytes, payload_of
+from surp_fl.strategies.limits import check_numbers, check_payload, payload_limit, payload_of
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial
 
@@ -176,8 +176,8 @@ def test_a_model_too_small_for_a_scheme_is_sent_as_it_is(given: Scheme) -> None:
 
 def test_a_client_keeps_to_the_least_that_it_is_told() -> None:
     configs = {name: ConfigRecord({BUDGET: budget}) for name, budget in (("a", 80), ("b", 60), ("c", 70))}
-    assert Told.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
-    assert Told.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
+    assert ServerDirectives.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
+    assert ServerDirectives.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_payload_is_the_message_and_its_statistics_and_may_be_as_long_as_it_
 
 def test_the_most_that_a_node_may_send_is_the_least_of_what_its_configs_say_and_dense_messages() -> None:
     def most(arrays: Arrays, **configs: Any) -> int:
-        return most_bytes(
+        return payload_limit(
             RecordDict({key: ConfigRecord({BUDGET: told}) for key, told in configs.items()}), Layout.of(arrays)
         )
 

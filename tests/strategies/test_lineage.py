@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import CompressUpdates, ErrorFeedback, NoMemory, SuRP, TopK
-from surp_fl.flower.client_state import Told, load, load_held, save, save_held
+from surp_fl.flower.client_state import ServerDirectives, load, load_local_version, save, save_local_version
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import APPLIED, BUDGET, MODEL, NAME, ROUND, ROUNDS, SENT, SESSION
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.memory import MOST_OWED, fault_of, norm_of
-from surp_fl.strategies import DecodeUpdates, lineage
+from surp_fl.memory import MAX_RESIDUAL_RATIO, fault_of, norm_of
+from surp_fl.strategies import DecodeUpdates, sessions
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -120,7 +120,7 @@ def test_norms_of_finite_vectors_are_finite(value: float, size: int) -> None:
 
 
 def test_a_memory_is_at_fault_where_it_is_not_finite_or_out_of_all_proportion() -> None:
-    owed = {"residual": np.full(4, 0.5 * MOST_OWED, np.float32)}  # of norm MOST_OWED
+    owed = {"residual": np.full(4, 0.5 * MAX_RESIDUAL_RATIO, np.float32)}  # of norm MOST_OWED
     assert fault_of(owed, 1.0) is None
     assert fault_of(owed, 0.99) is not None
     assert fault_of(owed, 0.0) is None  # a model of zeros that learned nothing tells nothing
@@ -160,8 +160,8 @@ MODEL_SENT = -RESIDUAL
 SAID = (np.array([3, 600]), np.array([0.5, -2.0], np.float32))
 
 
-def told(turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)) -> Told:
-    return Told(turn, session, turn, held, applied, None)
+def told(turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)) -> ServerDirectives:
+    return ServerDirectives(turn, session, turn, held, applied, None)
 
 
 def after_one_round(session: int | None = 9, residual: bool = True, model: Any = MODEL_SENT) -> Context:
@@ -173,18 +173,18 @@ def after_one_round(session: int | None = 9, residual: bool = True, model: Any =
 def test_what_the_server_tells_is_read_off_all_configs_and_odd_entries_count_as_missing() -> None:
     ours: Any = {SESSION: 5, ROUND: 3, ROUNDS: [2, 1], APPLIED: 2}
     both = RecordDict({"config": ConfigRecord({"server-round": 7}), NAME: ConfigRecord(ours)})
-    assert Told.of(both) == Told(7, 5, 3, (2, 1), 2, None)
-    assert Told.of(RecordDict({NAME: ConfigRecord(ours)})) == Told(3, 5, 3, (2, 1), 2, None)
-    assert Told.of(RecordDict({NAME: ConfigRecord({SESSION: 5})})) == Told(0, None, 0, (), None, None)
+    assert ServerDirectives.of(both) == ServerDirectives(7, 5, 3, (2, 1), 2, None)
+    assert ServerDirectives.of(RecordDict({NAME: ConfigRecord(ours)})) == ServerDirectives(3, 5, 3, (2, 1), 2, None)
+    assert ServerDirectives.of(RecordDict({NAME: ConfigRecord({SESSION: 5})})) == ServerDirectives(0, None, 0, (), None, None)
     odd = ConfigRecord({"server-round": True, ROUND: 4, SESSION: "five", APPLIED: 1.0})
-    assert Told.of(RecordDict({NAME: odd})) == Told(4, None, 4, (), None, None)
+    assert ServerDirectives.of(RecordDict({NAME: odd})) == ServerDirectives(4, None, 4, (), None, None)
 
 
 @pytest.mark.parametrize("budget", [True, 1.5, "many", [100]])
 def test_a_budget_that_is_no_whole_number_is_refused(budget: Any) -> None:
     configs: Any = {"a": ConfigRecord({BUDGET: budget}), "b": ConfigRecord({BUDGET: 100})}
     with pytest.raises(ValueError, match=r"has surp-fl:budget = .*; expected a whole number of bytes"):
-        Told.of(RecordDict(configs))
+        ServerDirectives.of(RecordDict(configs))
 
 
 @pytest.mark.parametrize(("applied", "again"), [(0, True), (1, False), (2, False), (None, False)])
@@ -246,18 +246,18 @@ def test_what_is_of_no_more_use_is_removed() -> None:
 def test_the_version_of_the_last_message_becomes_its_model_when_another_is_held(base: Any, is_the_model: bool) -> None:
     first, second = initial(), other_initial()
     context = Context(1, 1, {}, RecordDict(), {})
-    assert load_held(context) is None
-    save_held(context, first, None, None)
+    assert load_local_version(context) is None
+    save_local_version(context, first, None, None)
     save(context, {}, SAID, LAYOUT.flatten(first), LAYOUT, told(1), digest_of(first))
     assert MODEL not in context.state
-    save_held(context, second, load_held(context), base)
-    held = load_held(context)
+    save_local_version(context, second, load_local_version(context), base)
+    held = load_local_version(context)
     assert held is not None
     np.testing.assert_array_equal(held["weight"], second["weight"])
     assert (MODEL in context.state) == is_the_model
     if is_the_model:
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
-        save_held(context, first, second, digest_of(first))  # nothing of the last message is held any more
+        save_local_version(context, first, second, digest_of(first))  # nothing of the last message is held any more
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
 
 
@@ -276,12 +276,12 @@ def test_a_second_start_from_the_same_model_begins_anew(caplog: pytest.LogCaptur
 
 def test_ends_are_remembered_in_bounded_number_and_taken_up_once() -> None:
     for number in range(100):
-        lineage.remember(b"%d" % number, lineage.Ended(number, 1))
-    assert lineage.taken_up(b"35") is None
-    lineage.remember(b"37", lineage.Ended(7, 2))  # of late again
+        sessions.save_session(b"%d" % number, sessions.SavedSession(number, 1))
+    assert sessions.resume(b"35") is None
+    sessions.save_session(b"37", sessions.SavedSession(7, 2))  # of late again
     for number in range(100, 163):
-        lineage.remember(b"%d" % number, lineage.Ended(number, 1))
-    assert lineage.taken_up(b"99") is None
-    assert lineage.taken_up(b"37") == lineage.Ended(7, 2)
-    assert lineage.taken_up(b"162") == lineage.Ended(162, 1)
-    assert lineage.taken_up(b"162") is None
+        sessions.save_session(b"%d" % number, sessions.SavedSession(number, 1))
+    assert sessions.resume(b"99") is None
+    assert sessions.resume(b"37") == sessions.SavedSession(7, 2)
+    assert sessions.resume(b"162") == sessions.SavedSession(162, 1)
+    assert sessions.resume(b"162") is None

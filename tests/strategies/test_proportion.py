@@ -20,7 +20,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, decoding, replies
+from surp_fl.strategies import DecodeUpdates, norm_check, replies
 from surp_fl.strategies.proportion import ROUNDS, limit, lower_median, remembered
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
@@ -187,7 +187,7 @@ def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
 
 def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten replies that name a tenth of the coordinates each: three fit, and the others are decoded again."""
-    said = replies.Said((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
+    said = replies.DecodedReply((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
     broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
     opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(10)]
     calls: list[Any] = []
@@ -196,7 +196,7 @@ def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.M
         calls.append(each)
         return said
 
-    found = list(decoding.Weighing(100.0).round(opened, decode))
+    found = list(norm_check.NormCheck(100.0).round(opened, decode))
     assert len(found) == 10
     assert len(calls) == 10 + 10 - 2500 // (62 * 12)
 
@@ -213,8 +213,8 @@ def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
         calls.append(each)
         raise MalformedMessage("damaged")
 
-    monkeypatch.setattr("surp_fl.strategies.decoding.time.perf_counter", lambda: next(clock))
-    found = list(decoding.Weighing(100.0).round(opened, decode))
+    monkeypatch.setattr("surp_fl.strategies.norm_check.time.perf_counter", lambda: next(clock))
+    found = list(norm_check.NormCheck(100.0).round(opened, decode))
     assert calls == [each.opened for each in found] == opened
     assert [each.seconds for each in found] == [0.5, 0.25, 2.0]
     assert [str(each.said) for each in found] == ["damaged"] * 3
@@ -282,6 +282,6 @@ def test_what_is_usual_is_worked_out_by_hand() -> None:
     assert remembered([0.0], (1.0, 2.0)) == (1.0, 2.0)
     earlier = tuple(float(turn) for turn in range(20))
     assert remembered([7.0], earlier) == (*earlier[1:], 7.0)
-    assert decoding.Weighing(1.0).proportion == 1.0
+    assert norm_check.NormCheck(1.0).proportion == 1.0
     with pytest.raises(ValueError, match="1 or more, or None"):
-        decoding.Weighing(0.99)
+        norm_check.NormCheck(0.99)

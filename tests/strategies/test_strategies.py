@@ -38,7 +38,7 @@ from flwr.serverapp.strategy import (
 from surp_fl import CompressUpdates, Dense, NoMemory, SuRP
 from surp_fl.flower.records import record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, initial, run
 
@@ -195,18 +195,18 @@ def test_a_mod_of_flower_in_front_of_ours_is_told_where_it_belongs(mod: Any) -> 
     strategy = DecodeUpdates(AVERAGING["FedAvg"]())
     if mod is fixedclipping_mod or mod is adaptiveclipping_mod:
         strategy = DecodeUpdates(EACH_MODEL["ClientSideFixedClipping"]())
-    with pytest.raises(NoUsableReply, match="put CompressUpdates first"):
+    with pytest.raises(NoUsableReplyError, match="put CompressUpdates first"):
         run(app_with([mod, CompressUpdates(WITHOUT_DEBTS)]), strategy, rounds=1, nodes=NODES)
 
 
 def test_debts_with_clipping_on_the_client_are_refused() -> None:
     strategy = DecodeUpdates(EACH_MODEL["ClientSideFixedClipping"]())
-    with pytest.raises(NoUsableReply, match="use memory=NoMemory"):
+    with pytest.raises(NoUsableReplyError, match="use memory=NoMemory"):
         run(app_with([CompressUpdates(SURP), fixedclipping_mod]), strategy, rounds=1, nodes=NODES)
 
 
 def test_other_schemes_on_client_and_server_are_told_apart() -> None:
-    with pytest.raises(NoUsableReply, match="give client and server the same scheme"):
+    with pytest.raises(NoUsableReplyError, match="give client and server the same scheme"):
         run(app_with([CompressUpdates(SURP)]), DecodeUpdates(FedAvg(**ALL), scheme=Dense()), rounds=1, nodes=NODES)
 
 
@@ -216,7 +216,7 @@ def test_a_numpy_client_is_told_what_to_change() -> None:
             return parameters, 1, {}
 
     app = ClientApp(client_fn=lambda context: Client().to_client(), mods=[CompressUpdates(SURP)])
-    with as_server(), pytest.raises(NoUsableReply, match=r"NumPyClient.*@app\.train\(\)"):
+    with as_server(), pytest.raises(NoUsableReplyError, match=r"NumPyClient.*@app\.train\(\)"):
         DecodeUpdates(FedAvg(**ALL)).start(
             grid=InProcessGrid(app, NODES), initial_arrays=record_of(initial()), num_rounds=1
         )
@@ -231,7 +231,7 @@ def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
 
 
 def test_an_app_without_the_mod_is_told_so() -> None:
-    with pytest.raises(NoUsableReply, match=r"the app did not find the model.*as the first mod"):
+    with pytest.raises(NoUsableReplyError, match=r"the app did not find the model.*as the first mod"):
         run(app_with([]), DecodeUpdates(FedAvg(**ALL)), rounds=1, nodes=NODES)
-    with pytest.raises(NoUsableReply, match="the client does not compress"):
+    with pytest.raises(NoUsableReplyError, match="the client does not compress"):
         run(app_with([]), DecodeUpdates(FedAvg(**ALL), packed=False), rounds=1, nodes=NODES)
