@@ -9,11 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NotRequired, TypedDict
 
-from surp_fl.strategies import Traffic
-
 from simulations.lenet import PARAMETERS
 from simulations.schemes import Options, parse
 from simulations.settings import Settings
+from surp_fl.strategies import Traffic
 
 DENSE_BYTES = 4 * PARAMETERS
 

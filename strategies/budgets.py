@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ExponentialBudgetDecay:
-    """A budget that decays from `first` to `last` bytes by the same factor each round: more bytes while updates are large.
+    """A budget that decays from `first` to `last` bytes, by the same factor each round.
 
-    The warm-up of Lin et al. 2018, "Deep Gradient Compression", section 3.3, in bytes.
+    Early rounds, whose updates are large, get more bytes.
+
+    Source: the warm-up of Lin et al. 2018, "Deep Gradient Compression", section 3.3, here in bytes.
 
     Attributes:
         first: bytes in round 1.

@@ -9,8 +9,8 @@ one reply a round: of the last rounds) are adversarial. Knows numbers alone.
   client, it is accepted; of two updates without earlier rounds, the smaller norm is the usual one.
 - Rejected updates count in the medians too: if the first norms were far too small, or the usual norm changes for good,
   rejected updates become the usual ones a few rounds later.
-- If all updates grow or shrink together (decaying budgets, a warm-up), the round's own median follows. With one client a
-  round, only a jump by more than `proportion` is rejected.
+- If all updates grow or shrink together (decaying budgets, a warm-up), the round's own median follows. With one client
+  a round, only a jump by more than `proportion` is rejected.
 - Honest clients had norms of 1.1 to 2.4 times the usual one (`docs/custom-strategy.md`), 4.6 with one client a round.
 - A client's residual does not grow while the client is away, so that its first update afterwards has a usual norm.
 """

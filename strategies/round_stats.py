@@ -36,7 +36,7 @@ class DownlinkBytes(NamedTuple):
 
     @classmethod
     def of(cls, payload: list[int], messages: Iterable[Message]) -> DownlinkBytes:
-        """Count the records of messages; an ArrayRecord that several messages share is serialised once for the count.
+        """Count the records of messages; a shared ArrayRecord is counted once, and the number reused.
 
         Args:
             payload: bytes, one number for each message.

@@ -1,4 +1,4 @@
-"""The weighted mean of many replies, summed up from sparse updates: one vector in memory, however many replies there are.
+"""The weighted mean of many replies, summed up from sparse updates in one vector, however many replies there are.
 
 Flower's averaging strategies take the weighted mean of the clients' models. Where all clients were sent one model, that
 mean is this model plus the weighted mean of the updates, so that one reply which holds it can replace all of them.
@@ -23,7 +23,7 @@ _AVERAGING = {strategy.aggregate_train for strategy in (FedAvg, FedProx, FedAvgM
 
 
 def needs_weighted_mean_only(strategy: Strategy) -> bool:
-    """Whether a strategy aggregates as Flower's averaging strategies do: a function of the weighted mean of the replies."""
+    """Whether a strategy aggregates as Flower's averaging strategies do, from the weighted mean of the replies alone."""
     return (
         isinstance(strategy, FedAvg)
         and type(strategy).aggregate_train in _AVERAGING
@@ -33,7 +33,9 @@ def needs_weighted_mean_only(strategy: Strategy) -> bool:
 
 
 def averages_untrained_apart(strategy: Strategy) -> bool:
-    """Whether integer arrays and running statistics are averaged apart from a strategy, which would step them as weights.
+    """Whether integer arrays and running statistics are averaged apart from a strategy.
+
+    Strategies with a server optimiser would step them as weights.
 
     Robust and private strategies handle them as they handle weights.
     """

@@ -1,4 +1,7 @@
-"""Refuses strategies and messages that cannot work, as early as possible: what was found, what is expected, what to do."""
+"""Refuses strategies and messages that cannot work, as early as possible.
+
+Errors say what was found, what was expected, and what to do. Knows Flower's strategies. Does not know codecs.
+"""
 
 from __future__ import annotations
 

@@ -156,24 +156,24 @@ def made(scheme: Scheme) -> Change:
 @pytest.mark.parametrize("budget", [16, 31, 32, 40, 64, 100, 218, 700, 5000])
 def test_all_sections_together_fit_into_the_budget_and_statistics_take_a_quarter(kind: Any, budget: int) -> None:
     change = made(kind(budget=budget))
-    assert change.payload <= max(budget, 16 + len(change.exact))
+    assert change.payload <= max(budget, 16 + len(change.integers))
     assert len(change.statistics) <= max(budget // 4, 16)
     assert (len(change.statistics) > 0) == (budget >= 40)
     assert len(change.message) > 0
-    assert int(change.others(BN, LAYOUT)["bn.num_batches_tracked"]) == 20
+    assert int(change.untrained(BN, LAYOUT)["bn.num_batches_tracked"]) == 20
 
 
 def test_statistics_that_fit_as_they_are_arrive_as_they_are() -> None:
-    found = made(SuRP(budget=4000)).others(BN, LAYOUT)
+    found = made(SuRP(budget=4000)).untrained(BN, LAYOUT)
     for name, array in trained().items():
         if name.startswith("bn.running"):
             np.testing.assert_allclose(found[name], array, rtol=1e-6, atol=1e-6)
-    assert made(Dense()).others(BN, LAYOUT)["bn.running_var"].tolist() == found["bn.running_var"].tolist()
+    assert made(Dense()).untrained(BN, LAYOUT)["bn.running_var"].tolist() == found["bn.running_var"].tolist()
 
 
 def test_statistics_within_a_quarter_of_218_bytes_come_closer_to_what_they_are() -> None:
     change = made(SuRP(budget=218))
-    found, after = change.others(BN, LAYOUT), trained()
+    found, after = change.untrained(BN, LAYOUT), trained()
     for name in ("bn.running_mean", "bn.running_var"):
         assert np.linalg.norm(found[name] - after[name]) < 0.8 * np.linalg.norm(BN[name] - after[name])
     assert (found["bn.running_var"] >= 0).all()

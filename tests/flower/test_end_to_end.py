@@ -419,10 +419,10 @@ def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None
     traffic = RoundStats(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
     traffic.record_downlink(DownlinkBytes([5], [7]))
     traffic.record_downlink(DownlinkBytes([15], [9]))
-    traffic.measured(Stats(0.5, None, 2.0))
-    traffic.measured(Stats(1.5, 0.25, None))
+    traffic.record_client_stats(Stats(0.5, None, 2.0))
+    traffic.record_client_stats(Stats(1.5, 0.25, None))
     metrics = MetricRecord({"loss": 1.0})
-    traffic.add_to(metrics)
+    traffic.add_to_metrics(metrics)
     assert dict(metrics) == {
         "loss": 1.0,
         "surp-fl/payload_bytes_up_mean": 20.0,
@@ -439,7 +439,7 @@ def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None
         "surp-fl/failures": 2,
     }
     empty = MetricRecord()
-    RoundStats(1).add_to(empty)
+    RoundStats(1).add_to_metrics(empty)
     assert dict(empty) == {"surp-fl/failures": 0}
 
 

@@ -44,12 +44,12 @@ class Heard(DecodeUpdates):
 
     said: defaultdict[int, dict[int, Vector]]
 
-    def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, said in super()._decoded(opened, errors):
-            indices, values = said.change
+    def _decoded(self, parsed: Any, errors: Any) -> Any:
+        for each, decoded in super()._decoded(parsed, errors):
+            indices, values = decoded.update
             self.said[self.traffic[-1].server_round][each.node] = vector = np.zeros(LAYOUT.size)
             vector[indices] += values
-            yield each, said
+            yield each, decoded
 
 
 class Learning:
@@ -167,22 +167,22 @@ def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
     watch, before = StagnationMonitor(FedMedian(**ALL)), np.zeros(9, np.float32)
     with caplog.at_level(logging.WARNING, "flwr"):
         for moved in moves:
-            assert watch.watching
-            watch.see([np.empty(0, np.int64)], before, before)
+            assert watch.active
+            watch.observe([np.empty(0, np.int64)], before, before)
             after = before.copy()
             after[:moved] = 1
             after[8] = 1  # which no message said
-            watch.see([np.array([0, 1]), np.array([1, 2])], before, after)
-    assert not watch.watching
+            watch.observe([np.array([0, 1]), np.array([1, 2])], before, after)
+    assert not watch.active
     share = 100 * sum(moves) / 9
     assert (
         f"moved the model at {share:.0f} % of the coordinates that messages changed in the first 3" in caplog.text
     ) == warns
-    assert not StagnationMonitor(FedAvg(**ALL)).watching
+    assert not StagnationMonitor(FedAvg(**ALL)).active
 
 
 def test_a_median_of_one_client_is_watched_as_well() -> None:
     strategy = DecodeUpdates(FedMedian(min_train_nodes=1, min_available_nodes=1, fraction_evaluate=0.0))
     run(app_with([CompressUpdates(SuRP(budget=40))]), strategy, 3, nodes=1)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
-    assert not strategy._stagnation.watching
+    assert not strategy._aggregator.stagnation.active

@@ -17,7 +17,7 @@ from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import receive_model, plain, put_deltas, put_full_model
+from surp_fl.flower.model_messages import put_deltas, put_full_model, receive_model, restore_content
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, count_bytes, record_of
@@ -59,7 +59,7 @@ def vector_of(arrays: Arrays) -> NDArray[np.float32]:
 def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme, evaluation: float) -> None:
     strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=scheme)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=12)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=12)
     whole = sum(array.nbytes for array in initial().values())
     down = [sum(traffic.payload_bytes_down) for traffic in strategy.traffic]
     assert 3 * whole <= down[0] <= 3 * whole + 3 * (150 + 8)
@@ -74,7 +74,7 @@ def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme,
 def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
     """What the public model does not hold yet is in the difference, and small beside what was learned."""
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
-    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, rounds=30)
+    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, retained_rounds=30)
     downlink = strategy._delivery._downlink
     assert downlink is not None
     learned = vector_of(found.models[-2]) - vector_of(found.models[0])
@@ -95,7 +95,7 @@ def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
 def test_it_works_behind_other_strategies(inner: FedAvg) -> None:
     strategy = DecodeUpdates(inner, downlink=DOWN)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=6, nodes=7)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=6, nodes=7)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 6
     assert all(len(digests) == 1 for digests in seen.digests.values())
     assert found.models[-1]["batches"] == 6 * 30
@@ -106,7 +106,7 @@ def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
     inner = FedAvg(fraction_train=0.3, min_train_nodes=3, min_available_nodes=10, fraction_evaluate=0.0)
     strategy = DecodeUpdates(inner, downlink=SuRP(budget=60))
     seen = Seen()
-    run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=40, nodes=10)
+    run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=40, nodes=10)
     whole = sum(array.nbytes for array in initial().values())
     later = [size for traffic in strategy.traffic[10:] for size in traffic.payload_bytes_down]
     assert sum(traffic.failures for traffic in strategy.traffic) == 0
@@ -245,7 +245,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
     assert bring(b"another.", digest_of(after)).arrays is None
     assert bring(digest_of(held), b"another.").arrays is None
-    others = bytes(4) + bytes([len(change.exact), 0, 0, 0]) + change.exact
+    others = bytes(4) + bytes([len(change.integers), 0, 0, 0]) + change.integers
     assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [others]}).arrays is not None
     for odd in (others[:-1], others + b"?", others[:6], b"", "text", others[:-1] + b"?"):
         assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
@@ -268,7 +268,7 @@ def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
         reply: Message = call_next(message, context)
         return reply
 
-    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
+    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), retained_rounds=3)
     ours = {f"surp-fl:{name}" for name in ("session", "round", "rounds", "applied")}
     assert all(keys <= {"server-round", *ours} for keys in seen)
     assert len(seen) == 18
@@ -302,7 +302,7 @@ def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bo
         assert (found.name, found.keep, found.version, found.base) == ("arrays", keep, digest_of(model), None)
         assert found.arrays is not None
         assert digest_of(found.arrays) == digest_of(model)
-        shown = plain(sent, found.name, found.arrays)
+        shown = restore_content(sent, found.name, found.arrays)
         assert set(shown) == set(content)
         assert dict(shown.config_records) == dict(content.config_records)
 
@@ -314,10 +314,10 @@ def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public
     both = SentModel.of(1, "arrays", record_of(model), public)
     for found, held in ((whole, model), (both, public)):
         np.testing.assert_array_equal(found.arrays["w"], model["w"])
-        np.testing.assert_array_equal(found.held.vector, held["w"].reshape(-1))
-        assert {name: array.tolist() for name, array in found.others.items()} == {"n": held["n"]}
-        assert (found.bytes, found.arrays_name, found.held.server_round) == (88, "arrays", 1)
-    assert np.shares_memory(whole.arrays["w"], whole.held.vector)  # one copy is enough
+        np.testing.assert_array_equal(found.snapshot.vector, held["w"].reshape(-1))
+        assert {name: array.tolist() for name, array in found.untrained.items()} == {"n": held["n"]}
+        assert (found.bytes, found.arrays_name, found.snapshot.server_round) == (88, "arrays", 1)
+    assert np.shares_memory(whole.arrays["w"], whole.snapshot.vector)  # one copy is enough
     wide = SentModel.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
     assert wide.arrays["w"].tolist() == [16777217.0]
 
@@ -326,25 +326,25 @@ def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
     def broadcast(server_round: int) -> SentModel:
         return SentModel.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
 
-    books = NodeRegistry(history_bytes=300)  # three models
+    registry = NodeRegistry(history_bytes=300)  # three models
     sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
     for server_round in (1, 2, 3):
-        books.begin({1: sent[server_round], 2: sent[server_round]})
-    assert books.rounds(1) == books.rounds(2) == [2, 1]
-    books.confirm(2)
-    assert (books.rounds(1), books.rounds(2), books.rounds(3)) == ([2, 1], [], [])
-    books.begin({1: sent[4]})
-    assert (books.rounds(1), books.rounds(2)) == ([3, 2, 1], [3])
-    books.begin({1: sent[5]})
-    assert (books.rounds(1), books.rounds(2)) == ([4, 3, 2], [3])
+        registry.begin_round({1: sent[server_round], 2: sent[server_round]})
+    assert registry.retained_rounds(1) == registry.retained_rounds(2) == [2, 1]
+    registry.confirm(2)
+    assert (registry.retained_rounds(1), registry.retained_rounds(2), registry.retained_rounds(3)) == ([2, 1], [], [])
+    registry.begin_round({1: sent[4]})
+    assert (registry.retained_rounds(1), registry.retained_rounds(2)) == ([3, 2, 1], [3])
+    registry.begin_round({1: sent[5]})
+    assert (registry.retained_rounds(1), registry.retained_rounds(2)) == ([4, 3, 2], [3])
     layout = sent[5].layout
-    now = sent[5].held.vector
-    pairs: Any = books.references(1, layout)
+    now = sent[5].snapshot.vector
+    pairs: Any = registry.references(1, layout)
     assert [(id(model), id(before)) for model, before in pairs] == [
-        (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
+        (id(now), id(sent[turn].snapshot.vector)) for turn in (4, 3, 2)
     ]
-    books.confirm(1)
-    (alone,) = books.references(1, layout)
+    registry.confirm(1)
+    (alone,) = registry.references(1, layout)
     assert alone is now
 
 

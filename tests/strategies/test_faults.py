@@ -102,9 +102,9 @@ class Watched(DecodeUpdates):
     def watch(self) -> None:
         self.applied = {node: np.zeros(LAYOUT.size) for node in range(1, NODES + 1)}
 
-    def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, decoded in super()._decoded(opened, errors):
-            indices, values = decoded.change
+    def _decoded(self, parsed: Any, errors: Any) -> Any:
+        for each, decoded in super()._decoded(parsed, errors):
+            indices, values = decoded.update
             self.applied[each.node][indices] += values
             yield each, decoded
 
@@ -155,7 +155,7 @@ def test_what_was_applied_is_what_clients_believe_they_sent(scheme: Scheme, samp
     strategy, _ = run_through(chaos, scheme, rounds=200, sampled=sampled)
     assert chaos.grid is not None
     for node, wanted in chaos.wanted.items():
-        believed = strategy.applied[node] + owed(chaos.grid, node, strategy._books.applied.get(node, 0))
+        believed = strategy.applied[node] + owed(chaos.grid, node, strategy._session.registry.applied.get(node, 0))
         np.testing.assert_allclose(believed, wanted, atol=2e-3)  # float32 sums of 200 rounds
         assert np.linalg.norm(strategy.applied[node]) > 0.3 * np.linalg.norm(wanted)
     assert all(chaos.happened[what] > 5 for what in ("app raised", "lost", "damaged", "cut", "foreign", "text"))
@@ -315,7 +315,7 @@ def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) 
         delta = LAYOUT.flatten(
             learn(LAYOUT.unflatten(np.zeros(LAYOUT.size, np.float32), {"batches": np.array(0)}), node - 1, 1)
         )
-        believed = strategy.applied[node] + owed(grid, node, strategy._books.applied[node])
+        believed = strategy.applied[node] + owed(grid, node, strategy._session.registry.applied[node])
         np.testing.assert_allclose(believed, 12 * delta, atol=1e-4)
 
 

@@ -134,7 +134,11 @@ def test_models_of_earlier_rounds_are_kept_within_a_bound() -> None:
             return [each for each in messages if each.metadata.dst_node_id != 1 or server_round in (1, 2, 8, 9)]
 
     def sizes(strategy: DecodeUpdates) -> int:
-        kept = {id(each.vector): each.vector.nbytes for before in strategy._books._before.values() for each in before}
+        kept = {
+            id(each.vector): each.vector.nbytes
+            for before in strategy._session.registry._retained.values()
+            for each in before
+        }
         asked.append(sum(kept.values()))
         return asked[-1]
 

@@ -111,7 +111,7 @@ def test_a_message_beyond_what_its_node_was_told_costs_one_reply(
     assert [len(traffic.payload_bytes_up) for traffic in made.traffic] == [2, 2]
     assert max(size for traffic in made.traffic for size in traffic.payload_bytes_up) <= most
     assert re.search(f"came with {DENSE_BYTES:,} B; expected at most {most:,}", found[0])
-    assert 2 not in made._books.applied  # so that it is told to owe it again
+    assert 2 not in made._session.registry.applied  # so that it is told to owe it again
     assert grid.contexts[2].state.array_records
 
 

@@ -84,7 +84,7 @@ def test_a_start_that_goes_on_with_the_model_of_the_one_before_keeps_what_is_owe
         logging.getLogger("flwr").propagate = True
         later = phases.start(after, another)
     assert "memory is of another" not in caplog.text
-    assert "is owed again" not in caplog.text
+    assert "is added back to the residual" not in caplog.text
     assert any(not np.array_equal(later[name], array) for name, array in after.items() if array.dtype.kind == "f")
 
 
@@ -120,7 +120,7 @@ def test_norms_of_finite_vectors_are_finite(value: float, size: int) -> None:
 
 
 def test_a_memory_is_at_fault_where_it_is_not_finite_or_out_of_all_proportion() -> None:
-    owed = {"residual": np.full(4, 0.5 * MAX_RESIDUAL_RATIO, np.float32)}  # of norm MOST_OWED
+    owed = {"residual": np.full(4, 0.5 * MAX_RESIDUAL_RATIO, np.float32)}  # of norm MAX_RESIDUAL_RATIO
     assert fault_of(owed, 1.0) is None
     assert fault_of(owed, 0.99) is not None
     assert fault_of(owed, 0.0) is None  # a model of zeros that learned nothing tells nothing
@@ -160,7 +160,9 @@ MODEL_SENT = -RESIDUAL
 SAID = (np.array([3, 600]), np.array([0.5, -2.0], np.float32))
 
 
-def told(turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)) -> ServerDirectives:
+def told(
+    turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)
+) -> ServerDirectives:
     return ServerDirectives(turn, session, turn, held, applied, None)
 
 
@@ -175,7 +177,9 @@ def test_what_the_server_tells_is_read_off_all_configs_and_odd_entries_count_as_
     both = RecordDict({"config": ConfigRecord({"server-round": 7}), NAME: ConfigRecord(ours)})
     assert ServerDirectives.of(both) == ServerDirectives(7, 5, 3, (2, 1), 2, None)
     assert ServerDirectives.of(RecordDict({NAME: ConfigRecord(ours)})) == ServerDirectives(3, 5, 3, (2, 1), 2, None)
-    assert ServerDirectives.of(RecordDict({NAME: ConfigRecord({SESSION: 5})})) == ServerDirectives(0, None, 0, (), None, None)
+    assert ServerDirectives.of(RecordDict({NAME: ConfigRecord({SESSION: 5})})) == ServerDirectives(
+        0, None, 0, (), None, None
+    )
     odd = ConfigRecord({"server-round": True, ROUND: 4, SESSION: "five", APPLIED: 1.0})
     assert ServerDirectives.of(RecordDict({NAME: odd})) == ServerDirectives(4, None, 4, (), None, None)
 
