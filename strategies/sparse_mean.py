@@ -23,7 +23,7 @@ _AVERAGING = {strategy.aggregate_train for strategy in (FedAvg, FedProx, FedAvgM
 
 
 def needs_weighted_mean_only(strategy: Strategy) -> bool:
-    """Whether a strategy aggregates as Flower's averaging strategies do, from the weighted mean of the replies alone."""
+    """Whether a strategy aggregates as Flower's averaging strategies do, from the replies' weighted mean alone."""
     return (
         isinstance(strategy, FedAvg)
         and type(strategy).aggregate_train in _AVERAGING

@@ -66,8 +66,8 @@ class Layout:
         Args:
             arrays: name to array, in the model's order.
             kinds: which arrays are running statistics, and of which kind; None recognises them by their names.
-            tied: whether arrays that equal an earlier one count as copies of it; never those of fewer than 16 elements and
-                constant ones, which may be equal by chance.
+            tied: whether arrays that equal an earlier one count as copies of it; never those of fewer than 16 elements
+                and constant ones, which may be equal by chance.
 
         Raises:
             TypeError: an array is not float, integer or boolean (complex, object, string, bfloat16).

@@ -90,7 +90,8 @@ class ErrorFeedback:
 class MomentumCorrection:
     """Momentum on the client, before error feedback.
 
-    u ← m·u + g, wanted = v + u, then v ← wanted − sent, and u ← 0 where a coordinate was sent. Here g is the round's delta, u the velocity and v the residual. The local optimiser must not use momentum itself.
+    u ← m·u + g, wanted = v + u, then v ← wanted − sent, and u ← 0 where a coordinate was sent. Here g is the round's
+    delta, u the velocity and v the residual. The local optimiser must not use momentum itself.
 
     Source: Lin et al. 2018, "Deep Gradient Compression", section 3: momentum correction, momentum factor masking and
     local gradient clipping. There v is zero where a coordinate was sent; here it keeps the rounding error.

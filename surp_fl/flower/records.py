@@ -188,7 +188,9 @@ def error_reply(reply: Message, reason: str, code: int | None = None) -> Message
 
 
 def count_bytes(content: RecordDict) -> int:
-    """Bytes of a message's content, as Flower counts them; of an empty value, which Flower cannot count, those of its key."""
+    """Bytes of a message's content, as Flower counts them.
+
+    Of an empty value, which Flower cannot count, the bytes of its key count."""
     return sum(map(count_record, content.values()))
 
 

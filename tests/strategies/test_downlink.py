@@ -316,18 +316,18 @@ def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public
         np.testing.assert_array_equal(found.arrays["w"], model["w"])
         np.testing.assert_array_equal(found.snapshot.vector, held["w"].reshape(-1))
         assert {name: array.tolist() for name, array in found.untrained.items()} == {"n": held["n"]}
-        assert (found.bytes, found.arrays_name, found.snapshot.server_round) == (88, "arrays", 1)
+        assert (found.bytes, found.arrays_name, found.snapshot.session_round) == (88, "arrays", 1)
     assert np.shares_memory(whole.arrays["w"], whole.snapshot.vector)  # one copy is enough
     wide = SentModel.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
     assert wide.arrays["w"].tolist() == [16777217.0]
 
 
-def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
-    def broadcast(server_round: int) -> SentModel:
+def test_the_registry_drops_the_oldest_snapshots_of_all_nodes_first() -> None:
+    def model_of_round(server_round: int) -> SentModel:
         return SentModel.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
 
     registry = NodeRegistry(history_bytes=300)  # three models
-    sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
+    sent = {server_round: model_of_round(server_round) for server_round in range(1, 6)}
     for server_round in (1, 2, 3):
         registry.begin_round({1: sent[server_round], 2: sent[server_round]})
     assert registry.retained_rounds(1) == registry.retained_rounds(2) == [2, 1]
