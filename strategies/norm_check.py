@@ -66,7 +66,7 @@ class NormCheck:
         """Decode the replies of one round, in their order.
 
         Args:
-            parsed: the replies; the first one's model gives the memory for decoded updates.
+            parsed: the replies; decoded updates may take the memory of the first one's model.
             decode: decodes one of them, with the same result when it is called again.
         """
         if self.proportion is None:

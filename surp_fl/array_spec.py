@@ -39,7 +39,7 @@ class ArraySpec:
         """Check that an array has this shape, and this dtype; the width of floats may differ.
 
         Raises:
-            ValueError: it has not.
+            ValueError: it does not.
         """
         if tuple(array.shape) != self.shape:
             raise ValueError(f"array '{self.name}' has shape {list(array.shape)}; this model has {list(self.shape)}")
@@ -75,7 +75,7 @@ def check_all(specs: tuple[ArraySpec, ...], arrays: Mapping[str, Array]) -> None
     """Check that arrays have the names, order, shapes and dtypes of the specs.
 
     Raises:
-        ValueError: they have not; the message says what was found and what was expected.
+        ValueError: they do not; the message gives what was found and what was expected.
     """
     names = [spec.name for spec in specs]
     if list(arrays) != names:

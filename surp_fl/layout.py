@@ -256,6 +256,6 @@ class Layout:
         """Check that arrays have the names, order, shapes and dtypes of this layout; the width of floats may differ.
 
         Raises:
-            ValueError: they have not; the message says what was found and what was expected.
+            ValueError: they do not; the message gives what was found and what was expected.
         """
         check_all(self.arrays, arrays)

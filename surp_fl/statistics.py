@@ -133,6 +133,6 @@ def _octave(variance: Floats) -> Floats:
 
 def _of_octave(octave: Floats) -> Floats:
     """The inverse of `_octave`."""
-    whole = np.floor(octave)
-    variance: Floats = np.ldexp(1.0 + (octave - whole), whole.astype(np.int64)) - _EPSILON
+    power = np.floor(octave)
+    variance: Floats = np.ldexp(1.0 + (octave - power), power.astype(np.int64)) - _EPSILON
     return variance

@@ -26,7 +26,7 @@ from surp_fl.flower.client_state import (
     save,
     save_local_version,
 )
-from surp_fl.flower.model_messages import brings_version, receive_model, restore_content
+from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
 from surp_fl.flower.records import CompressedReply, Stats, announced_kinds, arrays_of, to_record
 from surp_fl.immutable import immutable
@@ -74,7 +74,7 @@ class CompressUpdates:
         """Let the app train, and compress its update; other messages are passed on with their model restored."""
         version: bytes | None = None  # of the local version, if it is the model of this message
         kinds = announced_kinds(message.content)
-        if brings_version(message.content):
+        if carries_version(message.content):
             before = load_local_version(context)
             model = receive_model(message.content, before, kinds)
             if model.arrays is None:  # the client holds no base of the deltas

@@ -112,7 +112,7 @@ def _replaced(content: RecordDict, name: str, entries: dict[str, Any], records: 
     return RecordDict({**others, **records, config_name: config})
 
 
-def brings_version(content: RecordDict) -> bool:
+def carries_version(content: RecordDict) -> bool:
     """Whether a message carries its model in one of the forms of this file."""
     return any(VERSION in config for config in content.config_records.values())
 
