@@ -6,25 +6,28 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test docs lint types tests reproduce flower bench deployment setup clean
+.PHONY: run test quick docs lint types tests reproduce flower bench deployment render setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
-	$(BIN)/python -m simulations.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
+	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
 
 test: lint types tests  ## style, types and the whole suite
 
 reproduce: $(READY)  ## the full comparison: tuning, then every scheme with three seeds; hours; goes on where it stopped
-	$(BIN)/python -m simulations.reproduce --out $(OUT)
+	$(BIN)/python -m simulations.experiments.reproduce --out $(OUT)
 
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
-	$(BIN)/python -m simulations.flower --scheme surp:218 --rounds 3 --out $(OUT)
+	$(BIN)/python -m simulations.experiments.flower --scheme surp:218 --rounds 3 --out $(OUT)
 
 bench: $(READY)  ## encode and decode beside torch.topk and one pass over the vector; a server's round with 1,000 replies
-	$(BIN)/python -m simulations.bench --out $(OUT)
-	$(BIN)/python -m simulations.bench_server --out $(OUT)
+	$(BIN)/python -m simulations.benchmarks.codec --out $(OUT)
+	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
-	$(BIN)/python -m simulations.deployment --downlinks none surp:2000 --evaluation 1 --rounds 5 --out $(OUT)
+	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --evaluation 1 --rounds 5 --out $(OUT)
+
+render: $(READY)  ## every committed table, plot and README block anew, from the committed rows
+	$(BIN)/python -m simulations.report.render
 
 setup: $(READY)
 
@@ -41,6 +44,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy surp_fl simulations tests
+
+quick: lint types  ## what takes under two minutes: no long run, no process of Flower's
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not deployment"
 
 docs: $(READY)  ## the site, from docs/, the docstrings and the committed results, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from simulations.training import batches
+from simulations.app.training import batches
 from surp_fl import CompressUpdates
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import NAME

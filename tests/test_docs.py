@@ -54,6 +54,7 @@ def test_readme_and_guides_have_examples() -> None:
     }
 
 
+@pytest.mark.usefixtures("registry_of_its_own")
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
 def test_the_examples_of_a_page_run(page: Path) -> None:
     source = "\n".join(blocks(page, "python"))

@@ -6,8 +6,10 @@ Rewritten only by `python -m tests.codecs.test_golden --rewrite`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from surp_fl.types import Reference
 from tests.schemes import SCHEMES, Row
 from tests.vectors import Vector
 
-FILE = Path(__file__).parents[1] / "golden.json"
+GOLDEN = Path(__file__).parents[1] / "golden"  # a folder a scheme, a file a message
 
 
 def golden_vector() -> tuple[Vector, Layout]:
@@ -59,21 +61,39 @@ def made(row: Row, reference: Reference) -> dict[str, object]:
     return {"message": message.hex(), "indices": indices.tolist(), "values": [value.hex() for value in values.tolist()]}
 
 
+def file_of(name: str) -> Path:
+    """Of "surp 218 B model": golden/surp/218-B-model.json."""
+    row, _ = named()[name]
+    return GOLDEN / row.registered.name / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')}.json"
+
+
+def stored(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file_of(name).read_text())
+    return found
+
+
 @pytest.mark.parametrize("name", named())
 def test_messages_are_the_same_bytes_as_ever(name: str) -> None:
-    assert made(*named()[name]) == json.loads(FILE.read_text())[name]
+    assert made(*named()[name]) == stored(name)
 
 
 @pytest.mark.parametrize("name", [name for name in named() if name != "dense"])
 def test_stored_messages_decode_to_the_same_values_as_ever(name: str) -> None:
-    golden = json.loads(FILE.read_text())[name]
+    golden = stored(name)
     message = bytes.fromhex(golden["message"])
     indices, values = reader_of(message).decode_sparse(message, golden_vector()[1], reference=named()[name][1])
     assert indices.tolist() == golden["indices"]
     assert [value.hex() for value in values.tolist()] == golden["values"]
 
 
+def test_there_are_no_other_golden_messages() -> None:
+    assert set(GOLDEN.rglob("*.json")) == {file_of(name) for name in named()}
+
+
 if __name__ == "__main__":
     if sys.argv[1:] != ["--rewrite"]:
         sys.exit("this rewrites the golden messages: say --rewrite")
-    FILE.write_text(json.dumps({name: made(*row) for name, row in named().items()}, indent=1) + "\n")
+    for each, of_each in named().items():
+        file_of(each).parent.mkdir(parents=True, exist_ok=True)
+        lines = (f'"{key}": {json.dumps(value)}' for key, value in made(*of_each).items())
+        file_of(each).write_text("{\n" + ",\n".join(lines) + "\n}\n")

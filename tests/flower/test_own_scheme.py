@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -17,7 +16,7 @@ import pytest
 from flwr.app import Message
 
 from surp_fl import CompressUpdates, Layout, MalformedMessage
-from surp_fl.codecs import READERS, SCHEMES, Codec, Reader, Registration, reader_of, register, registry, scheme_named
+from surp_fl.codecs import READERS, Codec, Reader, Registration, reader_of, register, registry, scheme_named
 from surp_fl.codecs.reader import BitBreakdown
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.memory import Memory, State
@@ -81,18 +80,7 @@ READER = Reader(ID, "one-bit", read, count_bits)
 ROW = Registration("one-bit", READER, OneBit, has_budget=False, keeps_signs=False)
 
 
-@pytest.fixture
-def registered() -> Iterator[None]:
-    """Registered in this test alone."""
-    readers, schemes = dict(READERS), dict(SCHEMES)
-    yield
-    for table, before in ((READERS, readers), (SCHEMES, schemes)):
-        table.clear()
-        table.update(before)  # type: ignore[arg-type]
-    registry._register_installed.cache_clear()
-
-
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registry_of_its_own")
 @pytest.mark.parametrize("mean_alone", [True, False])
 def test_a_scheme_of_ones_own_runs_on_both_ends(mean_alone: bool) -> None:
     register(ROW)
@@ -107,7 +95,7 @@ def test_a_scheme_of_ones_own_runs_on_both_ends(mean_alone: bool) -> None:
         assert arrays["factor"].shape == (2, 3)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registry_of_its_own")
 def test_the_mean_and_each_model_give_the_same_for_a_scheme_that_decodes_to_vectors() -> None:
     register(ROW)
     models = []
@@ -131,7 +119,7 @@ class Noted(Factored):
         return self.wanted[-1]
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registry_of_its_own")
 def test_what_a_lost_vector_said_is_owed_again() -> None:
     register(ROW)
     replies: list[Message] = []
@@ -155,7 +143,7 @@ def test_a_message_of_a_scheme_that_nobody_registered_is_refused() -> None:
         reader_of(message)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registry_of_its_own")
 def test_an_installed_package_brings_its_scheme_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     found = EntryPoints(
         [EntryPoint("one-bit", f"{__name__}:ROW", registry.GROUP), EntryPoint("x", "no:X", registry.GROUP)]
@@ -166,7 +154,7 @@ def test_an_installed_package_brings_its_scheme_by_an_entry_point(monkeypatch: p
     assert READERS[ID] is READER
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registry_of_its_own")
 def test_names_and_ids_are_not_given_twice() -> None:
     register(ROW)
     register(ROW)

@@ -129,8 +129,8 @@ def test_the_messages_of_a_round_share_one_context(downlink: SuRP | None, readin
 
 
 def test_the_vectors_of_benchmark_and_fuzzing_share_one_context() -> None:
-    from simulations.bench import vector_of
-    from simulations.fuzz import originals
+    from simulations.benchmarks.codec import vector_of
+    from tests.fuzz.messages import originals
 
     _, _, model, before = vector_of(4000)
     _, reference, _ = originals()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from simulations.hostile import Victim, Writer
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp.context_model import Context
@@ -22,6 +21,7 @@ from surp_fl.codecs.surp.rate_distortion import Stretch, stretches
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.topk import largest
 from surp_fl.types import Reference
+from tests.fuzz.hostile import Victim, Writer
 from tests.vectors import AWKWARD, Vector
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,150 @@
+"""One row of results: the settings of a run and what it measured. A figure that was not measured has no place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import fmean
+from typing import Any
+
+from simulations.app.models import PARAMETERS
+from simulations.app.schemes import Options, parse
+from simulations.app.settings import Settings
+from surp_fl.strategies import Traffic
+
+DENSE_BYTES = 4 * PARAMETERS
+_DECIMALS = {"accuracy": 6, "bytes": 4, "seconds": 9, "error": 5}  # an accuracy on 10,000 images has four
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scheme and seed. Means are per message.
+
+    Attributes:
+        settings: of the run; the dataset by its name.
+        accuracy: on the test images: of the initial model, then after each round.
+        payload_bytes_up_by_round: the mean of each round's messages.
+        payload_bytes_up: of all messages together.
+        payload_bytes_down: the same for messages to clients.
+        models_down: how many of these messages brought the whole model.
+        change_bytes_down: payload of the others.
+        change_record_bytes_down: Flower's count of them.
+        failed: why it ended before its last round; empty where it did not.
+        payload_bytes_down_by_round: for each client that takes part; the app says it, results.json leaves it out.
+        record_bytes_down_by_round: Flower's count of the same.
+    """
+
+    settings: Settings
+    accuracy: tuple[float, ...]
+    payload_bytes_up_mean: float
+    payload_bytes_up_max: int
+    payload_bytes_up_by_round: tuple[float, ...]
+    payload_bytes_up: int
+    record_bytes_up_mean: float
+    payload_bytes_down: int
+    models_down: int
+    change_bytes_down: int
+    change_record_bytes_down: int
+    encode_seconds_mean: float
+    decode_seconds_mean: float
+    relative_error_mean: float
+    failures: int
+    model_sha256: str
+    failed: str = ""
+    coordinates_up_mean: float | None = None  # rows that are older than it have none
+    payload_bytes_down_by_round: tuple[float, ...] = ()
+    record_bytes_down_by_round: tuple[float, ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """The scheme's name, without budget and options."""
+        return parse(self.settings.scheme)[0]
+
+    @property
+    def budget(self) -> int | None:
+        """Bytes of a message; None for a scheme without a budget."""
+        return parse(self.settings.scheme)[1]
+
+    @property
+    def options(self) -> Options:
+        """The scheme's other options."""
+        return parse(self.settings.scheme)[2]
+
+    def to_json(self, by_round_down: bool = True) -> dict[str, Any]:
+        """Write the settings, with the scheme in its three parts, and what was measured."""
+        scheme, budget, options = parse(self.settings.scheme)
+        row = {"scheme": scheme, "budget": budget, "options": options}
+        row |= {name: getattr(self.settings, name) for name in Settings.of_the_run() if name != "scheme"}
+        kept = [each.name for each in fields(self) if each.name != "settings"]
+        row |= {name: getattr(self, name) for name in kept if by_round_down or not name.endswith("_down_by_round")}
+        return row
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Row:
+        """Read a row; one that is older than a setting was run with that setting's default.
+
+        Raises:
+            KeyError, TypeError: it is no row.
+        """
+        budget = [] if row["budget"] is None else [str(row["budget"])]
+        options = [f"{name}={value:g}" for name, value in row.get("options", {}).items()]
+        given = {name: row[name] for name in Settings.of_the_run() if name in row}
+        settings = Settings(**given | {"scheme": ":".join([row["scheme"], *budget, *options])})
+        measured = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        lists = {name: tuple(value) for name, value in measured.items() if isinstance(value, list)}
+        return cls(settings=settings, **measured | lists)
+
+
+def row_of(
+    settings: Settings,
+    dataset: str,
+    accuracy: list[float],
+    traffic: list[Traffic],
+    model_sha256: str,
+    failed: str = "",
+) -> Row:
+    """Put what was measured into a row.
+
+    Args:
+        settings: of the run.
+        dataset: the name of what was loaded.
+        accuracy: of the initial model, and of each round's.
+        traffic: of each round.
+        model_sha256: of the final model's arrays.
+        failed: why the run ended early.
+    """
+    payloads = [size for spent in traffic for size in spent.payload_bytes_up]
+    down = [
+        (spent.model_bytes, *sizes)
+        for spent in traffic
+        for sizes in zip(spent.payload_bytes_down, spent.record_bytes_down, strict=True)
+    ]
+    changes = [(payload, record) for model, payload, record in down if payload < model]
+    return Row(
+        settings=replace(settings, dataset=dataset),
+        accuracy=tuple(round(each, _DECIMALS["accuracy"]) for each in accuracy),
+        payload_bytes_up_mean=_mean(payloads, "bytes"),
+        payload_bytes_up_max=max(payloads),
+        payload_bytes_up_by_round=tuple(_mean(spent.payload_bytes_up, "bytes") for spent in traffic),
+        payload_bytes_up=sum(payloads),
+        coordinates_up_mean=_mean([count for spent in traffic for count in spent.coordinates_up], "bytes"),
+        record_bytes_up_mean=_mean([size for spent in traffic for size in spent.record_bytes_up], "bytes"),
+        payload_bytes_down=sum(payload for _, payload, _ in down),
+        models_down=len(down) - len(changes),
+        change_bytes_down=sum(payload for payload, _ in changes),
+        change_record_bytes_down=sum(record for _, record in changes),
+        encode_seconds_mean=_mean([time for spent in traffic for time in spent.encode_seconds], "seconds"),
+        decode_seconds_mean=_mean([time for spent in traffic for time in spent.decode_seconds], "seconds"),
+        relative_error_mean=_mean([error for spent in traffic for error in spent.relative_error], "error"),
+        failures=sum(spent.failures for spent in traffic),
+        model_sha256=model_sha256,
+        failed=failed,
+        payload_bytes_down_by_round=tuple(sum(spent.payload_bytes_down) / settings.taking_part for spent in traffic),
+        record_bytes_down_by_round=tuple(sum(spent.record_bytes_down) / settings.taking_part for spent in traffic),
+    )
+
+
+def _mean(values: Sequence[float], unit: str) -> float:
+    """A mean, as exactly as it means something; whole numbers are written without a point."""
+    mean = round(fmean(values), _DECIMALS[unit])
+    return int(mean) if mean.is_integer() else mean

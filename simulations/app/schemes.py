@@ -1,0 +1,75 @@
+"""Schemes as the command line writes them: "dense", "surp:218", "rtop-k:2050:ratio=2"; the table is the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from surp_fl import ErrorFeedback, MomentumCorrection
+from surp_fl.codecs import Scheme, scheme_named
+
+Options = dict[str, float]
+
+
+def parse(text: str) -> tuple[str, int | None, Options]:
+    """Split "rtop-k:2050:ratio=2" into the scheme's name, its budget in bytes, and its options.
+
+    Raises:
+        ValueError: no scheme of this name, or parts that are neither a budget nor an option.
+    """
+    name, *parts = text.split(":")
+    has_budget = scheme_named(name).has_budget
+    budget: int | None = None
+    options: Options = {}
+    for part in parts:
+        option, is_option, value = part.partition("=")
+        try:
+            if is_option:
+                options[option] = float(value)
+            elif budget is None:
+                budget = int(part)
+            else:
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                f"'{part}' in '{text}'; expected a number of bytes, or an option as in 'rtop-k:2050:ratio=2'"
+            ) from None
+    if (budget is None) == has_budget:
+        raise ValueError(
+            f"'{text}': {name} needs a budget in bytes, write '{name}:218'"
+            if budget is None
+            else f"'{text}': {name} has no budget, it sends every coordinate; write '{name}'"
+        )
+    return name, budget, options
+
+
+def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
+    """Make the scheme that "surp:218" stands for, or the function that gives it for each round."""
+    name, budget, options = parse(text)
+    given: dict[str, Any] = {key: int(value) if value.is_integer() else value for key, value in options.items()}
+    if budget is not None:
+        given["budget"] = budget
+    try:
+        return scheme_named(name).make(**given)
+    except TypeError as fault:
+        raise ValueError(f"'{text}': {fault}") from None
+
+
+def fading(text: str, keep: Callable[[int], float]) -> Callable[[int], Scheme]:
+    """The scheme of each round, with a memory that carries the share of its debts into it that `keep` gives."""
+    found = scheme_of(text)
+
+    def scheme(server_round: int) -> Scheme:
+        made: Any = found(server_round) if callable(found) else found
+        if isinstance(made.memory, ErrorFeedback | MomentumCorrection):
+            return replace(made, memory=replace(made.memory, keep=keep(server_round)))  # type: ignore[no-any-return]
+        return made  # type: ignore[no-any-return]
+
+    return scheme
+
+
+def last_scheme_of(text: str) -> Scheme:
+    """The scheme after all warm-up."""
+    scheme = scheme_of(text)
+    return scheme(1 << 30) if callable(scheme) else scheme

@@ -1,0 +1,1 @@
+"""Speed and memory of the codec and of the server, beside their peers."""

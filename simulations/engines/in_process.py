@@ -1,0 +1,127 @@
+"""Run the app in this process over an in-process grid; many rows in processes of their own, resumable."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.managers import SyncManager
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from simulations.app.row import Row
+from simulations.app.schemes import last_scheme_of
+from simulations.app.settings import Settings
+from simulations.report import rows as results
+from surp_fl import Layout
+from surp_fl.strategies import Traffic
+
+_Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
+
+
+def in_process(settings: Settings, on_round: Any) -> Row:
+    """Run the app over the in-process grid."""
+    from simulations.app import client_app, server_app
+    from surp_fl.testing import InProcessGrid, as_server
+
+    quiet()
+    _compile(settings)
+    with as_server():
+        grid = InProcessGrid(client_app.app, settings.clients, settings.to_run_config())
+        return server_app.federate(grid, settings, on_round)
+
+
+def quiet() -> None:
+    """Let Flower speak up for warnings only."""
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+
+
+def _compile(settings: Settings) -> None:
+    """Load the compiled loops before any of them is timed."""
+    layout = Layout.of({"weight": np.ones(8, np.float32)})
+    codec = last_scheme_of(settings.scheme).codec
+    codec.decode(codec.encode(np.ones(8, np.float32), layout, rng=np.random.default_rng(0)), layout)
+
+
+def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
+    def tell(server_round: int, accuracy: float, traffic: Traffic | None) -> None:
+        events.put((settings, server_round, accuracy, max(traffic.payload_bytes_up) if traffic else 0))
+
+    return in_process(settings, tell)
+
+
+def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) -> None:
+    """Run every row, `jobs` of them at a time in processes of their own, and show how far they are.
+
+    `finished` is told of each row as soon as it is there. A row that fails does not keep the others from it.
+
+    Raises:
+        Exception: what the first row failed with that did, after all others; or what `finished` raised, at once.
+    """
+    faults: list[Exception] = []
+    context = multiprocessing.get_context("spawn")
+    with SyncManager(ctx=context) as manager:
+        events: Queue[_Event | None] = manager.Queue()
+        watcher = Thread(target=_show, args=(events, runs), daemon=True)
+        watcher.start()
+        with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context) as pool:
+            try:
+                for done in as_completed([pool.submit(_work, run, events) for run in runs]):
+                    if isinstance(fault := done.exception(), Exception):
+                        faults.append(fault)
+                    else:
+                        finished(done.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
+        events.put(None)
+        watcher.join()
+    if faults:
+        raise faults[0]
+
+
+def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:
+    """Run what a folder's results.json does not hold yet, and write every row there as soon as it is finished.
+
+    Returns:
+        The rows of these runs, in their order. Rows of other runs stay in the folder.
+    """
+    before = results.load(folder)
+    rows = {run: next((row for row in before if row.settings.same_run(run)), None) for run in runs}
+    missing = [run for run, row in rows.items() if row is None]
+    others = [row for row in before if not any(row.settings.same_run(run) for run in runs)]
+    print(f"{len(runs)} rows, {len(runs) - len(missing)} of them in {folder} already, {jobs} at a time", flush=True)
+
+    def finished(row: Row) -> None:
+        rows[next(run for run in missing if row.settings.same_run(run))] = row
+        results.save([*others, *(row for row in rows.values() if row is not None)], folder)
+
+    if missing:
+        run_all(missing, jobs, finished)
+    return [row for row in rows.values() if row is not None]
+
+
+def _show(events: Queue[_Event | None], runs: list[Settings]) -> None:
+    """A bar with the remaining time on a terminal; a line every fifth of a row everywhere."""
+    total = sum(run.rounds for run in runs)
+    done = 0
+    with tqdm(total=total, unit="round", smoothing=0.05, disable=None) as bar:
+        while (event := events.get()) is not None:
+            run, server_round, accuracy, payload = event
+            if server_round == 0:
+                continue
+            done += 1
+            bar.update()
+            if server_round % max(1, run.rounds // 5) == 0 or server_round == 1:
+                bar.write(
+                    f"{done:>5}/{total}  {run.scheme:>10}  seed {run.seed}  round {server_round:>3}/{run.rounds}  "
+                    f"test accuracy {accuracy:7.2%}  largest payload {payload:>9,} B",
+                    file=sys.stdout,
+                )
+                sys.stdout.flush()

@@ -1,0 +1,49 @@
+"""Tables of the benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulations.report import markdown
+
+Row = dict[str, Any]
+
+
+def codec_table(rows: list[Row]) -> str:
+    """Show the times of the codec and its peers, a column for each n."""
+    sizes = list(dict.fromkeys(row["n"] for row in rows))
+    kinds = list(dict.fromkeys(_kind(row["what"]) for row in rows))
+    cells = {
+        (_kind(row["what"]), row["n"]): f"{row['ms']:,.2f} ({row['to_topk']:.2f}; {row['to_floor']:.1f})"
+        for row in rows
+    }
+    memory = {row["n"]: row["encode_memory_in_vectors"] for row in rows if row["encode_memory_in_vectors"] is not None}
+    header = ["ms, median (in `torch.topk`; in passes of the floor)", *(f"n = {n:,}" for n in sizes)]
+    lines = [[kind, *(cells.get((kind, n), "") for n in sizes)] for kind in kinds]
+    peaks = "; ".join(f"{share:.2f} at n = {n:,}" for n, share in memory.items())
+    return (
+        f"{markdown.table(header, lines)}\nPeak extra memory of an encode to 218 B, in sizes of the vector: {peaks}.\n"
+    )
+
+
+def _kind(what: str) -> str:
+    """The name of a row without what depends on n."""
+    return what.split(", k =")[0]
+
+
+def server_table(rows: list[Row]) -> str:
+    """Show what one round's aggregation takes."""
+    dense = next(row for row in rows if row["way"] == "models")
+    names = {"models": "each client's model", "pairs": "their mean, summed up in pairs"}
+    lines = []
+    for row in rows:
+        ratio = f"×{dense['seconds'] / row['seconds']:,.0f}" if row["replies"] == dense["replies"] else ""
+        memory = f"{row['memory_in_vectors']:,.1f}"
+        lines.append([names[row["way"]], f"{row['replies']:,}", f"{row['seconds']:,.2f}", ratio, memory])
+    apart = next(row["largest_difference_to_models"] for row in rows if row["way"] == "pairs")
+    header = ["handed to the strategy", "replies", "seconds", "against models", "peak memory, in models"]
+    return (
+        f"One round's aggregation in FedAvg: replies of {dense['budget']} B to a model of {dense['n']:,} float32.\n\n"
+        f"{markdown.table(header, lines)}\n"
+        f"Largest difference between the two results: {apart:.1e}, of weights up to {dense['largest_weight']:.1f}.\n"
+    )

@@ -1,0 +1,78 @@
+"""Which files a folder of results has, and what each is made of: texts, and pictures that are drawn when asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from simulations.app.row import Row
+from simulations.report import benchmarks, deployment, gate, messages, overview, plots, rows, tables
+
+Made = dict[Path, str | Callable[[Path], None]]  # a text, or what draws a picture into a file
+
+
+def write(made: Made) -> None:
+    """Write all of it."""
+    for file, content in made.items():
+        if isinstance(content, str):
+            file.write_text(content)
+        else:
+            content(file)
+
+
+def comparison(folder: Path) -> Made:
+    """The tables and plots of rows that share a protocol."""
+    found = rows.load(folder)
+    made: Made = {folder / "table.md": tables.table(found), folder / "summary.md": tables.summary(found)}
+    if any(row.settings.downlink for row in found):
+        made[folder / "both_ways.md"] = tables.both_ways(found)
+    made[folder / "accuracy_vs_bytes.png"] = partial(plots.accuracy_vs_bytes, found)
+    made[folder / "bytes_to_accuracy.png"] = partial(plots.bytes_to_accuracy, found)
+    return made
+
+
+def overview_of(parts: Mapping[str, list[Row]], folder: Path) -> Made:
+    """The parts of the protocol side by side."""
+    return {
+        folder / "overview.md": overview.overview(parts),
+        folder / "overview.png": partial(plots.accuracy_at_budgets, parts),
+    }
+
+
+def messages_in(folder: Path) -> Made:
+    """Messages at equal bytes."""
+    found = messages.load(folder)
+    return {
+        folder / "messages.md": messages.table(found),
+        folder / "contents.png": partial(plots.contents_of_messages, found),
+    }
+
+
+def gate_in(folder: Path, measured: Path) -> Made:
+    """SuRP beside STC, with the errors of recorded updates that lie in another folder."""
+    found, updates = rows.load(folder), messages.load(measured)
+    return {
+        folder / "gate.md": gate.table(found, updates),
+        folder / "gate.png": partial(plots.surp_beside_stc, found, updates),
+    }
+
+
+def benchmarks_in(folder: Path) -> Made:
+    """Speed of the codec and of the server."""
+    return {
+        folder / "bench.md": benchmarks.codec_table(_json(folder / "bench.json")),
+        folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
+    }
+
+
+def deployment_in(folder: Path) -> Made:
+    """What a deployment moved."""
+    return {folder / "deployment.md": deployment.table(_json(folder / "deployment.json"))}
+
+
+def _json(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(file.read_text())
+    return found

@@ -1,0 +1,79 @@
+"""Make every committed table, plot and README block anew from the committed rows: `make render`.
+
+    python -m simulations.report.render
+
+A README's block lies between marks that name its file: `<!-- iid/summary.md -->` ... `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON
+from simulations.report import files, overview, rows, tuning
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "simulations" / "results"
+READMES = (ROOT / "README.md", RESULTS / "README.md")
+_MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"
+
+
+def everything(results: Path = RESULTS) -> files.Made:
+    """All tables and plots, by their files; `quickstart/flower.md` has none of its rows kept, and is left as it is."""
+    made = files.comparison(results / "quickstart")
+    for part in PARTS:
+        made |= files.comparison(results / part)
+        if part not in TUNED_ON:
+            made |= tuning_in(results / part / "tuning", part)
+    parts = {part: rows.load(results / part) for part in PARTS}
+    made |= files.overview_of(parts, results)
+    made[results / "headline.md"] = overview.headline(parts)
+    made |= files.messages_in(results / "messages")
+    made |= files.gate_in(results / "gate", results / "messages")
+    made |= files.benchmarks_in(results / "bench")
+    made |= files.deployment_in(results / "deployment")
+    return made
+
+
+def tuning_in(folder: Path, part: str) -> files.Made:
+    """How the schemes were tuned for a part of the protocol: the table, and what was chosen."""
+    found = rows.load(folder)
+    rounds = sorted({row.settings.rounds for row in found})  # of the tuning; of the full-length check
+    base = next(row.settings for row in found if row.settings.rounds == rounds[0])
+    chosen = tuning.Tuning(tuple(found), base, GRIDS[part], rounds[1] if len(rounds) > 1 else 0)
+    best = {scheme: chosen.best(scheme) for scheme in TUNED}
+    return {folder / "tuning.md": chosen.table(list(TUNED)), folder / "chosen.json": json.dumps(best, indent=1) + "\n"}
+
+
+def filled(text: str, results: Path = RESULTS) -> str:
+    """A README with every marked part replaced by its file.
+
+    Raises:
+        ValueError: a mark has no end, or an end no mark.
+        FileNotFoundError: the results hold no file of that name.
+    """
+    opened, *parts = re.split(f"({_MARK.pattern})", text)
+    ended = [opened]
+    for mark, name, part in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        _, end, after = part.partition(_END)
+        if not end:
+            raise ValueError(f"after {mark} comes no {_END}")
+        ended.append(f"{mark}\n\n{(results / name).read_text().strip()}\n\n{_END}{after}")
+    if "".join(ended).count(_END) != len(ended) - 1:
+        raise ValueError(f"a {_END} has no mark before it")
+    return "".join(ended)
+
+
+def main() -> int:
+    """Rewrite all files, and then both READMEs."""
+    files.write(everything())
+    for readme in READMES:
+        readme.write_text(filled(readme.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

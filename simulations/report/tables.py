@@ -1,0 +1,167 @@
+"""Rows of results as Markdown: one line a row, or one line for all seeds of a scheme.
+
+The paper's own account, k·(log2 n + 32) bits, is the one formula here; it has a column and a label of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import fmean
+
+import numpy as np
+
+from simulations.app.models import PARAMETERS
+from simulations.app.row import DENSE_BYTES, Row
+from simulations.app.settings import Settings
+from simulations.report import markdown
+from simulations.report.rows import (
+    bytes_down,
+    bytes_of_round,
+    bytes_of_run,
+    final_accuracy,
+    groups,
+    label_of,
+    mean_reached,
+    models_down,
+    per_change,
+    scheme_of,
+)
+from surp_fl.codecs import SCHEMES
+
+HYPERPARAMETERS = (
+    "learning_rate", "momentum", "weight_decay", "clipping", "warm_up", "final_rate", "server_learning_rate",
+    "server_momentum", "averaging", "fading",
+)  # fmt: skip
+MARKS = (0.98, 0.985, 0.99)  # accuracies
+
+
+def paper_formula_bytes(row: Row) -> float | None:
+    """k·(log2 n + 32) bits for schemes that send values, k·log2 n for those that send indices alone; in bytes."""
+    value_bits = SCHEMES[row.scheme].value_bits
+    if value_bits is None or row.coordinates_up_mean is None:
+        return None
+    return row.coordinates_up_mean * (math.log2(PARAMETERS) + value_bits) / 8
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "scheme": lambda row: row.scheme + "".join(f", {k} {v:g}" for k, v in row.options.items()),
+    "budget [B]": lambda row: "—" if row.budget is None else f"{row.budget:,}",
+    "seed": lambda row: str(row.settings.seed),
+    "test accuracy": lambda row: shown(final_accuracy(row)),
+    "payload up, mean [B]": lambda row: f"{row.payload_bytes_up_mean:,.1f}",
+    "payload up, max [B]": lambda row: f"{row.payload_bytes_up_max:,}",
+    "ratio to float32": lambda row: f"{DENSE_BYTES / row.payload_bytes_up_mean:,.0f}×",
+    "paper's formula [B]": lambda row: "—" if (formula := paper_formula_bytes(row)) is None else f"{formula:,.0f}",
+    "reply record [B]": lambda row: f"{row.record_bytes_up_mean:,.0f}",
+    "encode [ms]": lambda row: f"{1000 * row.encode_seconds_mean:.2f}",
+    "decode [ms]": lambda row: f"{1000 * row.decode_seconds_mean:.2f}",
+}
+_DOWN: dict[str, Callable[[Row], str]] = {
+    "downlink": lambda row: row.settings.downlink or "whole model",
+    "whole models down": lambda row: f"{models_down(row):.1f}",
+    "payload down, first models apart [B]": lambda row: f"{bytes_down(row):,.1f}",
+}
+
+
+def table(rows: list[Row]) -> str:
+    """Show a line for each row, with the dataset and protocol above the table."""
+    columns = _COLUMNS | (_DOWN if any(row.settings.downlink for row in rows) else {})
+    lines = [[cell(row) for cell in columns.values()] for row in rows]
+    return f"{protocol(rows)}\n\n{markdown.table(list(columns), lines)}"
+
+
+def protocol(rows: list[Row]) -> str:
+    """Say what the rows have in common."""
+    first = rows[0].settings
+    sampled = f" ({first.sampled} a round)" if first.sampled else ""
+    held_out = f" Tested on {first.held_out:,} held-out training images." if first.held_out else ""
+    return (
+        f"LeNet-5-Caffe on **{first.dataset}**, {first.partition}, {first.clients} clients{sampled}, "
+        f"{first.rounds} rounds of {first.local_steps} steps of {first.batch_size} images, "
+        f"learning rate {_values(rows, 'learning_rate')}, momentum {_values(rows, 'momentum')}{_others(rows)}. "
+        f"Bytes are per client and round.{held_out}"
+    )
+
+
+def summary(rows: list[Row]) -> str:
+    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some.
+
+    Hyperparameters in which the rows differ, since each scheme was tuned, are shown too.
+    """
+    varied = [name for name in HYPERPARAMETERS if len({getattr(row.settings, name) for row in rows}) > 1]
+    down = ["payload down, first models apart [B]"] if any(row.settings.downlink for row in rows) else []
+    header = [
+        "scheme", "seeds", "test accuracy, mean", "worst to best", "payload up, mean [B]", "paper's formula [B]", *down,
+        *(f"bytes to {100 * mark:g}%" for mark in MARKS), *(name.replace("_", " ") for name in varied),
+    ]  # fmt: skip
+    lines = []
+    for label, seeds in groups(rows).items():
+        ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
+        formulas = [formula for row in seeds if (formula := paper_formula_bytes(row)) is not None]
+        reached = [mean_reached(seeds, mark)[0] for mark in MARKS]
+        lines.append(
+            [
+                label, str(len(seeds)), shown(fmean(ends)), f"{shown(ends[0])} to {shown(ends[-1])}",
+                f"{fmean(row.payload_bytes_up_mean for row in seeds):,.1f}",
+                f"{fmean(formulas):,.0f}" if formulas else "—",
+                *(f"{fmean(map(bytes_down, seeds)):,.1f}" for _ in down),
+                *("—" if spent is None else f"{spent:,.0f}" for spent in reached),
+                *(_values(seeds, name) for name in varied),
+            ]
+        )  # fmt: skip
+    return f"{protocol(rows)}\n\n{markdown.table(header, lines)}"
+
+
+def both_ways(rows: list[Row]) -> str:
+    """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models.
+
+    Where changes go down, a client is sent the whole model when it is new; these first models apart, a round's payload
+    is what goes up and down, on average over all rounds, those too that a client sits out.
+    """
+    named = groups(rows)
+    compressed = {scheme_of(row) for row in rows if row.settings.downlink}
+    chosen = [seeds for seeds in named.values() if scheme_of(seeds[0]) in {"dense", *compressed}]
+    whole = {label_of(seeds[0]): fmean(map(bytes_of_run, seeds)) for seeds in chosen}
+    header = [
+        "scheme", "test accuracy, mean", "payload up [B]", "record up [B]", "whole models down",
+        "payload of changes down [B]", "their record [B]", "payload of a round, up and down, on average [B]",
+        "payload of the whole run [MB]", "fewer",
+    ]  # fmt: skip
+    lines = []
+    for seeds in chosen:
+        payload = fmean(per_change(row, "change_bytes_down") for row in seeds)
+        record = fmean(per_change(row, "change_record_bytes_down") for row in seeds)
+        each_round = fmean(map(bytes_of_round, seeds))
+        ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
+        lines.append(
+            [
+                label_of(seeds[0]), shown(fmean(map(final_accuracy, seeds))),
+                f"{fmean(row.payload_bytes_up_mean for row in seeds):,.0f}",
+                f"{fmean(row.record_bytes_up_mean for row in seeds):,.0f}",
+                f"{fmean(map(models_down, seeds)):.1f}",
+                *("—" if math.isnan(size) else f"{size:,.0f}" for size in (payload, record, each_round)),
+                f"{whole[label_of(seeds[0])] / 1e6:,.2f}", f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×",
+            ]
+        )  # fmt: skip
+    return f"{protocol(rows)}\n\n{markdown.table(header, lines)}"
+
+
+def shown(accuracy: float) -> str:
+    """An accuracy in percent; NaN stands for a run that diverged."""
+    return "diverged" if math.isnan(accuracy) else f"{accuracy:.2%}"
+
+
+def _values(rows: list[Row], name: str) -> str:
+    """All values of a setting."""
+    return ", ".join(f"{value:g}" for value in sorted({getattr(row.settings, name) for row in rows}))
+
+
+def _others(rows: list[Row]) -> str:
+    """The other hyperparameters, where all rows have them at one value that is not the default."""
+    found = {name: {getattr(row.settings, name) for row in rows} for name in HYPERPARAMETERS[2:]}
+    return "".join(
+        f", {name.replace('_', ' ')} {values.pop():g}"
+        for name, values in found.items()
+        if len(values) == 1 and values != {getattr(Settings(), name)}
+    )

@@ -1,0 +1,96 @@
+"""What rows of a tuning say: which trial of the grid each scheme is best with, and the table of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from simulations.app.row import Row
+from simulations.app.schemes import parse
+from simulations.app.settings import Settings
+from simulations.experiments.protocol import LOCAL_MOMENTUM, Grid, Hyperparameters, trial
+from simulations.report import markdown
+
+MORE_SEEDS = 2  # for trials that come close to a scheme's best one
+_CLOSE = 0.0015  # so near to it that chance may have made their order
+_DEGRADED = 0.01  # a full-length check that ends so much below the tuning
+_LAST_ROUNDS = 5  # that are averaged: single ones differ by chance more than neighbouring trials do
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Rows of trials, and what they are trials of.
+
+    Attributes:
+        rows: of the tuning and of full-length checks.
+        base: settings of the tuning; the trials differ from it in scheme, seed and hyperparameters.
+        grid: the hyperparameters of each trial.
+        full_length: rounds of the check that the best trial has to stand; 0 for no check.
+    """
+
+    rows: tuple[Row, ...]
+    base: Settings
+    grid: Grid
+    full_length: int = 0
+
+    def best(self, scheme: str) -> Hyperparameters:
+        """The best trial that did not degrade in its full-length check, as far as the rows know."""
+        ranked = self._ranked(scheme)
+        return next((trial for trial in ranked if not self._degraded(scheme, trial)), ranked[0])
+
+    def close(self, scheme: str) -> list[Hyperparameters]:
+        """The trials whose order chance may have made; none if the best is clearly the best."""
+        means = [fmean(self._accuracies(scheme, each)) for each in self.grid]
+        close = [each for each, mean in zip(self.grid, means, strict=True) if mean >= max(means) - _CLOSE]
+        return close if len(close) > 1 else []
+
+    def table(self, schemes: list[str]) -> str:
+        """Schemes down, trials across, the chosen one of each in bold."""
+        trials = [
+            ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in each.items()) for each in self.grid
+        ]
+        head = [
+            f"Accuracy on {self.base.held_out:,} held-out training images of **{self.base.dataset}** over the last "
+            f"{_LAST_ROUNDS} of {self.base.rounds} rounds, at each point of the grid:", "",
+            *(f"{place}. {each}" for place, each in enumerate(trials, 1)), "",
+            f"Points that came within {_CLOSE:.2%} of a scheme's best one with the first seed were run with "
+            f"{MORE_SEEDS} more. Local momentum {LOCAL_MOMENTUM:g}; none for DGC, which brings its own. "
+            "Warm-up as a share of the rounds.", "", "",
+        ]  # fmt: skip
+        lines = []
+        for scheme in schemes:
+            best = self.best(scheme)
+            cells = [self._cell(scheme, each) for each in self.grid]
+            lines.append(
+                [
+                    scheme,
+                    *(f"**{cell}**" if each is best else cell for each, cell in zip(self.grid, cells, strict=True)),
+                ]
+            )
+        header = ["scheme", *(f"point {place}" for place in range(1, len(self.grid) + 1))]
+        return "\n".join(head) + markdown.table(header, lines)
+
+    def _cell(self, scheme: str, each: Hyperparameters) -> str:
+        seeds = self._accuracies(scheme, each)
+        shown = "—" if not seeds else f"{fmean(seeds):.2%}" if min(seeds) > 0 else "diverged"
+        shown += f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
+        return shown + (f", astray in {self.full_length} rounds" if self._degraded(scheme, each) else "")
+
+    def _ranked(self, scheme: str) -> list[Hyperparameters]:
+        """The trials by their mean accuracy, best first; those that were run with most seeds before all others."""
+        found = [(each, self._accuracies(scheme, each)) for each in self.grid]
+        return [each for each, seeds in sorted(found, key=lambda it: (len(it[1]), fmean(it[1])), reverse=True)]
+
+    def _degraded(self, scheme: str, each: Hyperparameters) -> bool:
+        """Whether a trial diverged in its full-length check, or ended well below the tuning."""
+        checked = self._accuracies(scheme, each, self.full_length) if self.full_length else []
+        return bool(checked) and min(checked) < fmean(self._accuracies(scheme, each)) - _DEGRADED
+
+    def _accuracies(self, scheme: str, each: Hyperparameters, rounds: int = 0) -> list[float]:
+        """The accuracy of each seed of a trial; 0 where it diverged."""
+        run = trial(replace(self.base, scheme=scheme, rounds=rounds or self.base.rounds), each)
+        return [
+            0.0 if row.failed else fmean(row.accuracy[-_LAST_ROUNDS:])
+            for row in self.rows
+            if row.scheme == parse(scheme)[0] and row.settings.same_run(replace(run, seed=row.settings.seed))
+        ]

@@ -1,0 +1,101 @@
+"""Bytes, coordinates and error of every scheme's messages for recorded updates: a change of any shows in review.
+
+Rewritten only by `python -m tests.codecs.test_sizes --rewrite`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surp_fl import Layout, SuRP
+from surp_fl.codecs import SCHEMES, Scheme
+from surp_fl.codecs.codec import with_budget
+from surp_fl.types import Reference, Vector
+
+FOLDER = Path(__file__).parent
+TABLE, UPDATES = FOLDER / "sizes.csv", FOLDER / "recorded_updates.npz"
+BUDGETS = (50, 100, 218, 1000, 4000)  # bytes
+SHAPES = {"conv.weight": (16, 1, 3, 3), "conv.bias": (16,), "hidden.weight": (60, 144), "hidden.bias": (60,)}
+SHAPES |= {"out.weight": (10, 60), "out.bias": (10,)}
+LAYOUT = Layout.of({name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()})
+COLUMNS = ("scheme", "options", "update", "context", "bytes", "coordinates", "relative error")
+
+
+def updates() -> dict[str, tuple[Vector, dict[str, Reference]]]:
+    """What a client wanted to send, and what the server held: see `record_updates.py`."""
+    found = np.load(UPDATES)
+    return {
+        name: (
+            found[f"{name} wanted"],
+            {
+                "none": None,
+                "model": found[f"{name} model"],
+                "history": (found[f"{name} model"], found[f"{name} before"]),
+            },
+        )
+        for name in ("early", "late")
+    }
+
+
+def schemes() -> dict[str, dict[str, Scheme]]:
+    """Every registered scheme at every budget; those without one as their examples are."""
+    return {
+        row.name: {f"{budget} B": with_budget(next(iter(row.examples.values())), budget) for budget in BUDGETS}
+        if row.has_budget
+        else dict(row.examples)
+        for row in SCHEMES.values()
+    } | {"surp, progressive": {f"{budget} B": SuRP(budget, progressive=True) for budget in BUDGETS[2:]}}
+
+
+def table() -> str:
+    """One row for each scheme, budget, update and context."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(COLUMNS)
+    for name, of_each in schemes().items():
+        for options, scheme in of_each.items():
+            for update, (wanted, contexts) in updates().items():
+                for context, reference in contexts.items():
+                    if reference is not None and not scheme.codec.reader.contextual:
+                        continue
+                    rng = np.random.default_rng(0)
+                    message = scheme.codec.encode(wanted, LAYOUT, rng=rng, reference=reference)
+                    decoded = scheme.codec.decode(message, LAYOUT, reference=reference)
+                    error = np.linalg.norm((wanted - decoded).astype(float)) / np.linalg.norm(wanted.astype(float))
+                    out.writerow(
+                        (name, options, update, context, len(message), np.count_nonzero(decoded), f"{error:.4f}")
+                    )
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("name", schemes())
+def test_messages_have_the_sizes_and_errors_of_the_committed_table(name: str) -> None:
+    committed = list(csv.reader(io.StringIO(TABLE.read_text())))
+    measured = list(csv.reader(io.StringIO(table_once())))
+    assert [row for row in measured if row[0] == name] == [row for row in committed if row[0] == name]
+
+
+def test_the_committed_table_has_no_other_rows() -> None:
+    assert {row["scheme"] for row in csv.DictReader(io.StringIO(TABLE.read_text()))} == set(schemes())
+
+
+_made: list[str] = []
+
+
+def table_once() -> str:
+    """Made once for all tests of a process."""
+    if not _made:
+        _made.append(table())
+    return _made[0]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--rewrite"]:
+        sys.exit("this rewrites the table of sizes: say --rewrite")
+    TABLE.write_text(table())

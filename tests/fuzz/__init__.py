@@ -1,0 +1,1 @@
+"""Damaged, invented and expensive messages against every decoder."""

@@ -1,0 +1,112 @@
+"""Memory and time of decoders: bounded by the model and the message, on what no encoder would send."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surp_fl import Layout, MalformedMessage, SuRP, truncate
+from surp_fl.codecs import READERS
+from surp_fl.frame import HEADER_BYTES
+from tests.fuzz import hostile
+
+ROOT = Path(__file__).resolve().parents[2]
+VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "many layers": [(50, 100)] * 2000}
+
+
+@pytest.mark.parametrize("context", [0, 1, 2])
+@pytest.mark.parametrize("shapes", VICTIMS.values(), ids=VICTIMS)
+def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_byte(
+    shapes: list[tuple[int, ...]], context: int
+) -> None:
+    """The messages are found by a search; of each costly one, the least time of six counts."""
+    worst = hostile.worst_of(hostile.victim(shapes, context), count=8, seed=3, most=1500)
+    assert worst.ratio < 1, f"{worst}"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel tells the peak of memory")
+def test_every_decoder_takes_four_vectors_and_four_times_the_message_at_most() -> None:
+    """Resident memory, which arrays of compiled code are part of; each message in a process whose peak is set anew."""
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    command = [sys.executable, "-m", "tests.fuzz.hostile", "--memory"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
+    found = json.loads(done.stdout)
+    assert len(found) >= 20
+    assert {row["scheme"] for row in found} == {reader.name for reader in READERS.values()}
+    assert max(row["bytes"] / row["n"] for row in found) > 4  # a vector at least: the kernel does tell
+    for row in found:
+        assert row["bytes"] <= 4 * 4 * row["n"] + 4 * row["message"] + 2**20, row
+
+
+def ended(n: int = 1000) -> tuple[Layout, bytes]:
+    """A message that ends with a count of 0."""
+    vector = np.zeros(n, np.float32)
+    vector[[3, 70, 500]] = 1, -2, 3
+    layout = Layout.of({"w": vector})
+    message = SuRP(budget=500).codec.encode(vector, layout, rng=np.random.default_rng(0))
+    assert len(message) < 400
+    return layout, message
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\xff", b"\x80" + bytes(100_000)])
+def test_anything_after_the_end_is_malformed(tail: bytes) -> None:
+    layout, message = ended()
+    longer = READERS[3], message[HEADER_BYTES:] + tail
+    with pytest.raises(MalformedMessage, match="after the end"):
+        longer[0].decode(hostile.Victim(layout, None).message(longer[1]), layout)
+
+
+def test_a_message_is_valid_at_every_length_up_to_its_end() -> None:
+    layout, message = ended()
+    for length in range(HEADER_BYTES + 1, len(message) + 1):
+        READERS[3].decode(truncate(message, length), layout)
+
+
+@pytest.mark.parametrize("context", [0, 2])
+def test_every_length_of_a_message_at_the_limit_of_its_work_is_valid(context: int) -> None:
+    victim = hostile.victim([(30, 40), (7,), (300, 200)], context)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        writer = hostile.Writer(victim)
+        (body,) = hostile.program(writer, rng, most=400, beyond=False)
+        for length in range(1, len(body) + 1):
+            READERS[3].decode(victim.message(body[:length]), victim.layout, reference=victim.reference)
+
+
+def test_more_work_than_the_bytes_are_worth_is_malformed() -> None:
+    victim = hostile.victim([(1, 100_000)], 0)
+    writer = hostile.Writer(victim)
+    while not writer.overdrawn:
+        within = writer.body()
+        writer.stretch(np.arange(10_000))
+    assert READERS[3].decode(victim.message(within), victim.layout)[0] != 0
+    with pytest.raises(MalformedMessage, match="more work than its bytes are worth"):
+        READERS[3].decode(victim.message(writer.body()), victim.layout)
+
+
+@pytest.mark.parametrize("n", [1, 50, 5000, 60_000])
+@pytest.mark.parametrize("budget", [218, 10_000])
+def test_encoders_stay_within_the_work_of_a_decoder(n: int, budget: int) -> None:
+    """Equal numbers cost the fewest bits for what they ask."""
+    vector = np.full(n, np.pi, np.float32)
+    layout = Layout.of({"w": vector.reshape(n // 50, 50) if n % 50 == 0 else vector})
+    for reference in (None, vector):
+        for progressive in (False, True):
+            codec = SuRP(budget, progressive).codec
+            message = codec.encode(vector, layout, rng=np.random.default_rng(0), reference=reference)
+            assert codec.decode(message, layout, reference=reference).any()
+
+
+def test_a_model_of_very_many_layers_is_sent() -> None:
+    rng = np.random.default_rng(0)
+    shapes = {f"w{i}": (4, 4) for i in range(30_000)}
+    layout = Layout.of({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()})
+    vector = rng.laplace(size=layout.size).astype(np.float32)
+    codec = SuRP(2000).codec
+    assert codec.decode(codec.encode(vector, layout, rng=rng), layout).any()
