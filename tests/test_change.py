@@ -53,7 +53,7 @@ def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> No
         assert found[name].shape == array.shape
 
 
-def test_changes_behind_arrays_that_did_not_change_are_told_of_the_right_ones() -> None:
+def test_changes_behind_unchanged_arrays_are_decoded_for_the_right_arrays() -> None:
     before = {name: np.array([True, False, True, False]) for name in ("a", "b", "c", "d", "e")}
     after = before | {"c": np.array([False, True, True, False]), "e": np.array([True, True, True, True])}
     layout = Layout.of(before)
@@ -72,7 +72,7 @@ def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> 
 
 
 @given(two_models(), st.binary(max_size=40))
-def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
+def test_any_section_of_integer_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
     before, _ = models
     layout = Layout.of(before)
     for sent in (told, section(told)):
@@ -108,7 +108,7 @@ def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_tw
         (binascii.crc_hqx(b"\1?", 0).to_bytes(2, "big") + b"\1?", "cannot be inflated|ends too early"),
     ],
 )
-def test_a_damaged_section_of_exact_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
+def test_the_error_of_a_damaged_section_of_integer_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
     before = {"count": np.array(5, np.int64), "mask": np.zeros(100, np.bool_)}
     with pytest.raises(MalformedMessage, match=says):
         read_integers(sent, before, Layout.of(before))

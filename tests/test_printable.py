@@ -34,7 +34,7 @@ def test_text_is_one_short_line_that_can_be_printed(text: str, most: int) -> Non
         assert said == text
 
 
-def test_both_ends_of_a_long_text_are_told() -> None:
+def test_both_ends_of_a_long_text_are_kept() -> None:
     said = printable("begin" + "-" * 10_000 + "\x1b[2Jend")
     assert said.startswith("begin--")
     assert said.endswith(r"--\x1b[2Jend")
@@ -141,7 +141,7 @@ def test_a_client_is_cut_short_when_it_evaluates_too(what: str, caplog: pytest.L
 
 
 @pytest.mark.parametrize("change", [failed, put(NAME, BAD)], ids=["errors", "messages"])
-def test_many_failures_are_counted_and_not_told_one_by_one(change: Change, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_failures_are_counted_and_not_logged_one_by_one(change: Change, caplog: pytest.LogCaptureFixture) -> None:
     inner = FedAvg(fraction_evaluate=0.0, min_available_nodes=60)
     lines = logged(
         caplog, DecodeUpdates(inner), lambda reply: change(reply) if reply.metadata.src_node_id > 2 else reply, 60

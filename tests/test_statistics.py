@@ -91,7 +91,7 @@ def test_what_did_not_change_stays_to_the_bit(mean: Vector, variance: Vector) ->
         np.testing.assert_array_equal(after[name], array)
 
 
-def test_means_are_told_in_standard_deviations_and_variances_in_octaves() -> None:
+def test_changes_of_means_are_in_standard_deviations_and_of_variances_in_octaves() -> None:
     before = pair(np.array([1.0, 1.0], np.float32), np.array([4.0, 1.0], np.float32))
     after = pair(np.array([5.0, 1.5], np.float32), np.array([2.0, 8.0], np.float32))
     changes = in_units(before, after, BOTH)

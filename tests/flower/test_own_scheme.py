@@ -120,7 +120,7 @@ class Noted(Factored):
 
 
 @pytest.mark.usefixtures("registry_of_its_own")
-def test_what_a_lost_vector_said_is_owed_again() -> None:
+def test_a_lost_dense_message_is_added_back_to_the_residual() -> None:
     register(ROW)
     replies: list[Message] = []
 

@@ -82,7 +82,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_does_not_fit_is_refused_before_memory_is_taken(form: str) -> None:
+def test_a_manifest_that_does_not_fit_is_refused_before_memory_is_allocated(form: str) -> None:
     arrays = initial()
     packed = put_full_model(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
     packed.config_records["config"]["surp-fl:form"] = form.encode()
@@ -103,7 +103,7 @@ DATA = [b"", b"\x00", b"PK\x03\x04abc", b"\x80\x04.", npy(HUGE), npy("[" * 100),
 
 
 @pytest.mark.parametrize("data", DATA, ids=len)
-def test_an_array_that_is_not_what_it_says_is_refused_before_memory_is_taken(data: bytes) -> None:
+def test_an_array_that_does_not_fit_its_manifest_is_refused_before_memory_is_allocated(data: bytes) -> None:
     packed = put_full_model(content_of(initial()), "arrays", Packed.of(initial()), keep=False)
     packed["surp-fl:packed"] = array_of(data)
     tracemalloc.start()

@@ -60,12 +60,12 @@ def test_each_node_keeps_to_its_own_and_all_are_aggregated() -> None:
     assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [3, 3]
 
 
-def test_the_train_config_says_it_to_all_of_them() -> None:
+def test_the_train_config_sets_the_budget_of_all_nodes() -> None:
     for sizes in lengths(DecodeUpdates(inner()), train_config=ConfigRecord({BUDGET: 150})):
         assert all(within(size, 150) for size in sizes.values())
 
 
-def test_a_function_says_it_to_each_and_takes_the_place_of_the_train_config() -> None:
+def test_a_function_sets_the_budget_of_each_node_in_place_of_the_train_config() -> None:
     strategy = DecodeUpdates(inner(), budget_for=lambda node, server_round: 100 * node // server_round)
     found = lengths(strategy, train_config=ConfigRecord({BUDGET: 30}))
     for server_round, sizes in enumerate(found, 1):
@@ -93,7 +93,7 @@ def test_schemes_of_a_round_take_budgets_too() -> None:
         assert sizes[1] <= 200 < sizes[2]
 
 
-def test_a_budget_that_is_no_whole_number_is_said_by_the_server() -> None:
+def test_the_server_refuses_a_budget_that_is_no_whole_number() -> None:
     with pytest.raises(TypeError, match=r"gives 50.0 for node .; expected a whole number of bytes"):
         lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: 50.0))  # type: ignore[arg-type,return-value]
     with pytest.raises(NoUsableReplyError, match="expected a whole number of bytes"):
@@ -110,6 +110,6 @@ def test_a_budget_that_is_no_whole_number_is_said_by_the_server() -> None:
         (SURP, 3, "budget"),
     ],
 )
-def test_what_cannot_be_kept_is_said(scheme: Scheme, budget: Any, says: str) -> None:
+def test_a_budget_that_a_scheme_cannot_keep_is_an_error(scheme: Scheme, budget: Any, says: str) -> None:
     with pytest.raises(NoUsableReplyError, match=says):
         lengths(DecodeUpdates(inner()), dict.fromkeys((1, 2, 3), budget), scheme)

@@ -107,7 +107,9 @@ def lived_through(inner: Strategy, learning: Learning) -> tuple[Heard, dict[int,
     ],
     ids=["a mean", "each model", "differential privacy, after one client failed"],
 )
-def test_what_was_said_in_a_round_without_a_result_is_owed_again(make: Callable[[], Strategy], fails: bool) -> None:
+def test_messages_of_a_round_without_a_result_are_added_back_to_the_residual(
+    make: Callable[[], Strategy], fails: bool
+) -> None:
     learning = Learning(fails)
     strategy, owed, models = lived_through(make(), learning)
     np.testing.assert_array_equal(models[DROPPED - 1]["weight"], models[DROPPED]["weight"])
@@ -129,7 +131,7 @@ def test_what_was_said_in_a_round_without_a_result_is_owed_again(make: Callable[
     ],
     ids=lambda inner: type(inner).__name__,
 )
-def test_what_a_strategy_leaves_out_of_its_result_is_not_owed_again(inner: Strategy) -> None:
+def test_messages_that_a_strategy_discards_are_not_added_back_to_the_residual(inner: Strategy) -> None:
     learning = Learning()
     strategy, owed, models = lived_through(inner, learning)
     assert not np.array_equal(models[0]["weight"], models[LAST]["weight"])
@@ -147,7 +149,7 @@ def test_what_a_strategy_leaves_out_of_its_result_is_not_owed_again(inner: Strat
     ],
     ids=["a median of small messages", "a median of dense ones", "whole replies"],
 )
-def test_a_strategy_that_stands_still_says_so_once(
+def test_a_stagnating_strategy_is_warned_about_once(
     make: Callable[[], Strategy], scheme: Scheme, warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("flwr").propagate = True
@@ -159,7 +161,7 @@ def test_a_strategy_that_stands_still_says_so_once(
 
 
 @pytest.mark.parametrize(("moves", "warns"), [((0, 0, 2), True), ((1, 0, 2), False), ((0, 0, 3), False)])
-def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
+def test_a_strategy_stagnates_if_it_moves_less_than_a_third_of_the_changed_coordinates(
     moves: tuple[int, ...], warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of three coordinates, in three rounds; a round in which nothing was said tells nothing."""

@@ -83,7 +83,7 @@ def test_equal_models_in_records_of_their_own_are_one_model() -> None:
     assert max(strategy.traffic[-1].payload_bytes_down) <= 150 + 8
 
 
-def test_a_model_that_is_evaluated_alone_goes_whole_and_leaves_the_public_one_alone() -> None:
+def test_a_model_that_is_only_evaluated_is_sent_in_full_and_leaves_the_public_model_unchanged() -> None:
     trained: list[Arrays] = []
     evaluated: list[Any] = []
 
@@ -190,7 +190,7 @@ def other_version(config: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut_delta, other_version])
-def test_a_client_that_cannot_read_changes_is_sent_the_whole_in_the_time_that_is_left(damage: Any) -> None:
+def test_a_client_that_cannot_read_deltas_is_sent_the_full_model_in_the_time_that_is_left(damage: Any) -> None:
     class Brief(FedAvg):
         def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
             messages = list(super().configure_train(server_round, arrays, config, grid))
@@ -256,7 +256,7 @@ def messages_to(nodes: int, model: Arrays) -> list[Message]:
     return [Message(RecordDict({"arrays": record, "config": ConfigRecord({})}), node, "train") for node in range(nodes)]
 
 
-def test_the_way_from_an_old_version_is_never_longer_than_the_whole() -> None:
+def test_a_chain_of_deltas_is_never_longer_than_the_full_model() -> None:
     model, rng = initial(), np.random.default_rng(0)
     with as_server():
         downlink = Downlink(SuRP(budget=40))

@@ -205,7 +205,7 @@ def test_nobody_trains_from_another_model_without_knowing(sampled: int) -> None:
     assert 5 < sum(size == whole for size in sizes) < len(sizes) / 5
 
 
-def test_a_client_without_a_base_is_sent_the_whole_model_in_the_same_round() -> None:
+def test_a_client_without_a_base_is_sent_the_full_model_in_the_same_round() -> None:
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
 
     def forget(server_round: int, record: Any) -> None:
@@ -275,7 +275,7 @@ def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
     assert count_bytes(RecordDict()) == 0
 
 
-def test_a_whole_model_keeps_its_digits() -> None:
+def test_a_full_model_keeps_its_dtypes() -> None:
     seen: list[Arrays] = []
 
     def look(arrays: Arrays, node: int, server_round: int) -> Arrays:
@@ -290,7 +290,7 @@ def test_a_whole_model_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bool) -> None:
+def test_a_full_model_is_carried_by_messages_with_and_without_a_config(keep: bool) -> None:
     model = initial()
     packed = Packed.of(model)
     kinds: Any = {"bias": "mean"}
@@ -307,7 +307,7 @@ def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bo
         assert dict(shown.config_records) == dict(content.config_records)
 
 
-def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public_one() -> None:
+def test_updates_are_added_to_the_strategys_model_and_the_snapshot_is_the_public_one() -> None:
     model = {"w": np.ones((4, 5), np.float32), "n": np.array(3)}
     public = {"w": np.full((4, 5), 2, np.float32), "n": np.array(4)}
     whole = SentModel.of(1, "arrays", record_of(model))

@@ -201,7 +201,7 @@ def test_an_aggregate_of_the_first_models_form_is_handed_on_and_any_other_is_bro
     assert list(found) == ["w", "bn.running_var", "n"]
 
 
-def test_what_half_precision_cannot_hold_is_owed_to_the_next_aggregate() -> None:
+def test_rounding_errors_of_half_precision_are_added_to_the_next_aggregate() -> None:
     initial_model = InitialModel(None)
     initial_model.read(record_of({"w": np.ones(1, np.float16)}))
     half = {"w": np.array([1 + 2.0**-11], np.float32)}  # half of a unit in the last place of float16

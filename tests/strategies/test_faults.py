@@ -189,7 +189,7 @@ def test_a_client_that_joins_late_is_one_like_the_others() -> None:
     assert sum(traffic.failures for traffic in strategy.traffic) == 0
 
 
-def test_a_round_that_fails_as_a_whole_leaves_the_model_and_debts_as_they_were() -> None:
+def test_a_round_without_a_usable_reply_leaves_the_model_and_residuals_as_they_were() -> None:
     app = app_with([CompressUpdates(SuRP(budget=100))])
     models: list[Arrays] = []
     strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
@@ -270,7 +270,7 @@ def test_odd_metrics_cost_one_reply(
     assert re.search(f"the reply of node 2 is left out of this round: .*{says}", caplog.text)
 
 
-def test_momentum_is_owed_again_as_well() -> None:
+def test_a_lost_message_with_momentum_is_added_back_to_the_residual_too() -> None:
     chaos = Chaos(3, losing_state=False)
     run_through(chaos, DGC(budget=400, memory=MomentumCorrection(0.5)), rounds=50)
     assert chaos.happened["lost"] > 5
@@ -293,7 +293,7 @@ class Unnumbered(FedAvg):
 
 
 @pytest.mark.parametrize("first", [None, -1, 7])
-def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) -> None:
+def test_session_rounds_do_not_depend_on_the_strategys_numbers(first: int | None) -> None:
     app = ClientApp(mods=[CompressUpdates(SuRP(budget=100))])
 
     @app.train()

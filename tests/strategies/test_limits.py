@@ -101,7 +101,7 @@ class OwnConfig(FedAvg):
     ],
     ids=["budget_for", "train config", "a config of the strategy's", "both"],
 )
-def test_a_message_beyond_what_its_node_was_told_costs_one_reply(
+def test_a_message_beyond_its_nodes_budget_is_rejected_alone(
     strategy: Any, options: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = strategy()
@@ -139,7 +139,7 @@ def test_a_message_that_is_too_long_is_not_looked_into(monkeypatch: pytest.Monke
     assert max(looked) <= 100
 
 
-def test_the_whole_budget_may_be_used() -> None:
+def test_all_bytes_of_the_budget_may_be_used() -> None:
     lengths: set[int] = set()
 
     def watch(reply: Message) -> Message:
@@ -174,7 +174,7 @@ def test_a_model_too_small_for_a_scheme_is_sent_as_it_is(given: Scheme) -> None:
             assert not context.state.array_records[NAME]["residual"].numpy().any()  # nothing is owed
 
 
-def test_a_client_keeps_to_the_least_that_it_is_told() -> None:
+def test_a_client_keeps_to_the_least_announced_budget() -> None:
     configs = {name: ConfigRecord({BUDGET: budget}) for name, budget in (("a", 80), ("b", 60), ("c", 70))}
     assert ServerDirectives.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
     assert ServerDirectives.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
@@ -200,7 +200,7 @@ def test_metrics_are_bounded_in_number_and_name(metrics: dict[str, Any], says: s
         check_numbers(ConfigRecord(metrics))
 
 
-def test_the_payload_is_the_message_and_its_statistics_and_may_be_as_long_as_it_is_allowed() -> None:
+def test_the_payload_is_the_message_and_its_statistics_and_may_reach_its_limit() -> None:
     record = ConfigRecord({NAME: b"12345", "surp-fl:statistics": b"123", "surp-fl:exact": b"12", "loss": 0.5})
     assert payload_of(record) == 8
     assert payload_of(ConfigRecord({NAME: "text"})) == 0

@@ -57,7 +57,7 @@ def other_initial() -> Arrays:
 
 @pytest.mark.parametrize("made", [other_initial, lambda: renamed(initial())], ids=["other weights", "other names"])
 @pytest.mark.parametrize("same_object", [True, False])
-def test_a_start_with_another_model_is_not_moved_by_what_clients_owed_to_the_one_before(
+def test_a_start_with_another_model_discards_the_residuals_of_the_one_before(
     made: Any, same_object: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     phases = Phases(DecodeUpdates(fedavg(fraction_evaluate=0.0)))
@@ -73,7 +73,7 @@ def test_a_start_with_another_model_is_not_moved_by_what_clients_owed_to_the_one
 
 
 @pytest.mark.parametrize("same_object", [True, False])
-def test_a_start_that_goes_on_with_the_model_of_the_one_before_keeps_what_is_owed(
+def test_a_start_that_continues_the_model_of_the_one_before_keeps_residuals(
     same_object: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     phases = Phases(DecodeUpdates(fedavg(fraction_evaluate=0.0)))
@@ -129,7 +129,7 @@ def test_a_memory_is_at_fault_where_it_is_not_finite_or_out_of_all_proportion() 
     assert fault_of({}, 1.0) is None
 
 
-def test_a_round_without_memory_in_between_keeps_what_is_owed() -> None:
+def test_a_round_without_memory_in_between_keeps_the_residual() -> None:
     """`CompressUpdates` may be given a scheme by round; one that remembers nothing leaves the others' memory alone."""
     schemes = [TopK(budget=100), TopK(budget=100, memory=NoMemory()), TopK(budget=100, memory=ErrorFeedback())]
     owed: list[Any] = []
@@ -192,7 +192,7 @@ def test_a_budget_that_is_no_whole_number_is_refused(budget: Any) -> None:
 
 
 @pytest.mark.parametrize(("applied", "again"), [(0, True), (1, False), (2, False), (None, False)])
-def test_what_was_said_is_owed_again_only_where_it_is_known_not_to_have_reached_the_model(
+def test_a_message_is_added_back_to_the_residual_only_if_it_is_known_not_to_be_applied(
     applied: int | None, again: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("flwr").propagate = True
@@ -204,7 +204,7 @@ def test_what_was_said_is_owed_again_only_where_it_is_known_not_to_have_reached_
     assert ("Flower did not save the later one" in caplog.text) == (applied == 2)
 
 
-def test_a_memory_without_a_residual_is_owed_nothing_again() -> None:
+def test_nothing_is_added_back_to_a_memory_without_a_residual() -> None:
     context = after_one_round()
     context.state[NAME] = record_of({"velocity": RESIDUAL})
     np.testing.assert_array_equal(load(context, LAYOUT, told(applied=0)).memory["velocity"], RESIDUAL)
@@ -247,7 +247,9 @@ def test_what_is_of_no_more_use_is_removed() -> None:
 @pytest.mark.parametrize(
     ("base", "is_the_model"), [(None, True), (digest_of(initial()), True), (b"another.", False)], ids=str
 )
-def test_the_version_of_the_last_message_becomes_its_model_when_another_is_held(base: Any, is_the_model: bool) -> None:
+def test_the_local_version_stays_stored_as_the_reference_model_when_it_is_replaced(
+    base: Any, is_the_model: bool
+) -> None:
     first, second = initial(), other_initial()
     context = Context(1, 1, {}, RecordDict(), {})
     assert load_local_version(context) is None

@@ -66,7 +66,7 @@ def test_rounds_that_shrink_or_grow_together_measure_themselves(norms: list[floa
             earlier = recent_medians(now, earlier)
 
 
-def test_nothing_to_compare_with_takes_all() -> None:
+def test_any_norm_is_accepted_without_others_to_compare_with() -> None:
     assert (
         norm_limit([5.0], (), 100.0) == norm_limit([0.0, 0.0], (), 100.0) == norm_limit([], (), 100.0) == float("inf")
     )
@@ -169,7 +169,7 @@ def test_a_start_forgets_what_was_usual_in_the_run_before() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "times"), [(SuRP(budget=30), 1), (Dense(), 2)], ids=["small", "dense"])
-def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
+def test_updates_that_exceed_the_memory_of_one_model_are_decoded_again_to_the_same(
     scheme: Scheme, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
@@ -187,7 +187,7 @@ def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
     assert len(decoded) == 6 * NODES * (times + 1)  # without the rule, once
 
 
-def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_updates_of_a_round_take_no_more_memory_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten replies that name a tenth of the coordinates each: three fit, and the others are decoded again."""
     said = replies.DecodedReply((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
     sent_model = type("SentModel", (), {"layout": LAYOUT, "untrained": {}})
@@ -203,7 +203,7 @@ def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.M
     assert len(calls) == 10 + 10 - 2500 // (62 * 12)
 
 
-def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
+def test_a_reply_that_cannot_be_decoded_is_tried_once_and_its_time_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent_model = type("SentModel", (), {"layout": LAYOUT, "untrained": {}})

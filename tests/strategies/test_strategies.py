@@ -191,7 +191,7 @@ def test_mean_alone_is_refused_for_strategies_without_a_weight() -> None:
 @pytest.mark.parametrize(
     "mod", [fixedclipping_mod, adaptiveclipping_mod, LocalDpMod(1.0, 1.0, 1.0, 0.1)], ids=["fixed", "adaptive", "local"]
 )
-def test_a_mod_of_flower_in_front_of_ours_is_told_where_it_belongs(mod: Any) -> None:
+def test_the_error_of_a_mod_before_ours_says_where_it_belongs(mod: Any) -> None:
     strategy = DecodeUpdates(AVERAGING["FedAvg"]())
     if mod is fixedclipping_mod or mod is adaptiveclipping_mod:
         strategy = DecodeUpdates(EACH_MODEL["ClientSideFixedClipping"]())
@@ -205,12 +205,12 @@ def test_debts_with_clipping_on_the_client_are_refused() -> None:
         run(app_with([CompressUpdates(SURP), fixedclipping_mod]), strategy, rounds=1, nodes=NODES)
 
 
-def test_other_schemes_on_client_and_server_are_told_apart() -> None:
+def test_different_schemes_on_client_and_server_are_an_error_that_names_the_cure() -> None:
     with pytest.raises(NoUsableReplyError, match="give client and server the same scheme"):
         run(app_with([CompressUpdates(SURP)]), DecodeUpdates(FedAvg(**ALL), scheme=Dense()), rounds=1, nodes=NODES)
 
 
-def test_a_numpy_client_is_told_what_to_change() -> None:
+def test_the_error_of_a_numpy_client_says_what_to_change() -> None:
     class Client(NumPyClient):
         def fit(self, parameters: Any, config: Any) -> Any:
             return parameters, 1, {}
@@ -222,7 +222,7 @@ def test_a_numpy_client_is_told_what_to_change() -> None:
         )
 
 
-def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
+def test_the_error_of_a_server_of_the_older_api_says_what_to_change() -> None:
     context = Context(1, 1, {"partition-id": 0}, RecordDict(), {})
     with as_server():
         message = Message(RecordDict({"fitins.parameters": record_of(initial())}), dst_node_id=1, message_type="train")
@@ -230,7 +230,7 @@ def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
         CompressUpdates(SURP)(message, context, app_with([]))
 
 
-def test_an_app_without_the_mod_is_told_so() -> None:
+def test_the_error_of_an_app_without_the_mod_says_so() -> None:
     with pytest.raises(NoUsableReplyError, match=r"the app did not find the model.*as the first mod"):
         run(app_with([]), DecodeUpdates(FedAvg(**ALL)), rounds=1, nodes=NODES)
     with pytest.raises(NoUsableReplyError, match="the client does not compress"):
