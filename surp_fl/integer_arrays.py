@@ -91,10 +91,90 @@ def read_integers(section: bytes, before: Mapping[str, Array], layout: Layout) -
     while not reader.exhausted:
         place += 1 + reader.varint()
         if place >= len(layout.exact):
-            raise MalformedMessage(f"an exact array of number {place} changed; this model has {len(layout.exact)}")
+            raise MalformedMessage(f"integer array number {place} changed; this model has {len(layout.exact)}")
         spec = layout.exact[place]
         arrays[spec.name] = _read_array(before[spec.name], spec, reader)
     return arrays
+
+
+def _read_array(before: Array, spec: ArraySpec, reader: _ByteReader) -> Array:
+    old = _bits_of(before)
+    if spec.dtype.kind == "b":
+        flags = old ^ np.frombuffer(reader.take(spec.size), np.uint8)
+        if flags.max(initial=0) > 1:
+            raise MalformedMessage(f"the array '{spec.name}' of booleans has a value that is neither true nor false")
+        return flags.view(np.bool_).reshape(spec.shape)
+    if spec.size <= _MAX_VARINTS:
+        differences = [reader.varint() for _ in range(spec.size)]
+        signed = [-(each + 1) // 2 if each % 2 else each // 2 for each in differences]
+        if any(not -(1 << 8 * old.itemsize - 1) <= each < 1 << 8 * old.itemsize - 1 for each in signed):
+            raise MalformedMessage(f"the array '{spec.name}' changed by more than {spec.dtype} holds")
+        new = old + np.array(signed, f"i{old.itemsize}").view(old.dtype)
+    else:
+        new = old + np.frombuffer(reader.take(spec.size * old.itemsize), old.dtype.newbyteorder("<"))
+    return new.astype(old.dtype, copy=False).view(spec.dtype.newbyteorder("=")).reshape(spec.shape)
+
+
+def _bits_of(array: Array) -> Array:
+    """An integer or boolean array as unsigned integers, modulo 2^bits; shape (size,)."""
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(-1)
+    return native.view(f"u{native.itemsize}")
+
+
+def _inflated(section: bytes, layout: Layout) -> bytes:
+    if len(section) < 3 or binascii.crc_hqx(section[2:], 0).to_bytes(2, "big") != section[:2]:
+        raise MalformedMessage(f"the section of integer arrays, {len(section)} bytes, is damaged: its check differs")
+    form, body = section[2], section[3:]
+    if form == _STORED:
+        return body
+    if form != _DEFLATED:
+        raise MalformedMessage(f"the section of integer arrays has form {form}; this version knows 0 and 1")
+    limit = sum(
+        _VARINT_GROUPS * (1 + min(spec.size, _MAX_VARINTS)) + spec.size * spec.dtype.itemsize for spec in layout.exact
+    )
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(body, limit)
+    except zlib.error as fault:
+        raise MalformedMessage(f"the section of integer arrays cannot be inflated: {fault}") from fault
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedMessage("the section of integer arrays ends too early, or holds more than this model's arrays")
+    return content
+
+
+def _varint(value: int) -> bytes:
+    groups = []
+    while value > 0x7F:
+        groups.append(0x80 | value & 0x7F)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+class _ByteReader:
+    """Reads bytes from front to back."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._offset = 0
+
+    @property
+    def exhausted(self) -> bool:
+        return self._offset >= len(self._content)
+
+    def take(self, count: int) -> bytes:
+        self._offset += count
+        if self._offset > len(self._content):
+            raise MalformedMessage("the section of integer arrays ends within an array")
+        return self._content[self._offset - count : self._offset]
+
+    def varint(self) -> int:
+        value = 0
+        for group in range(_VARINT_GROUPS):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << 7 * group
+            if byte < 0x80:
+                return value
+        raise MalformedMessage(f"a number of the integer arrays takes more than {7 * _VARINT_GROUPS} bits")
 
 
 def subtract(after: Array, before: Array) -> NDArray[np.float64]:
@@ -163,83 +243,3 @@ def cast_saturated(array: Array, dtype: np.dtype[Any]) -> Array:
         limits = np.iinfo(dtype)
         return np.clip(array, limits.min, limits.max).astype(dtype)
     return add_saturated(np.zeros(array.shape, dtype), np.rint(array.astype(np.float64)))
-
-
-def _read_array(before: Array, spec: ArraySpec, reader: _ByteReader) -> Array:
-    old = _bits_of(before)
-    if spec.dtype.kind == "b":
-        flags = old ^ np.frombuffer(reader.take(spec.size), np.uint8)
-        if flags.max(initial=0) > 1:
-            raise MalformedMessage(f"the array '{spec.name}' of booleans changed to something that is none")
-        return flags.view(np.bool_).reshape(spec.shape)
-    if spec.size <= _MAX_VARINTS:
-        differences = [reader.varint() for _ in range(spec.size)]
-        signed = [-(each + 1) // 2 if each % 2 else each // 2 for each in differences]
-        if any(not -(1 << 8 * old.itemsize - 1) <= each < 1 << 8 * old.itemsize - 1 for each in signed):
-            raise MalformedMessage(f"the array '{spec.name}' changed by more than {spec.dtype} holds")
-        new = old + np.array(signed, f"i{old.itemsize}").view(old.dtype)
-    else:
-        new = old + np.frombuffer(reader.take(spec.size * old.itemsize), old.dtype.newbyteorder("<"))
-    return new.astype(old.dtype, copy=False).view(spec.dtype.newbyteorder("=")).reshape(spec.shape)
-
-
-def _bits_of(array: Array) -> Array:
-    """An integer or boolean array as unsigned integers, modulo 2^bits; shape (size,)."""
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(-1)
-    return native.view(f"u{native.itemsize}")
-
-
-def _inflated(section: bytes, layout: Layout) -> bytes:
-    if len(section) < 3 or binascii.crc_hqx(section[2:], 0).to_bytes(2, "big") != section[:2]:
-        raise MalformedMessage(f"the section of exact arrays, {len(section)} bytes, is damaged: its check differs")
-    form, body = section[2], section[3:]
-    if form == _STORED:
-        return body
-    if form != _DEFLATED:
-        raise MalformedMessage(f"the section of exact arrays has form {form}; this version knows 0 and 1")
-    limit = sum(
-        _VARINT_GROUPS * (1 + min(spec.size, _MAX_VARINTS)) + spec.size * spec.dtype.itemsize for spec in layout.exact
-    )
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(body, limit)
-    except zlib.error as fault:
-        raise MalformedMessage(f"the section of exact arrays cannot be inflated: {fault}") from fault
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedMessage("the section of exact arrays ends too early, or holds more than this model's arrays")
-    return content
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(0x80 | value & 0x7F)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-class _ByteReader:
-    """Reads bytes from front to back."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._offset = 0
-
-    @property
-    def exhausted(self) -> bool:
-        return self._offset >= len(self._content)
-
-    def take(self, count: int) -> bytes:
-        self._offset += count
-        if self._offset > len(self._content):
-            raise MalformedMessage("the section of exact arrays ends within an array")
-        return self._content[self._offset - count : self._offset]
-
-    def varint(self) -> int:
-        value = 0
-        for group in range(_VARINT_GROUPS):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << 7 * group
-            if byte < 0x80:
-                return value
-        raise MalformedMessage(f"a number of the exact arrays takes more than {7 * _VARINT_GROUPS} bits")

@@ -37,7 +37,7 @@ def two_models(draw: st.DrawFn) -> tuple[Arrays, Arrays]:
 
 
 def section(told: bytes) -> bytes:
-    """A section of exact arrays that says this, with its check."""
+    """A section of integer arrays that says this, with its check."""
     body = b"\0" + told
     return binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
 

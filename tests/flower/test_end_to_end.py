@@ -66,7 +66,7 @@ def test_dense_gives_what_fedavg_gives_without_compression() -> None:
 
 
 def test_the_server_applies_exactly_what_the_clients_remember_sending() -> None:
-    """Σ of what clients wanted = what the server added + what they still owe, with equal weights."""
+    """Σ wanted = Σ applied + residuals, with equal weights."""
     found = compressed(rounds=6)
     added = LAYOUT.flatten(found.models[-1]).astype(float) - LAYOUT.flatten(found.models[0])
     wanted, owed = np.zeros(LAYOUT.size), np.zeros(LAYOUT.size)

@@ -1,4 +1,4 @@
-"""What strategies send besides one model to all, and what comes back from clients that cannot take it."""
+"""Delivery of models: strategies that send several, and clients that cannot apply what they are sent."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme,
 
 
 def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
-    """What the public model does not hold yet is in the difference, and small beside what was learned."""
+    """The error of the public model stays in the next difference, and is small compared with what was learned."""
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
     found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, retained_rounds=30)
     downlink = strategy._delivery._downlink
@@ -137,7 +137,7 @@ def test_clients_write_the_model_once_and_know_its_history(evaluation: float, mo
         assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
     assert known == 3 * [False] + 9 * [True]
     kept = {"surp-fl", "surp-fl:sent", "surp-fl:held"}
-    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # what is evaluated is a newer one
+    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # the evaluated model is a newer one
 
 
 class Trouble:
@@ -250,7 +250,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     for odd in (others[:-1], others + b"?", others[:6], b"", "text", others[:-1] + b"?"):
         assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
     for damage in ({"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
-        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the whole makes it good
+        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the server will resend the full model
     with pytest.raises(MalformedMessage, match="one base for each"):
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
     with pytest.raises(MalformedMessage, match="other sections than deltas"):

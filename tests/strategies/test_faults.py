@@ -35,7 +35,7 @@ _FOREIGN = SuRP(budget=80).codec.encode(
 
 
 class Chaos:
-    """Clients and a network that fail at random, and the books of what each client wanted the model to learn.
+    """Clients and a network that fail at random, and the sum of each client's wanted updates.
 
     Of every client's round: its app raises, its reply is lost (late replies are, too: Flower gives the server those of
     its round alone), damaged, cut, or of another model. Now and then a client loses its state.
@@ -44,7 +44,7 @@ class Chaos:
     def __init__(self, seed: int, losing_state: bool) -> None:
         self._random = random.Random(seed)
         self._losing_state = losing_state
-        self._begun = False  # a first round that fails as a whole is told as a mistake
+        self._begun = False  # a first round without a usable reply ends the run
         self.wanted = {node: np.zeros(LAYOUT.size) for node in range(1, NODES + 1)}  # by clients, since their last loss
         self.happened: Counter[str] = Counter()
         self.grid: InProcessGrid | None = None
@@ -95,7 +95,7 @@ class Chaos:
 
 
 class Watched(DecodeUpdates):
-    """Notes, for each node, what was added to the model for it."""
+    """Records, for each node, the sum of its updates that were applied."""
 
     applied: dict[int, Vector]
 
@@ -114,8 +114,8 @@ def memory_of(grid: InProcessGrid, node: int, name: str, key: str) -> Vector:
     return arrays_of(records[name])[key] if name in records else np.zeros(0)
 
 
-def owed(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
-    """What a client owes: its residual, and its last message where that did not reach the model."""
+def residual_of(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
+    """A client's residual, with its last message added back if that was not applied."""
     vector = np.zeros(LAYOUT.size)
     residual = memory_of(grid, node, NAME, "residual")
     if residual.size:
@@ -149,13 +149,15 @@ def run_through(chaos: Chaos, scheme: Scheme, rounds: int, sampled: int = NODES)
 )
 @pytest.mark.parametrize("sampled", [NODES, 3])
 def test_what_was_applied_is_what_clients_believe_they_sent(scheme: Scheme, sampled: int) -> None:
-    """For every client that kept its state: Σ wanted = Σ applied + what it still owes."""
+    """For every client that kept its state: Σ wanted = Σ applied + residual."""
     random.seed(5)  # Flower samples with it
     chaos = Chaos(1, losing_state=False)
     strategy, _ = run_through(chaos, scheme, rounds=200, sampled=sampled)
     assert chaos.grid is not None
     for node, wanted in chaos.wanted.items():
-        believed = strategy.applied[node] + owed(chaos.grid, node, strategy._session.registry.applied.get(node, 0))
+        believed = strategy.applied[node] + residual_of(
+            chaos.grid, node, strategy._session.registry.applied.get(node, 0)
+        )
         np.testing.assert_allclose(believed, wanted, atol=2e-3)  # float32 sums of 200 rounds
         assert np.linalg.norm(strategy.applied[node]) > 0.3 * np.linalg.norm(wanted)
     assert all(chaos.happened[what] > 5 for what in ("app raised", "lost", "damaged", "cut", "foreign", "text"))
@@ -315,7 +317,7 @@ def test_session_rounds_do_not_depend_on_the_strategys_numbers(first: int | None
         delta = LAYOUT.flatten(
             learn(LAYOUT.unflatten(np.zeros(LAYOUT.size, np.float32), {"batches": np.array(0)}), node - 1, 1)
         )
-        believed = strategy.applied[node] + owed(grid, node, strategy._session.registry.applied[node])
+        believed = strategy.applied[node] + residual_of(grid, node, strategy._session.registry.applied[node])
         np.testing.assert_allclose(believed, 12 * delta, atol=1e-4)
 
 

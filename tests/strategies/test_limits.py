@@ -34,7 +34,7 @@ def inner(**options: Any) -> FedAvg:
 
 
 def greedy(reply: Message) -> Message:
-    """Node 2 says all it has to say, whatever it was told."""
+    """Node 2 sends dense messages, whatever its budget is."""
     if reply.metadata.src_node_id == 2:
         vector = np.random.default_rng(2).normal(size=LAYOUT.size, scale=1 / 64).astype(np.float32)
         message = Dense().codec.encode(vector, LAYOUT, rng=np.random.default_rng(0))
@@ -76,7 +76,7 @@ def reasons(strategy: DecodeUpdates, monkeypatch: pytest.MonkeyPatch) -> list[st
 
 
 class OwnConfig(FedAvg):
-    """Says a budget in a config of its own, beside the train config."""
+    """Announces a budget in a config of its own, beside the train config."""
 
     def configure_train(self, *args: Any, **options: Any) -> Any:
         messages = list(super().configure_train(*args, **options))
@@ -111,7 +111,7 @@ def test_a_message_beyond_its_nodes_budget_is_rejected_alone(
     assert [len(traffic.payload_bytes_up) for traffic in made.traffic] == [2, 2]
     assert max(size for traffic in made.traffic for size in traffic.payload_bytes_up) <= most
     assert re.search(f"came with {DENSE_BYTES:,} B; expected at most {most:,}", found[0])
-    assert 2 not in made._session.registry.applied  # so that it is told to owe it again
+    assert 2 not in made._session.registry.applied  # so that the client adds it back to its residual
     assert grid.contexts[2].state.array_records
 
 
@@ -171,7 +171,7 @@ def test_a_model_too_small_for_a_scheme_is_sent_as_it_is(given: Scheme) -> None:
     assert [traffic.failures for traffic in strategy.traffic] == [0, 0]
     for context in grid.contexts.values():
         if NAME in context.state.array_records:
-            assert not context.state.array_records[NAME]["residual"].numpy().any()  # nothing is owed
+            assert not context.state.array_records[NAME]["residual"].numpy().any()  # no residual
 
 
 def test_a_client_keeps_to_the_least_announced_budget() -> None:

@@ -120,10 +120,10 @@ def test_norms_of_finite_vectors_are_finite(value: float, size: int) -> None:
 
 
 def test_a_memory_is_at_fault_where_it_is_not_finite_or_out_of_all_proportion() -> None:
-    owed = {"residual": np.full(4, 0.5 * MAX_RESIDUAL_RATIO, np.float32)}  # of norm MAX_RESIDUAL_RATIO
-    assert fault_of(owed, 1.0) is None
-    assert fault_of(owed, 0.99) is not None
-    assert fault_of(owed, 0.0) is None  # a model of zeros that learned nothing tells nothing
+    residual = {"residual": np.full(4, 0.5 * MAX_RESIDUAL_RATIO, np.float32)}  # of norm MAX_RESIDUAL_RATIO
+    assert fault_of(residual, 1.0) is None
+    assert fault_of(residual, 0.99) is not None
+    assert fault_of(residual, 0.0) is None  # a model of zeros with a zero update is no measure
     assert fault_of({"residual": np.array([np.nan], np.float32)}, 1.0) is not None
     assert fault_of({"velocity": np.array([np.inf], np.float32)}, 0.0) is not None
     assert fault_of({}, 1.0) is None
@@ -132,7 +132,7 @@ def test_a_memory_is_at_fault_where_it_is_not_finite_or_out_of_all_proportion() 
 def test_a_round_without_memory_in_between_keeps_the_residual() -> None:
     """`CompressUpdates` may be given a scheme by round; one that remembers nothing leaves the others' memory alone."""
     schemes = [TopK(budget=100), TopK(budget=100, memory=NoMemory()), TopK(budget=100, memory=ErrorFeedback())]
-    owed: list[Any] = []
+    residual: list[Any] = []
     mod = CompressUpdates(lambda server_round: schemes[server_round - 1])
 
     def learning(arrays: Arrays, node: int, server_round: int) -> Arrays:
@@ -141,15 +141,15 @@ def test_a_round_without_memory_in_between_keeps_the_residual() -> None:
     def watching(message: Any, context: Any, call_next: Any) -> Any:
         reply = mod(message, context, call_next)
         if message.metadata.message_type == "train":
-            owed.append(arrays_of(context.state.array_records[NAME])["residual"])
+            residual.append(arrays_of(context.state.array_records[NAME])["residual"])
         return reply
 
     with as_server():
         grid = InProcessGrid(app_with([watching], learning), 1)
         inner = FedAvg(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1)
         DecodeUpdates(inner).start(grid=grid, initial_arrays=record_of(initial()), num_rounds=3)
-    np.testing.assert_array_equal(owed[1], owed[0])
-    assert norm_of(owed[2]) < norm_of(owed[1])
+    np.testing.assert_array_equal(residual[1], residual[0])
+    assert norm_of(residual[2]) < norm_of(residual[1])
 
 
 # What is read off the context, and written there.
@@ -160,7 +160,7 @@ MODEL_SENT = -RESIDUAL
 SAID = (np.array([3, 600]), np.array([0.5, -2.0], np.float32))
 
 
-def told(
+def directives(
     turn: int = 2, session: int | None = 9, applied: int | None = 1, held: tuple[int, ...] = (1,)
 ) -> ServerDirectives:
     return ServerDirectives(turn, session, turn, held, applied, None)
@@ -168,7 +168,7 @@ def told(
 
 def after_one_round(session: int | None = 9, residual: bool = True, model: Any = MODEL_SENT) -> Context:
     context = Context(1, 1, {}, RecordDict(), {})
-    save(context, {"residual": RESIDUAL} if residual else {}, SAID, model, LAYOUT, told(1, session))
+    save(context, {"residual": RESIDUAL} if residual else {}, SAID, model, LAYOUT, directives(1, session))
     return context
 
 
@@ -197,31 +197,33 @@ def test_a_message_is_added_back_to_the_residual_only_if_it_is_known_not_to_be_a
 ) -> None:
     logging.getLogger("flwr").propagate = True
     with caplog.at_level(logging.WARNING, "flwr"):
-        kept = load(after_one_round(), LAYOUT, told(applied=applied))
-    owed = RESIDUAL.copy()
-    owed[SAID[0]] += SAID[1] if again else 0
-    np.testing.assert_array_equal(kept.memory["residual"], owed)
+        kept = load(after_one_round(), LAYOUT, directives(applied=applied))
+    residual = RESIDUAL.copy()
+    residual[SAID[0]] += SAID[1] if again else 0
+    np.testing.assert_array_equal(kept.memory["residual"], residual)
     assert ("Flower did not save the later one" in caplog.text) == (applied == 2)
 
 
 def test_nothing_is_added_back_to_a_memory_without_a_residual() -> None:
     context = after_one_round()
     context.state[NAME] = record_of({"velocity": RESIDUAL})
-    np.testing.assert_array_equal(load(context, LAYOUT, told(applied=0)).memory["velocity"], RESIDUAL)
+    np.testing.assert_array_equal(load(context, LAYOUT, directives(applied=0)).memory["velocity"], RESIDUAL)
 
 
 def test_the_model_before_is_used_where_the_server_has_it_too_in_the_same_run() -> None:
-    for here in (told(), told(held=(3, 1))):
+    for here in (directives(), directives(held=(3, 1))):
         model = load(after_one_round(), LAYOUT, here).model
         assert model is not None
         np.testing.assert_array_equal(model, MODEL_SENT)
-    for elsewhere in (told(held=()), told(held=(2,)), told(session=8), told(session=None)):
+    for elsewhere in (directives(held=()), directives(held=(2,)), directives(session=8), directives(session=None)):
         assert load(after_one_round(), LAYOUT, elsewhere).model is None
 
 
 @pytest.mark.parametrize(("saved", "now", "kept"), [(9, 9, True), (9, 8, False), (9, None, False), (None, None, True)])
 def test_a_memory_is_kept_within_one_run(saved: int | None, now: int | None, kept: bool) -> None:
-    assert set(load(after_one_round(saved), LAYOUT, told(session=now)).memory) == ({"residual"} if kept else set())
+    assert set(load(after_one_round(saved), LAYOUT, directives(session=now)).memory) == (
+        {"residual"} if kept else set()
+    )
 
 
 def test_only_what_may_be_of_use_later_is_written() -> None:
@@ -240,7 +242,7 @@ def test_only_what_may_be_of_use_later_is_written() -> None:
 
 def test_what_is_of_no_more_use_is_removed() -> None:
     context = after_one_round()
-    save(context, {}, SAID, None, LAYOUT, told(2))
+    save(context, {}, SAID, None, LAYOUT, directives(2))
     assert set(context.state) == {SESSION}
 
 
@@ -254,7 +256,7 @@ def test_the_local_version_stays_stored_as_the_reference_model_when_it_is_replac
     context = Context(1, 1, {}, RecordDict(), {})
     assert load_local_version(context) is None
     save_local_version(context, first, None, None)
-    save(context, {}, SAID, LAYOUT.flatten(first), LAYOUT, told(1), digest_of(first))
+    save(context, {}, SAID, LAYOUT.flatten(first), LAYOUT, directives(1), digest_of(first))
     assert MODEL not in context.state
     save_local_version(context, second, load_local_version(context), base)
     held = load_local_version(context)
@@ -263,7 +265,9 @@ def test_the_local_version_stays_stored_as_the_reference_model_when_it_is_replac
     assert (MODEL in context.state) == is_the_model
     if is_the_model:
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
-        save_local_version(context, first, second, digest_of(first))  # nothing of the last message is held any more
+        save_local_version(
+            context, first, second, digest_of(first)
+        )  # the state of the last message is no longer stored
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
 
 

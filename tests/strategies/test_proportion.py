@@ -1,4 +1,4 @@
-"""No single reply ends a run: what is out of all proportion is left out, and no mean counts that is not finite."""
+"""No single reply ends a run: updates out of proportion are rejected, and a mean that is not finite is not used."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_any_norm_is_accepted_without_others_to_compare_with() -> None:
 
 
 def says(value: float, node: int = 2, first: int = 1) -> Callable[[Message], Message]:
-    """One node names a number in place of what it learned, from a round on."""
+    """From a round on, one node sends a constant instead of what it learned."""
     rounds: list[int] = []
 
     def fault(reply: Message) -> Message:

@@ -1,4 +1,4 @@
-"""Every built-in strategy that averages arrays, end to end; and what cannot work, with what is said about it."""
+"""Every built-in strategy that averages arrays, end to end; and errors of strategies and apps that cannot work."""
 
 from __future__ import annotations
 
