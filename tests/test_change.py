@@ -43,7 +43,7 @@ def section(told: bytes) -> bytes:
 
 
 @given(two_models())
-def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
+def test_integer_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
     before, after = models
     layout = Layout.of(before)
     found = read_integers(write_integers(before, after, layout), before, layout)
@@ -64,7 +64,7 @@ def test_changes_behind_unchanged_arrays_are_decoded_for_the_right_arrays() -> N
 
 
 @pytest.mark.parametrize("size", [3, 30])
-def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
+def test_integer_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
     before = {"a": np.arange(size).astype(">i4")}
     after = {"a": (np.arange(size) * 1000 - 7).astype(">i4")}
     layout = Layout.of(before)
@@ -84,7 +84,7 @@ def test_any_section_of_integer_arrays_is_read_or_malformed(models: tuple[Arrays
         assert all(array.max(initial=0) <= 1 for array in found.values() if array.dtype == bool)
 
 
-def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
+def test_integer_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
     before = {f"bn{i}.num_batches_tracked": np.array(1000 + i, np.int64) for i in range(53)}
     layout = Layout.of(before)
     assert write_integers(before, before, layout) == b""
@@ -103,7 +103,7 @@ def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_tw
         (section(b"\0"), "ends within an array"),
         (section(b"\0" + b"\xff" * 10), "more than 70 bits"),
         (section(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03"), "more than int64 holds"),
-        (section(b"\1" + bytes(99) + b"\2"), "to something that is none"),
+        (section(b"\1" + bytes(99) + b"\2"), "neither true nor false"),
         (binascii.crc_hqx(b"\2", 0).to_bytes(2, "big") + b"\2", "has form 2"),
         (binascii.crc_hqx(b"\1?", 0).to_bytes(2, "big") + b"\1?", "cannot be inflated|ends too early"),
     ],

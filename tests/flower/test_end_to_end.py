@@ -282,7 +282,7 @@ def uncompressed(reply: Message) -> Message:
         (without_message, "NoneType under 'surp-fl'; expected bytes"),
         (with_a_text_as_metric, "the metric 'loss' is str; expected a number"),
         (with_text_for_statistics, "str under 'surp-fl:statistics'; expected bytes"),
-        (with_a_damaged_counter, "the section of exact arrays, 5 bytes, is damaged"),
+        (with_a_damaged_counter, "the section of integer arrays, 5 bytes, is damaged"),
         (of_another_model, "other names or shapes"),
         (of_a_future_scheme, "scheme id 31; this end knows"),
         (uncompressed, r"give its app ClientApp\(mods=\[CompressUpdates"),

@@ -265,9 +265,7 @@ def test_the_local_version_stays_stored_as_the_reference_model_when_it_is_replac
     assert (MODEL in context.state) == is_the_model
     if is_the_model:
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
-        save_local_version(
-            context, first, second, digest_of(first)
-        )  # the state of the last message is no longer stored
+        save_local_version(context, first, second, digest_of(first))  # no reference model
         np.testing.assert_array_equal(context.state.array_records[MODEL]["model"].numpy(), LAYOUT.flatten(first))
 
 
