@@ -1,7 +1,36 @@
-"""The server's side: a strategy around any other Flower strategy. Installed as `surp_fl.strategies`."""
+"""The server's side: a strategy around any other Flower strategy. Installed as `surp_fl.strategies`.
 
-from surp_fl.strategies.budgets import FallingBudget
-from surp_fl.strategies.decode_updates import DecodeUpdates, NoUsableReply
-from surp_fl.strategies.traffic import Traffic
+One round, in the order of the calls:
 
-__all__ = ["DecodeUpdates", "FallingBudget", "NoUsableReply", "Traffic"]
+    decode_updates.py    the Flower strategy: configure, send, decode, aggregate
+    sessions.py          the session that clients' states refer to; node_registry.py: what each node was sent
+    directives.py        what each train message tells its client beside the model; budgets.py: bytes per round
+    downlink/            the model on its way to clients: in full, or as deltas
+    replies.py           Flower replies → parsed and decoded ones; limits.py bounds their size
+    norm_check.py        updates whose norm is out of proportion are rejected; proportion.py: by which norm
+    aggregation.py       decoded replies → the inner strategy; sparse_mean.py and untrained_mean.py: weighted means
+    initial_model.py     the aggregate in the names, order and dtypes of the initial model
+
+Beside it: validation.py refuses unsuitable strategies early, failures.py ends runs in which no reply is usable,
+stagnation.py warns about strategies that discard sparse updates, round_stats.py counts bytes and seconds.
+"""
+
+from surp_fl.strategies.budgets import ExponentialBudgetDecay
+from surp_fl.strategies.decode_updates import DecodeUpdates
+from surp_fl.strategies.failures import NoUsableReplyError
+from surp_fl.strategies.round_stats import RoundStats
+
+# The names of version 0.1, for code that uses them.
+FallingBudget = ExponentialBudgetDecay
+NoUsableReply = NoUsableReplyError
+Traffic = RoundStats
+
+__all__ = [
+    "DecodeUpdates",
+    "ExponentialBudgetDecay",
+    "FallingBudget",
+    "NoUsableReply",
+    "NoUsableReplyError",
+    "RoundStats",
+    "Traffic",
+]

@@ -1,4 +1,4 @@
-"""How much a reply may hold: known before anything in it is decoded, and whatever its client was asked for.
+"""Bounds on the size of a reply, checked before anything in it is decoded.
 
 Knows Flower's records. Does not know how messages are decoded.
 """
@@ -14,41 +14,41 @@ from surp_fl.layout import Layout
 from surp_fl.printable import is_name
 from surp_fl.printable import name as quoted
 
-MOST_NUMBERS = 1000  # in the metrics of a reply; Flower logs them, and adds them up
+MAX_METRIC_VALUES = 1000  # in a reply; Flower logs and aggregates them
 _NAMES = "expected a name of at most 200 characters, all of which can be printed: rename it in the app"
 
 
-def most_bytes(content: RecordDict, layout: Layout) -> int:
-    """The payload that the answer to a train message may have.
+def payload_limit(content: RecordDict, layout: Layout) -> int:
+    """Bytes of payload that the reply to a train message may have.
 
     Args:
-        content: of the train message, as it is sent: what it says to the client under "surp-fl:budget" holds, the
-            least where several configs say something.
-        layout: of the model that it brings. No client sends more than dense messages, whatever its scheme: one of the
-            trained arrays, tied ones each by itself, and one of the running statistics.
+        content: of the train message, as it is sent. Its budget ("surp-fl:budget") applies, the least one where several
+            configs have one.
+        layout: of the model that it carries. No client sends more than dense messages, whatever its scheme: one of the
+            trained arrays, with tied arrays counted separately, and one of the running statistics.
 
     Returns:
         Bytes.
     """
-    told = [config[BUDGET] for config in content.config_records.values() if BUDGET in config]
-    budgets = [budget for budget in told if isinstance(budget, int) and not isinstance(budget, bool)]
-    most = longest(layout.untied) + (longest(layout.of_statistics) if layout.statistics else 0)
-    return min([most, *budgets])
+    announced = [config[BUDGET] for config in content.config_records.values() if BUDGET in config]
+    budgets = [budget for budget in announced if isinstance(budget, int) and not isinstance(budget, bool)]
+    dense = longest(layout.untied) + (longest(layout.of_statistics) if layout.statistics else 0)
+    return min([dense, *budgets])
 
 
-def check_payload(payload: int, most: int) -> None:
-    """Refuse what is longer than its client was told, or than any client's message.
+def check_payload(payload: int, limit: int) -> None:
+    """Reject a payload above its limit.
 
     Args:
-        payload: bytes of the message, and of what counts against its budget with it.
-        most: bytes.
+        payload: bytes of the sections that count against the budget, see `payload_of`.
+        limit: bytes, see `payload_limit`.
 
     Raises:
-        MalformedMessage: it is more.
+        MalformedMessage: the payload is longer.
     """
-    if payload > most:
+    if payload > limit:
         raise MalformedMessage(
-            f"it came with {payload:,} B; expected at most {most:,}, which is the budget that this client was told, or "
+            f"it came with {payload:,} B; expected at most {limit:,}, which is the budget announced to this client, or "
             "the size of the dense message: CompressUpdates keeps to both, so give this client's app the mod of this "
             "version, and a scheme with a budget"
         )
@@ -57,17 +57,17 @@ def check_payload(payload: int, most: int) -> None:
 def payload_of(record: ConfigRecord) -> int:
     """Bytes in a reply's record that count against the budget: the message, and the section of running statistics.
 
-    Integer arrays that changed travel whole in any case; what they can take is bounded by the model.
+    Integer arrays that changed are sent whatever the budget is; the model bounds their size.
     """
     sections = [record.get(key) for key in (NAME, STATISTICS)]
     return sum(len(section) for section in sections if isinstance(section, bytes))
 
 
 def check_numbers(record: ConfigRecord | MetricRecord) -> None:
-    """Refuse metrics that are too many to be logged, or that have names that cannot be.
+    """Reject metrics that are too many to be logged, or whose names cannot be printed.
 
     Raises:
-        MalformedMessage: they are.
+        MalformedMessage: there are such.
     """
     numbers = 0
     for key, value in record.items():
@@ -78,8 +78,8 @@ def check_numbers(record: ConfigRecord | MetricRecord) -> None:
         numbers += len(value) if isinstance(value, list) else 1
         if not is_name(key):
             raise MalformedMessage(f"it has a metric {quoted(key)}; {_NAMES}")
-    if numbers > MOST_NUMBERS:
+    if numbers > MAX_METRIC_VALUES:
         raise MalformedMessage(
-            f"its metrics are {numbers:,} numbers; expected at most {MOST_NUMBERS:,}, each element of a list counted: "
-            "let the client report sums or means"
+            f"its metrics are {numbers:,} numbers; expected at most {MAX_METRIC_VALUES:,}, each element of a list "
+            "counted: let the client report sums or means"
         )

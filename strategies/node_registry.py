@@ -1,4 +1,4 @@
-"""What the server knows of each node: what it was sent, what it may hold of earlier rounds, what of its was applied."""
+"""What the server knows of each node: the model that it was sent, earlier ones that it may hold, what was applied."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from surp_fl.layout import Layout
 from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays, Reference
 
-_UNANSWERED = 8  # models of one node that are kept while nothing of it is understood
+_MAX_UNCONFIRMED = 8  # snapshots of one node that are retained while none of its messages can be decoded
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """A model as nodes hold it.
+class ModelSnapshot:
+    """The trained arrays of one round's model, as nodes hold them.
 
     Attributes:
-        server_round: in which they were sent it.
-        fingerprint: of its layout, copies apart from what they are copies of.
-        vector: in that layout; float32, not to be written to.
+        session_round: the round in which they were sent.
+        fingerprint: of its untied layout.
+        vector: in that layout; float32, shape (n,), read-only.
     """
 
-    server_round: int
+    session_round: int
     fingerprint: int
     vector: NDArray[np.float32]
     _tied: dict[Layout, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     def in_layout(self, layout: Layout) -> NDArray[np.float32]:
-        """The vector in a layout of the same arrays; always the same object, not to be written to."""
+        """The vector in a layout of the same arrays; the same read-only object at every call."""
         if not layout.copies:
             return self.vector
         if layout not in self._tied:
@@ -43,101 +43,118 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Broadcast:
-    """What nodes are sent in a round, and what their updates are to be added to.
+class SentModel:
+    """The model that nodes are sent in a round, to which their updates are added.
 
     Attributes:
-        layout: of the model that nodes have.
+        layout: of the model that nodes hold.
         arrays: the strategy's model.
-        held: the model as nodes have it: the same, unless what they are sent is compressed.
-        others: running statistics and integer arrays as nodes have them.
-        arrays_name: of the ArrayRecord that the app sees.
-        bytes: of array data.
+        snapshot: the model as nodes hold it: equal to `arrays` unless the downlink is compressed.
+        untrained: running statistics and integer arrays as nodes hold them.
+        arrays_name: name of the ArrayRecord that the app sees.
+        bytes: size of all arrays.
     """
 
     layout: Layout
     arrays: Arrays
-    held: Held
-    others: Arrays
+    snapshot: ModelSnapshot
+    untrained: Arrays
     arrays_name: str
     bytes: int
 
     @classmethod
     def of(
-        cls, server_round: int, name: str, record: ArrayRecord, public: Arrays | None = None, kinds: Kinds | None = None
-    ) -> Broadcast:
-        """Read the model that a message carries.
+        cls,
+        session_round: int,
+        name: str,
+        record: ArrayRecord,
+        public: Arrays | None = None,
+        kinds: Kinds | None = None,
+    ) -> SentModel:
+        """Read the model of a message.
 
         Args:
-            server_round: as the server counts.
+            session_round: counted from 1 within the session.
             name: of the record.
             record: the strategy's model.
-            public: what nodes get of it; None for all.
-            kinds: the user's word on which arrays are running statistics.
+            public: the model that nodes receive where the downlink is compressed; None where they receive `record`.
+            kinds: which arrays are running statistics; None recognises them by name.
         """
         arrays = arrays_of(record)
-        had = arrays if public is None else public
-        layout = Layout.of(had, kinds)
-        vector = immutable(layout.untied.flatten(had))
-        held = Held(server_round, layout.untied.fingerprint, vector)
+        received = arrays if public is None else public
+        layout = Layout.of(received, kinds)
+        vector = immutable(layout.untied.flatten(received))
+        snapshot = ModelSnapshot(session_round, layout.untied.fingerprint, vector)
         size = sum(array.nbytes for array in arrays.values())
-        if public is None and all(spec.dtype == vector.dtype for spec in layout.untied.floats):  # one copy is enough
+        if public is None and all(spec.dtype == vector.dtype for spec in layout.untied.floats):  # share the memory
             arrays |= layout.untied.floats_of(vector, copy=False)
-        return cls(layout, arrays, held, layout.others_of(had), name, size)
+        return cls(layout, arrays, snapshot, layout.untrained_of(received), name, size)
 
 
-class Books:
-    """One entry a node.
+class NodeRegistry:
+    """One entry for each node.
 
     A client keeps the model of the last round in which it made a message. Usually that is the last round whose message
-    came; where messages were lost, it may be any round since. Models of earlier rounds are kept for as long as all of
-    them together take no more than `history_bytes`, however many nodes there are; each client is told which there are.
+    arrived; where messages were lost, it may be any round since. Snapshots of earlier rounds are retained as long as
+    all of them together take no more than `history_bytes`, however many nodes there are; train messages announce to
+    each client which of its rounds are retained.
 
     Args:
-        history_bytes: for the models of earlier rounds; what was sent last is kept in any case.
+        history_bytes: for snapshots of earlier rounds; the last one is kept in any case.
+
+    Attributes:
+        sent: by node id, the model of the current round.
+        payload_limits: by node id, bytes that the reply of this round may have.
+        applied: by node id, the last session round whose update was handed to the strategy.
     """
 
     def __init__(self, history_bytes: int) -> None:
-        self.sent: dict[int, Broadcast] = {}
-        self.most: dict[int, int] = {}  # bytes that the answer of each of them may have
-        self.applied: dict[int, int] = {}  # the last round whose update was handed to the strategy
-        self._limit = history_bytes
-        self._before: dict[int, list[Held]] = {}  # newest first
+        self.sent: dict[int, SentModel] = {}
+        self.payload_limits: dict[int, int] = {}
+        self.applied: dict[int, int] = {}
+        self._history_bytes = history_bytes
+        self._retained: dict[int, list[ModelSnapshot]] = {}  # by node id; newest first
 
-    def begin(self, sent: dict[int, Broadcast]) -> None:
-        """Note what nodes are sent in a round; what is too much is forgotten, the oldest first."""
-        for node, broadcast in self.sent.items():
-            self._before[node] = [broadcast.held, *self._before.get(node, [])][:_UNANSWERED]
+    def begin_round(self, sent: dict[int, SentModel]) -> None:
+        """Record what nodes are sent in a round; drop the oldest snapshots beyond `history_bytes`."""
+        for node, model in self.sent.items():
+            self._retained[node] = [model.snapshot, *self._retained.get(node, [])][:_MAX_UNCONFIRMED]
         self.sent = sent
-        kept = sorted(
-            {held for before in self._before.values() for held in before}, key=lambda held: -held.server_round
+        newest_first = sorted(
+            {snapshot for snapshots in self._retained.values() for snapshot in snapshots},
+            key=lambda snapshot: -snapshot.session_round,
         )
-        sizes = np.cumsum([held.vector.nbytes for held in kept])
+        sizes = np.cumsum([snapshot.vector.nbytes for snapshot in newest_first])
         fitting = {
-            held
-            for held, size in zip(kept, sizes, strict=True)
-            if size <= self._limit or held.server_round == kept[0].server_round
+            snapshot
+            for snapshot, size in zip(newest_first, sizes, strict=True)
+            if size <= self._history_bytes or snapshot.session_round == newest_first[0].session_round
         }
-        self._before = {
+        self._retained = {
             node: found
-            for node, before in self._before.items()
-            if (found := [held for held in before if held in fitting])
+            for node, snapshots in self._retained.items()
+            if (found := [snapshot for snapshot in snapshots if snapshot in fitting])
         }
 
-    def rounds(self, node: int) -> list[int]:
-        """Of which earlier rounds the model that a node was sent is kept."""
-        return [held.server_round for held in self._before.get(node, [])]
+    def retained_rounds(self, node: int) -> list[int]:
+        """The earlier session rounds of which the model that a node was sent is retained; newest first."""
+        return [snapshot.session_round for snapshot in self._retained.get(node, [])]
 
     def references(self, node: int, layout: Layout) -> list[Reference]:
-        """What a message of this round, in this layout, may have been coded against, the likeliest first."""
-        sent = self.sent[node].held
+        """The references that a message of this round may have been coded against, the likeliest first.
+
+        Args:
+            node: id of the sender.
+            layout: of the message: tied or untied.
+        """
+        sent = self.sent[node].snapshot
         pairs: list[Reference] = [
             (sent.in_layout(layout), before.in_layout(layout))
-            for before in self._before.get(node, [])
+            for before in self._retained.get(node, [])
             if before.fingerprint == sent.fingerprint
         ]
         return pairs or [sent.in_layout(layout)]
 
-    def understood(self, node: int) -> None:
-        """A message came: what is sent in this round comes in front when the next begins, and nothing else matters."""
-        self._before.pop(node, None)
+    def confirm(self, node: int) -> None:
+        """Note that a message was decoded: the node now holds this round's model, and no earlier one is needed."""
+        self._retained.pop(node, None)

@@ -1,4 +1,4 @@
-"""Replies → what is in them. What cannot be used becomes an error reply, which costs itself and not the round."""
+"""Replies → their contents. A reply that cannot be used becomes an error reply, and the round continues without it."""
 
 from __future__ import annotations
 
@@ -17,103 +17,109 @@ from surp_fl.flower.records import CompressedReply, error_reply, from_record
 from surp_fl.frame import scheme_id_of
 from surp_fl.printable import printable
 from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
-from surp_fl.strategies.node_registry import Books, Broadcast
+from surp_fl.strategies.node_registry import NodeRegistry, SentModel
 from surp_fl.types import Arrays, Update
 from surp_fl.updates import bytes_of
 
 log = logging.getLogger("flwr")
 
-LINES = 20  # in the log, about one round's errors
-_LEFT_OUT = "surp-fl: "
-_HEAVIEST = 1e15  # weights further from 1 than this, and their products with updates, have no place in float32
-_Form = tuple[str, str, frozenset[tuple[str, int]]]
+LINES = 20  # log lines about one round's errors
+_REJECTED = "surp-fl: "  # how the reasons of our error replies begin
+_MAX_WEIGHT = 1e15  # larger weights, or smaller ones than 1 / this, would overflow or underflow in float32 sums
+_MetricForm = tuple[str, str, frozenset[tuple[str, int]]]  # names of both records; (metric, length of a list or -1)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A reply whose record is in order; its message is not decoded yet.
+class ParsedReply:
+    """A reply whose record is valid; its message is not decoded yet.
 
     Attributes:
         reply: as it came.
-        node: that sent it.
-        update: what its record holds.
-        broadcast: the model that the update is to be added to.
+        node: id of the sender.
+        compressed: content of its record.
+        sent_model: the model that the update is to be added to.
     """
 
     reply: Message
     node: int
-    update: CompressedReply
-    broadcast: Broadcast
+    compressed: CompressedReply
+    sent_model: SentModel
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a reply says.
+class DecodedReply:
+    """The decoded sections of a reply.
 
     Attributes:
-        change: what is to be added to the model's vector, the one of its untied layout.
-        others: running statistics and integer arrays as the client has them now.
+        update: of the trained arrays, in the untied layout.
+        untrained: running statistics and integer arrays as the client has them now.
     """
 
-    change: Update
-    others: Arrays
+    update: Update
+    untrained: Arrays
 
-    def bytes_beside(self, had: Arrays) -> int:
-        """Bytes that this takes, beside the arrays that the client was sent and that did not change."""
-        told = [array for name, array in self.others.items() if array is not had[name]]
-        return bytes_of(self.change) + sum(array.nbytes for array in told)
+    def extra_bytes(self, sent: Arrays) -> int:
+        """Bytes of memory, without untrained arrays that did not change: those are the objects in `sent`."""
+        changed = [array for name, array in self.untrained.items() if array is not sent[name]]
+        return bytes_of(self.update) + sum(array.nbytes for array in changed)
 
 
 def by_content(reply: Message) -> tuple[bytes, int]:
-    """Sort key: the message where there is one; else the node. Sums then do not depend on who answered first."""
+    """Sort key: the message if there is one, then the node id. Makes sums independent of the order of arrival."""
     record = reply.content.config_records.get(NAME) if reply.has_content() else None
     message = record.get(NAME) if record is not None else None
     return (message if isinstance(message, bytes) else b"", reply.metadata.src_node_id)
 
 
-def open_all(replies: list[Message], books: Books, weighted_by: str | None) -> tuple[list[Opened], list[Message]]:
-    """Open the replies of a round.
+def parse_replies(
+    replies: list[Message], registry: NodeRegistry, weight_key: str | None
+) -> tuple[list[ParsedReply], list[Message]]:
+    """Parse the records of a round's replies, and check that their metrics can be aggregated.
 
     Args:
         replies: as they came.
-        books: of what nodes were sent.
-        weighted_by: a metric that the strategy needs as a weight; None for none.
+        registry: of what nodes were sent.
+        weight_key: a metric that the strategy needs as a weight; None for none.
 
     Returns:
-        Those in order, and errors in place of the others.
+        The valid replies; and error replies, those that came and those that replace invalid replies.
     """
-    opened: dict[int, Opened] = {}
+    parsed: dict[int, ParsedReply] = {}
 
-    def open_one(reply: Message) -> None:
-        found = _open(reply, books)
-        if found.node in opened:
+    def parse_one(reply: Message) -> None:
+        found = _parse(reply, registry)
+        if found.node in parsed:
             raise MalformedMessage("it is the second one of this node in this round")
-        opened[found.node] = found
+        parsed[found.node] = found
 
-    _, errors = _looked_at(replies, open_one)
-    usual = Counter(_form_of(each) for each in opened.values()).most_common(1)
+    _, errors = _partition(replies, parse_one)
+    most_common = Counter(_metric_form_of(each) for each in parsed.values()).most_common(1)
     usable = []
-    for each in opened.values():
+    for each in parsed.values():
         try:
-            _check_metrics(each, usual[0][0], weighted_by)
+            _check_metrics(each, most_common[0][0], weight_key)
             usable.append(each)
         except MalformedMessage as fault:
-            errors.append(left_out(each.reply, fault))
+            errors.append(reject(each.reply, fault))
     return usable, errors
 
 
-def within_reason(replies: list[Message]) -> tuple[list[Message], list[Message]]:
-    """The replies of an evaluation whose metrics can be logged, and errors in place of the others."""
+def check_evaluation(replies: list[Message]) -> tuple[list[Message], list[Message]]:
+    """Check that the metrics of evaluation replies can be logged.
+
+    Returns:
+        The usable replies; and error replies, those that came and those that replace unusable replies.
+    """
 
     def check(reply: Message) -> None:
         for record in reply.content.metric_records.values():
             check_numbers(record)
 
-    return _looked_at(replies, check)
+    return _partition(replies, check)
 
 
-def _looked_at(replies: list[Message], look: Callable[[Message], None]) -> tuple[list[Message], list[Message]]:
-    """The replies that a look finds in order; errors as they came, and errors in place of the others."""
+def _partition(replies: list[Message], check: Callable[[Message], None]) -> tuple[list[Message], list[Message]]:
+    """Replies that pass a check; and errors, those that came and those that replace replies which fail it."""
     usable: list[Message] = []
     errors: list[Message] = []
     for reply in replies:
@@ -121,52 +127,62 @@ def _looked_at(replies: list[Message], look: Callable[[Message], None]) -> tuple
             errors.append(reply)
             continue
         try:
-            look(reply)
+            check(reply)
             usable.append(reply)
         except MalformedMessage as fault:
-            errors.append(left_out(reply, fault))
+            errors.append(reject(reply, fault))
     return usable, errors
 
 
-def decode(opened: Opened, books: Books, scheme: Scheme | None) -> Said:
-    """Decode the sections of a reply, its message against what its node may have held.
+def decode(parsed: ParsedReply, registry: NodeRegistry, scheme: Scheme | None) -> DecodedReply:
+    """Decode the sections of a reply, its message with each reference that its node may have used.
+
+    Args:
+        parsed: the reply.
+        registry: of what nodes were sent.
+        scheme: the only one that is accepted beside dense messages; None for all.
 
     Raises:
-        MalformedMessage: it is not what this node can have made.
+        MalformedMessage: a section is not valid, or the message decodes with no reference.
     """
-    sections, layout = opened.update.change, opened.broadcast.layout
-    layout = layout.untied if opened.update.untied else layout
-    open_to = scheme if scheme_id_of(sections.message) != dense.READER.scheme_id else None  # dense: small models
-    reader = reader_of(sections.message) if open_to is None else open_to.codec.reader
-    others = sections.others(opened.broadcast.others, layout)
+    sections, layout = parsed.compressed.change, parsed.sent_model.layout
+    layout = layout.untied if parsed.compressed.untied else layout
+    required = scheme if scheme_id_of(sections.message) != dense.READER.scheme_id else None  # dense: small models
+    reader = reader_of(sections.message) if required is None else required.codec.reader
+    untrained = sections.untrained(parsed.sent_model.untrained, layout)
     faults = []
-    for reference in books.references(opened.node, layout):
+    for reference in registry.references(parsed.node, layout):
         try:
-            change = reader.decode_compact(sections.message, layout, reference=reference)
+            update = reader.decode_compact(sections.message, layout, reference=reference)
         except MalformedMessage as fault:
             faults.append(fault)
         else:
-            return Said(layout.spread(change), others)
+            return DecodedReply(layout.spread(update), untrained)
     raise faults[0]
 
 
-def left_out(reply: Message, fault: MalformedMessage) -> Message:
-    """Make the error that stands in for a reply that cannot be used."""
-    return error_reply(reply, f"{_LEFT_OUT}{fault}")
+def reject(reply: Message, fault: MalformedMessage) -> Message:
+    """Make the error reply that replaces a reply which cannot be used."""
+    return error_reply(reply, f"{_REJECTED}{fault}")
 
 
-def log_left_out(errors: list[Message]) -> None:
-    """Log which replies of a round cannot be used and why, the first of them one by one."""
-    ours = [reply for reply in errors if is_ours(reply)]
-    for reply in ours[:LINES]:
-        why = printable(str(reply.error.reason).removeprefix(_LEFT_OUT))
+def is_rejection(reply: Message) -> bool:
+    """Whether an error reply was made by `reject`: a reply came, and could not be used."""
+    return reply.has_error() and str(reply.error.reason).startswith(_REJECTED)
+
+
+def log_rejections(errors: list[Message]) -> None:
+    """Log which replies of a round were rejected and why, the first `LINES` of them one by one."""
+    rejections = [reply for reply in errors if is_rejection(reply)]
+    for reply in rejections[:LINES]:
+        why = printable(str(reply.error.reason).removeprefix(_REJECTED))
         log.warning("surp-fl: the reply of node %d is left out of this round: %s", reply.metadata.src_node_id, why)
-    if len(ours) > LINES:
-        log.warning("surp-fl: %d more replies are left out of this round", len(ours) - LINES)
+    if len(rejections) > LINES:
+        log.warning("surp-fl: %d more replies are left out of this round", len(rejections) - LINES)
 
 
-def fit_to_log(replies: list[Message]) -> list[Message]:
-    """Replies as Flower's strategies may have them, which log the reasons of all errors: the first in short."""
+def shorten_errors(replies: list[Message]) -> list[Message]:
+    """Shorten the reasons of error replies, all of which Flower's strategies log: to one phrase beyond `LINES`."""
     found, errors = [], 0
     for reply in replies:
         if reply.has_error():
@@ -178,9 +194,9 @@ def fit_to_log(replies: list[Message]) -> list[Message]:
     return found
 
 
-def _open(reply: Message, books: Books) -> Opened:
+def _parse(reply: Message, registry: NodeRegistry) -> ParsedReply:
     node = reply.metadata.src_node_id
-    if node not in books.sent:
+    if node not in registry.sent:
         raise MalformedMessage("this node was sent nothing in this round, so there is nothing to add its update to")
     record = reply.content.config_records.get(NAME)
     if record is None:
@@ -188,41 +204,36 @@ def _open(reply: Message, books: Books) -> Opened:
             f"the reply holds {printable(sorted(reply.content), 100)} and no '{NAME}' record: the client does not "
             "compress; give its app ClientApp(mods=[CompressUpdates(...)]), as the first mod"
         )
-    check_payload(payload_of(record), books.most[node])
+    check_payload(payload_of(record), registry.payload_limits[node])
     check_numbers(record)
-    return Opened(reply, node, from_record(record), books.sent[node])
+    return ParsedReply(reply, node, from_record(record), registry.sent[node])
 
 
-def _form_of(opened: Opened) -> _Form:
+def _metric_form_of(parsed: ParsedReply) -> _MetricForm:
     """Names of the records and metrics, and the length of those that are lists."""
-    update = opened.update
-    lengths = {(name, len(value) if isinstance(value, list) else -1) for name, value in update.metrics.items()}
-    return update.arrays_name or opened.broadcast.arrays_name, update.metrics_name, frozenset(lengths)
+    compressed = parsed.compressed
+    lengths = {(name, len(value) if isinstance(value, list) else -1) for name, value in compressed.metrics.items()}
+    return compressed.arrays_name or parsed.sent_model.arrays_name, compressed.metrics_name, frozenset(lengths)
 
 
-def _check_metrics(opened: Opened, usual: _Form, weighted_by: str | None) -> None:
-    """Flower's strategies end the whole run over one reply whose records and metrics are not like the others'."""
-    metrics = opened.update.metrics
-    if (found := _form_of(opened)) != usual:
+def _check_metrics(parsed: ParsedReply, most_common: _MetricForm, weight_key: str | None) -> None:
+    """Reject a reply whose records and metrics differ from the others': Flower's strategies would end the run."""
+    metrics = parsed.compressed.metrics
+    if (found := _metric_form_of(parsed)) != most_common:
         raise MalformedMessage(
-            f"its metrics are {printable(_told(found), 130)}; most replies of this round have "
-            f"{printable(_told(usual), 130)}: "
+            f"its metrics are {printable(_described(found), 130)}; most replies of this round have "
+            f"{printable(_described(most_common), 130)}: "
             "let every client report the same ones, in records of the same names"
         )
-    weight = metrics.get(weighted_by) if weighted_by is not None else 1.0
-    fits = isinstance(weight, int | float) and (weight == 0 or 1 / _HEAVIEST <= weight <= _HEAVIEST)
+    weight = metrics.get(weight_key) if weight_key is not None else 1.0
+    fits = isinstance(weight, int | float) and (weight == 0 or 1 / _MAX_WEIGHT <= weight <= _MAX_WEIGHT)
     if not fits:
         raise MalformedMessage(
-            f"the metric '{weighted_by}', its weight, is {printable(weight, 60)}; expected one number, 0 or up to "
-            f"{_HEAVIEST:g}"
+            f"the metric '{weight_key}', its weight, is {printable(weight, 60)}; expected one number, 0 or up to "
+            f"{_MAX_WEIGHT:g}"
         )
 
 
-def _told(form: _Form) -> str:
+def _described(form: _MetricForm) -> str:
     names = sorted(f"{name}[{length}]" if length >= 0 else name for name, length in form[2])
     return f"{names} in '{form[1]}' beside '{form[0]}'"
-
-
-def is_ours(reply: Message) -> bool:
-    """Whether an error stands for a reply that came and could not be used."""
-    return reply.has_error() and str(reply.error.reason).startswith(_LEFT_OUT)

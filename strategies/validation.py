@@ -1,4 +1,7 @@
-"""What cannot work is refused as early as it can be known: what was found, what is expected, what to do."""
+"""Refuses strategies and messages that cannot work, as early as possible.
+
+Errors say what was found, what was expected, and what to do. Knows Flower's strategies. Does not know codecs.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strateg
 
 
 def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
-    """Refuse strategies that cannot be inside of `DecodeUpdates`.
+    """Refuse inner strategies that `DecodeUpdates` cannot wrap.
 
     Raises:
         TypeError: not a strategy of `flwr.serverapp.strategy`.
-        ValueError: one whose clients do not train arrays, or that brings its own `start`.
+        ValueError: its clients do not train arrays, it has a `start` of its own, or `mean_alone` does not fit it.
     """
     if not isinstance(strategy, Strategy):
         raise TypeError(
@@ -45,10 +48,10 @@ def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
 
 
 def check_downlink(scheme: Any) -> None:
-    """Refuse what is no scheme.
+    """Refuse a downlink that is not a scheme.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is neither a scheme nor None.
     """
     if scheme is not None and (isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode")):
         raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
@@ -58,7 +61,7 @@ def check_one_model(messages: list[Message]) -> None:
     """Refuse train messages that hold anything but one model each.
 
     Raises:
-        ValueError: it holds none, or several ArrayRecords.
+        ValueError: a message holds no ArrayRecord, or several.
     """
     for message in messages:
         records = message.content.array_records
@@ -70,10 +73,13 @@ def check_one_model(messages: list[Message]) -> None:
 
 
 def check_outermost(running: bool) -> None:
-    """Refuse to be called by a strategy around.
+    """Refuse to be wrapped by another strategy.
+
+    Args:
+        running: whether the call comes from within the `start` of `DecodeUpdates`.
 
     Raises:
-        RuntimeError: not called from our own `start`.
+        RuntimeError: it does not.
     """
     if not running:
         raise RuntimeError(
@@ -84,12 +90,12 @@ def check_outermost(running: bool) -> None:
 
 
 def all_finite(*records: ArrayRecord) -> bool:
-    """Whether arrays hold neither NaN nor infinity; one array is looked at after the other, for the memory of it."""
+    """Whether all arrays are free of NaN and infinity; checked array by array, to save memory."""
     return all(np.isfinite(array.numpy()).all() for record in records for array in record.values())
 
 
 def nested(strategy: Strategy) -> list[Strategy]:
-    """The strategy, the one inside of it, and so on."""
+    """The chain of strategies: this one, its inner one, and so on to the innermost."""
     found = [strategy]
     while isinstance(inner := getattr(found[-1], "strategy", None), Strategy):
         found.append(inner)
@@ -97,11 +103,14 @@ def nested(strategy: Strategy) -> list[Strategy]:
 
 
 def hint_for(errors: list[Message], packed: str | None) -> str:
-    """What to look at where a mod of another library refused our replies, or an app did not find its model.
+    """A hint at the likely cause where another mod refused our replies, or an app did not find its model.
 
     Args:
-        errors: all replies of a round.
-        packed: the name of the ArrayRecord that apps expect and that messages do not have; None where they have it.
+        errors: error replies of a round, in which no reply was usable.
+        packed: name of the ArrayRecord that apps expect, where the model travels as one array instead; else None.
+
+    Returns:
+        Text to append to the error; empty where there is no hint.
     """
     reasons = [str(reply.error.reason) for reply in errors]
     if packed is not None and any(

@@ -2,17 +2,17 @@
 
 The data path of one update:
 
-    layout.py            a model's trained arrays ↔ one float32 vector
+    layout.py            a model's trained arrays ↔ one float32 vector (array_spec.py, tied_arrays.py)
     memory.py            wanted = delta + residual; residual ← wanted − sent
     codecs/              one file or folder per scheme: vector ↔ body of a message
     entropy/             integers ↔ bits: range coder, Golomb–Rice, fixed width
     frame.py             body ↔ message: four bytes of version, scheme and integrity
-    change.py            message, running statistics (statistics.py) and integer arrays (integer_arrays.py): one change
-    flower/client_mod.py the Flower mod: what is trained goes in, a record comes out; state is kept (client_state.py)
-    flower/records.py    a change and metrics ↔ one Flower ConfigRecord; protocol.py has every key
-    strategies/          the Flower strategy around any other: records go in, ordinary replies come out
+    change.py            message, running statistics (statistics.py), integer arrays (integer_arrays.py) ↔ one change
+    flower/client_mod.py the Flower mod: a trained model → a compressed reply; client_state.py stores the client's state
+    flower/records.py    a change and metrics ↔ one Flower ConfigRecord; protocol.py defines every key
+    strategies/          the Flower strategy around any other: compressed replies → ordinary replies
 
-Beside it: topk.py finds the largest coordinates, flower/model_messages.py is the way down, testing.py runs Flower apps
+Beside it: topk.py finds the largest coordinates, flower/model_messages.py is the downlink, testing.py runs Flower apps
 in one process, cli/ is `surp-fl inspect`. Only flower/, strategies/ and testing.py import Flower, so that the codecs
 work without it.
 """

@@ -1,7 +1,7 @@
-"""Vectors that nobody can ever write to, so that what is read off one may be kept for as long as it lives.
+"""Immutable vectors, so that values derived from one can be cached for as long as it lives.
 
-A cleared WRITEABLE flag is no such promise: who owns the memory can set it again. numpy sets it on no array whose
-memory is a `bytes` object's. Knows vectors. Does not know what is read off them.
+A cleared WRITEABLE flag is not enough: the owner of the memory can set it again. numpy refuses that for an array whose
+memory belongs to a `bytes` object. Knows vectors. Does not know what is cached.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def immutable(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same numbers where nobody can write to them: float32, shape (n,), one copy; the argument if it already is so.
+    """An immutable float32 copy of a vector, shape (n,); the argument itself if it is immutable already.
 
     >>> once = immutable(np.arange(3, dtype=np.float32))
     >>> immutable(once) is once
@@ -23,7 +23,7 @@ def immutable(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def is_immutable(array: object) -> bool:
-    """Whether an array's memory is that of a `bytes` object, through however many views."""
+    """True if an array is a view of a `bytes` object, directly or through other views."""
     while isinstance(array, np.ndarray):
         array = array.base
-    return type(array) is bytes  # a subclass may lend other memory
+    return type(array) is bytes  # a subclass may expose other memory

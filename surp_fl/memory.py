@@ -1,7 +1,7 @@
-"""What a client carries from round to round, as pure functions of an explicit state.
+"""Client memories, such as error feedback, as pure functions of an explicit state.
 
-A memory is a pair of functions: `recall` gives what the client wants to send, `settle` gives the state after
-it sent something. State goes in and comes out; an empty state is a client's first round. Does not know codecs
+A memory is a pair of functions: `recall` gives the vector that the client wants to send, `settle` the state after it
+sent an approximation of it. An empty state is a client's first round. Does not know codecs
 or Flower.
 """
 
@@ -24,22 +24,44 @@ class Memory(Protocol):
     """The contract of a client memory; all vectors are float32 of shape (n,)."""
 
     def recall(self, delta: Vector, state: State) -> Vector:
-        """Give what the client wants the server to add: this round's delta and what it still owes."""
+        """Give the vector that the client wants the server to add: this round's delta, plus what the state adds.
+
+        Args:
+            delta: trained model minus received model.
+            state: after the last `settle`; empty in the first round.
+        """
         ...
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Give the state after the server was sent `sent` of `wanted`."""
+        """Give the state after a message.
+
+        Args:
+            wanted: as `recall` gave it.
+            sent: the decoded message.
+            state: that `recall` was given.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ErrorFeedback:
-    """What was not sent is owed and sent later: wanted = delta + residual, residual ← wanted − sent.
+    """Error feedback: the compression error is added to the next update.
+
+    wanted = delta + keep · residual, residual ← wanted − sent.
 
     Source: Seide et al. 2014, "1-bit SGD"; Stich et al. 2018, "Sparsified SGD with memory".
 
     Attributes:
-        keep: share of the debt that is carried into the next round; below 1, what waits for long fades.
+        keep: decay of the residual from round to round, 0 to 1; below 1, older errors count less.
+
+    Raises:
+        ValueError: `keep` is not from 0 to 1.
+
+    >>> memory, delta = ErrorFeedback(), np.array([3, 1], np.float32)
+    >>> wanted = memory.recall(delta, {})
+    >>> state = memory.settle(wanted, sent=np.array([3, 0], np.float32), state={})
+    >>> memory.recall(delta, state)
+    array([3., 2.], dtype=float32)
     """
 
     keep: float = 1.0
@@ -56,26 +78,31 @@ class ErrorFeedback:
         if "residual" not in state:
             return delta
         _check_size(state, delta)
-        wanted: Vector = delta + _owed(state, self.keep)
+        wanted: Vector = delta + _decayed_residual(state, self.keep)
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Keep what is still owed."""
+        """Store the compression error wanted − sent as the residual."""
         return {"residual": wanted - sent}
 
 
 @dataclass(frozen=True)
 class MomentumCorrection:
-    """Momentum on the client, before what is not sent is owed: u ← m·u + g, wanted = v + u; u is zero where sent.
+    """Momentum on the client, before error feedback.
 
-    Source: Lin et al. 2018, "Deep Gradient Compression", momentum correction, momentum factor masking and local
-    gradient clipping; v too is zero where it was sent as it is, and keeps what rounding left. g is a round's delta; the
-    local optimiser must have no momentum of its own.
+    u ← m·u + g, wanted = v + u, then v ← wanted − sent, and u ← 0 where a coordinate was sent. Here g is the round's
+    delta, u the velocity and v the residual. The local optimiser must not use momentum itself.
+
+    Source: Lin et al. 2018, "Deep Gradient Compression", section 3: momentum correction, momentum factor masking and
+    local gradient clipping. There v is zero where a coordinate was sent; here it keeps the rounding error.
 
     Attributes:
         momentum: m.
         clip: largest L2 norm of a delta; None for no clipping.
-        keep: share of the debt that is carried into the next round.
+        keep: decay of the residual from round to round, 0 to 1.
+
+    Raises:
+        ValueError: a setting is out of its range.
     """
 
     momentum: float = 0.9
@@ -90,7 +117,7 @@ class MomentumCorrection:
             raise ValueError(f"clip = {self.clip}; expected a positive norm, or None")
 
     def recall(self, delta: Vector, state: State) -> Vector:
-        """Clip the delta, add it to the momentum, and that to what is owed.
+        """Clip the delta, add it to the velocity, and that to the residual.
 
         Raises:
             ValueError: the state is of another size than the delta.
@@ -101,39 +128,39 @@ class MomentumCorrection:
             return clipped
         _check_size(state, delta)
         velocity = np.float32(self.momentum) * state["velocity"] + clipped if "velocity" in state else clipped
-        wanted: Vector = _owed(state, self.keep) + velocity
+        wanted: Vector = _decayed_residual(state, self.keep) + velocity
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Keep what is still owed, and the momentum where nothing was sent."""
-        velocity = wanted - _owed(state, self.keep) if "residual" in state else wanted
+        """Store the compression error as the residual, and the velocity where nothing was sent."""
+        velocity = wanted - _decayed_residual(state, self.keep) if "residual" in state else wanted
         return {"residual": wanted - sent, "velocity": velocity * (sent == 0)}
 
 
-MOST_OWED = 1e4  # times the model and its update: honest debts have stayed below a thousandth of that
+MAX_RESIDUAL_RATIO = 1e4  # residual norm / (model norm + update norm): without divergence, it stayed below 10
 
 
 def norm_of(vector: Vector) -> float:
-    """L2 norm, added up in float64: of any finite float32 array it is finite."""
+    """L2 norm, accumulated in float64, so that it is finite for every finite float32 array."""
     flat = vector.reshape(-1)
     return math.sqrt(float(np.einsum("i,i->", flat, flat, dtype=np.float64)))
 
 
 def fault_of(state: State, scale: float) -> str | None:
-    """What is wrong with a client's memory, if anything: a client whose training exploded must not owe that for ever.
+    """Check a client's memory, so that a client whose training diverged once does not send that residual for ever.
 
     Args:
         state: of the memory.
-        scale: norm of the model that the client was sent, plus that of what it learned now; 0 tells nothing.
+        scale: norm of the model that the client was sent, plus norm of its delta; 0 is no measure.
 
     Returns:
-        What was found; None for a memory that can be used.
+        A description of the fault; None for a memory that can be used.
     """
     for name, vector in state.items():
         if vector.dtype.kind != "f":
             continue
         norm = norm_of(vector)
-        if not math.isfinite(norm) or norm > MOST_OWED * scale > 0:
+        if not math.isfinite(norm) or norm > MAX_RESIDUAL_RATIO * scale > 0:
             return f"the {name} has norm {norm:g}, and the model and its update {scale:g} together"
     return None
 
@@ -143,7 +170,7 @@ def _check_keep(keep: float) -> None:
         raise ValueError(f"keep = {keep}; expected a share from 0 to 1")
 
 
-def _owed(state: State, keep: float) -> Vector:
+def _decayed_residual(state: State, keep: float) -> Vector:
     residual: Vector = state["residual"]
     return residual if keep == 1 else np.float32(keep) * residual
 
@@ -160,12 +187,12 @@ def _check_size(state: State, delta: Vector) -> None:
 
 @dataclass(frozen=True)
 class NoMemory:
-    """What was not sent is lost; nothing is kept."""
+    """No memory: the compression error is lost."""
 
     def recall(self, delta: Vector, state: State) -> Vector:
-        """Give the delta as it is."""
+        """Give the delta unchanged."""
         return delta
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Keep nothing."""
+        """Give an empty state."""
         return {}

@@ -1,44 +1,52 @@
-"""Text of the other end, as it may be logged: cut, and without what a terminal would obey.
+"""Makes text from the other end safe to log: truncated, with control characters escaped.
 
-Knows text alone. Whatever the other end sent goes through here before it is logged, or put into an error.
+All text that came over the network goes through here before it is logged, or put into an error. Knows text alone.
 """
 
 from __future__ import annotations
 
-MOST = 400  # characters; the longest of our own reasons are shorter
-NAME_MOST = 60
+MAX_CHARACTERS = 400  # our own longest reasons are shorter
+MAX_NAME = 60  # characters
 
 
-def printable(text: object, most: int = MOST) -> str:
-    """The beginning and the end of a text, in one line.
+def printable(text: object, most: int = MAX_CHARACTERS) -> str:
+    r"""Make a text printable, in one line: of a long one, its beginning and its end.
 
     Args:
-        text: anything; what is no string is turned into one.
-        most: characters that are given at most; both ends of what is longer, two thirds of the beginning.
+        text: anything; other objects than strings are converted by `str`.
+        most: characters of the result, at most; a longer text is truncated in its middle, and two thirds of what is
+            kept are from its beginning.
 
     Returns:
-        The text itself where it is short and every character of it can be printed. Line breaks, control and escape
-        characters, and those that change the direction of writing, come as Python's escapes, as "\\\\n" and "\\\\x1b".
+        The text itself if it is short and printable. Line breaks, control characters, and those that change the
+        direction of writing are replaced by Python's escapes.
+
+    >>> print(printable("one\nline\x1b[31m"))
+    one\nline\x1b[31m
     """
-    whole = text if isinstance(text, str) else str(text)
-    if len(whole) <= most and whole.isprintable():
-        return whole
-    begin, end = _escaped(whole[:most]), _escaped(whole[-most:])
-    if len(whole) <= most and len(begin) <= most:
+    full = text if isinstance(text, str) else str(text)
+    if len(full) <= most and full.isprintable():
+        return full
+    begin, end = _escaped(full[:most]), _escaped(full[-most:])
+    if len(full) <= most and len(begin) <= most:
         return begin
-    left = f" ... ({len(whole):,} characters) ... "
-    room = max(0, most - len(left))
-    tail = room // 3
-    return (begin[: room - tail] + left + (end[-tail:] if tail else ""))[:most]
+    ellipsis = f" ... ({len(full):,} characters) ... "
+    kept = max(0, most - len(ellipsis))
+    tail = kept // 3
+    return (begin[: kept - tail] + ellipsis + (end[-tail:] if tail else ""))[:most]
 
 
 def name(text: object) -> str:
-    """A name within a sentence, in quotes."""
-    return f"'{printable(text, NAME_MOST)}'"
+    """A name within a sentence: printable, truncated to 60 characters, in quotes.
+
+    >>> name("accuracy")
+    "'accuracy'"
+    """
+    return f"'{printable(text, MAX_NAME)}'"
 
 
 def is_name(text: str, most: int = 200) -> bool:
-    """Whether a text may be a name that is handed on: it can be printed, and is not long."""
+    """Whether a text is accepted as a name: printable, and at most `most` characters long."""
     return len(text) <= most and text.isprintable()
 
 

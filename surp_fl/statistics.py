@@ -1,10 +1,10 @@
-"""Running statistics: float arrays that no optimiser trains, and that are told apart from those that it does.
+"""Running statistics: float arrays that no optimiser trains, and how their changes are scaled.
 
 Batch normalisation keeps a running mean and a running variance of each channel. Clients estimate both anew in every
-round, so that what did not fit into a message must not be owed: the next estimate holds it again. A change is told in
-units of the array itself, means in standard deviations and variances in octaves, so that no decoded variance is
-negative, whatever it was rounded to. Both directions use only operations that IEEE 754 rounds correctly, so that both
-ends get the same bits. Knows names and arrays. Does not know layouts, bits or Flower.
+round, so that error feedback would count a change twice: the next estimate contains it again. A change is encoded in
+units of the array itself, of means in standard deviations and of variances in octaves (log2), so that no decoded
+variance is negative, whatever the rounding error. Both directions use only operations that IEEE 754 rounds correctly,
+so that server and clients compute the same bits. Knows names and arrays. Does not know layouts, bits or Flower.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Kind = Literal["mean", "variance"]
 Kinds = Mapping[str, Kind]  # by name of the array
 
 KINDS: tuple[Kind, ...] = ("mean", "variance")
-_EPSILON = 1e-5  # batch normalisation adds as much to a variance: below it, differences do not matter
-_MOST_OCTAVES = 64.0  # of one change of a variance: what a message says beyond is cut to it
+_EPSILON = 1e-5  # batch normalisation adds as much to a variance: smaller differences do not matter
+_MAX_OCTAVES = 64.0  # of one change of a variance; larger ones are clipped
 _KIND_OF_LEAF: dict[str, Kind] = {
     "running_mean": "mean",  # torch
     "running_var": "variance",
@@ -44,34 +44,34 @@ def kind_of(name: str) -> Kind | None:
     return _KIND_OF_LEAF.get(leaf) or (_KIND_IN_COLLECTION.get(leaf) if "batch_stats" in parts[:-1] else None)
 
 
-def kinds_in(names: Sequence[str], said: Kinds | None) -> dict[str, Kind]:
-    """Which of these float arrays are running statistics: those that the user says, or that their names tell.
+def kinds_in(names: Sequence[str], configured: Kinds | None) -> dict[str, Kind]:
+    """Which of these float arrays are running statistics: as the user configured, or by their names.
 
     Args:
         names: of float arrays.
-        said: the user's word for all arrays; None recognises them by name.
+        configured: by the user, name to kind; None recognises them by name.
 
     Raises:
-        ValueError: the user's word is about an array that there is not, or of a kind that there is not.
+        ValueError: a configured name is not that of a float array, or its kind is neither "mean" nor "variance".
     """
-    if said is None:
+    if configured is None:
         return {name: kind for name in names if (kind := kind_of(name)) is not None}
-    for name, kind in said.items():
+    for name, kind in configured.items():
         if name not in names or kind not in KINDS:
             raise ValueError(
                 f"statistics say that '{name}' is a {kind!r}; expected the name of a float array of the model "
                 f"({', '.join(names[:8])}{', ...' if len(names) > 8 else ''}) and one of {KINDS}"
             )
-    return {name: said[name] for name in names if name in said}
+    return {name: configured[name] for name in names if name in configured}
 
 
 def in_units(before: Mapping[str, Array], after: Mapping[str, Array], kinds: Kinds) -> dict[str, NDArray[np.float32]]:
-    """Changes of statistics in units of their own: standard deviations for means, octaves for variances.
+    """Changes of statistics in their own units: standard deviations for means, octaves for variances.
 
     Args:
-        before: what both ends hold, by name; all arrays of `kinds`.
+        before: arrays that both ends hold, by name; all of `kinds`.
         after: what they became; the same shapes.
-        kinds: what each is, in the model's order.
+        kinds: name to kind, in the model's order.
 
     Returns:
         float32 arrays of the same shapes; 0 where nothing changed.
@@ -84,13 +84,13 @@ def in_units(before: Mapping[str, Array], after: Mapping[str, Array], kinds: Kin
     return changes
 
 
-def moved(before: Mapping[str, Array], changes: Mapping[str, Array], kinds: Kinds) -> dict[str, Array]:
-    """The inverse of `in_units`, for any changes: finite, no variance negative, and the same bits on every machine.
+def add_units(before: Mapping[str, Array], changes: Mapping[str, Array], kinds: Kinds) -> dict[str, Array]:
+    """Apply changes in their own units, the inverse of `in_units`: finite, no variance negative, same bits everywhere.
 
     Args:
-        before: what both ends hold, by name.
-        changes: float32, in units; what is 0 leaves its statistic as it is, to the bit.
-        kinds: what each is.
+        before: arrays that both ends hold, by name.
+        changes: float32, in units; where one is 0, the statistic stays the same to the bit.
+        kinds: name to kind.
 
     Returns:
         New arrays of the dtypes of `before`.
@@ -99,7 +99,7 @@ def moved(before: Mapping[str, Array], changes: Mapping[str, Array], kinds: Kind
     for name, kind in kinds.items():
         old, change = np.asarray(before[name], np.float64), np.asarray(changes[name], np.float64)
         if kind == "variance":
-            new = _of_octave(_octave(old) + np.clip(change, -_MOST_OCTAVES, _MOST_OCTAVES))
+            new = _of_octave(_octave(old) + np.clip(change, -_MAX_OCTAVES, _MAX_OCTAVES))
         else:
             new = old + change * _deviation(name, before, kinds)
         arrays[name] = as_dtype(np.where(change == 0, old, new), before[name].dtype, kind)
@@ -107,14 +107,14 @@ def moved(before: Mapping[str, Array], changes: Mapping[str, Array], kinds: Kind
 
 
 def as_dtype(values: Floats, dtype: np.dtype[Any], kind: Kind) -> Array:
-    """Statistics in the model's dtype: no infinity, and no variance below zero."""
+    """Cast statistics to the model's dtype, clipped to finite values, and variances to 0 or more."""
     largest = float(np.finfo(dtype).max)
     array: Array = np.clip(values, 0.0 if kind == "variance" else -largest, largest).astype(dtype)
     return array
 
 
 def _deviation(name: str, arrays: Mapping[str, Array], kinds: Kinds) -> Floats | float:
-    """Standard deviation of the channels of a mean: by the next variance of its shape, else the one before; else 1."""
+    """Standard deviation of a mean's channels: from the next variance of its shape, else the previous one; else 1."""
     names = list(kinds)
     place = names.index(name)
     for other in (*names[place + 1 :], *reversed(names[:place])):
@@ -133,6 +133,6 @@ def _octave(variance: Floats) -> Floats:
 
 def _of_octave(octave: Floats) -> Floats:
     """The inverse of `_octave`."""
-    whole = np.floor(octave)
-    variance: Floats = np.ldexp(1.0 + (octave - whole), whole.astype(np.int64)) - _EPSILON
+    power = np.floor(octave)
+    variance: Floats = np.ldexp(1.0 + (octave - power), power.astype(np.int64)) - _EPSILON
     return variance

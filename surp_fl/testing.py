@@ -1,8 +1,8 @@
 """A Flower Grid inside this process: real Messages, really serialised, and no Ray.
 
-Each node is a Context of its own; a message goes to bytes and back on its way there and on its way home, so that
-nothing is shared by accident. The names that Flower keeps for itself (TaskIdentity, `metadata=` in Message, the
-serialisers) are used in this file and in `surp_fl/record.py` alone.
+Each node is a Context of its own; messages and replies are serialised and parsed again, so that no object is shared by
+accident. Flower's undocumented names (TaskIdentity, `metadata=` in Message, the serialisers) are used in this file and
+in `surp_fl/flower/records.py` alone.
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 RunConfig = dict[str, str | int | float | bool]
-Fault = Callable[[Message], Message | None]  # what happens to a reply on its way; None: it is lost
+Fault = Callable[[Message], Message | None]  # a reply → the reply that arrives; None: it is lost
 
 
 class InProcessGrid(Grid):
     """Nodes that run a ClientApp in this process, one after the other.
 
     Args:
-        app: of every node.
-        nodes: how many.
-        run_config: of every node.
-        fault: done to every reply on its way home; None for a network that works.
+        app: that every node runs.
+        nodes: number of nodes; their ids are 1 to `nodes`, their partition ids 0 to `nodes` − 1.
+        run_config: that every node's Context has.
+        fault: is applied to every reply before it arrives, to simulate a faulty network; None for a network without.
+
+    Attributes:
+        contexts: by node id; `contexts[1].state` is what node 1 stores between rounds.
+
+    Use it within `as_server()`:
+
+        with as_server():
+            strategy.start(grid=InProcessGrid(app, nodes=3), initial_arrays=arrays, num_rounds=2)
     """
 
     def __init__(self, app: ClientApp, nodes: int, run_config: RunConfig | None = None, fault: Fault | None = None):
@@ -61,17 +69,17 @@ class InProcessGrid(Grid):
         self._run = run
 
     def get_node_ids(self) -> list[int]:
-        """1 to the number of nodes."""
+        """The ids of all nodes, from 1."""
         return list(self.contexts)
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
-        """Make a message; Flower's own constructor does it."""
+        """Make a message to a node; arguments are those of Flower's `Grid.create_message`."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Let each node handle its message; give the ids to pull the replies with."""
+        """Let each node handle its message; give the ids by which `pull_messages` finds the replies."""
         pushed = []
         for message in messages:
             message.metadata.__dict__["_message_id"] = uuid4().hex
@@ -85,11 +93,11 @@ class InProcessGrid(Grid):
         return pushed
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Give the replies that are there."""
+        """Give the replies to messages of these ids, once; lost ones are missing."""
         return [self._replies.pop(name) for name in message_ids if name in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Push, and pull."""
+        """Push the messages, and pull their replies; `timeout` is not used."""
         return self.pull_messages(self.push_messages(messages))
 
     def _handle(self, message: Message) -> Message:
@@ -107,7 +115,7 @@ def _through_bytes(message: Message) -> Message:
 
 @contextmanager
 def as_server() -> Iterator[None]:
-    """Be the task that sends messages; Flower wants to know before a Message is made."""
+    """Within the context, this process is the server task: Flower needs its identity to construct a Message."""
     before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SUPERLINK_NODE_ID
     try:

@@ -1,4 +1,4 @@
-"""A decoded update in whichever form is smaller: indices and values, or a whole vector. Does not know codecs."""
+"""A decoded update in the smaller of two forms: indices and values, or a dense vector. Does not know codecs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from surp_fl.types import Integers, Update, Vector
 
 
 def as_vector(update: Update, n: int) -> Vector:
-    """The update as a float32 vector of shape (n,); a new one where it was indices and values."""
+    """The update as a float32 vector of shape (n,); the same object if it is a vector already.
+
+    >>> as_vector((np.array([1]), np.array([2.5], np.float32)), 3)
+    array([0. , 2.5, 0. ], dtype=float32)
+    """
     if not isinstance(update, tuple):
         return update
     vector = np.zeros(n, np.float32)
@@ -17,7 +21,7 @@ def as_vector(update: Update, n: int) -> Vector:
 
 
 def indices_of(update: Update) -> Integers:
-    """The coordinates that the update changes; ascending.
+    """The indices of the coordinates that the update changes; int64, ascending.
 
     >>> indices_of(np.array([0, 2, 0, -1], np.float32))
     array([1, 3])
@@ -26,12 +30,18 @@ def indices_of(update: Update) -> Integers:
 
 
 def values_of(update: Update) -> Vector:
-    """The numbers that the update holds; all others are zero."""
+    """The values that the update stores, float32; all other coordinates are zero."""
     return update[1] if isinstance(update, tuple) else update
 
 
 def add_to(vector: Vector, update: Update, weight: float = 1.0) -> None:
-    """vector ← vector + weight·update, in place: in a pass over what the update holds."""
+    """vector ← vector + weight·update, in place; takes time proportional to the values that the update stores.
+
+    >>> vector = np.ones(2, np.float32)
+    >>> add_to(vector, (np.array([1]), np.array([2], np.float32)), weight=0.5)
+    >>> vector
+    array([1., 2.], dtype=float32)
+    """
     if isinstance(update, tuple):
         vector[update[0]] += np.float32(weight) * update[1]
     elif weight == 1:
@@ -41,5 +51,5 @@ def add_to(vector: Vector, update: Update, weight: float = 1.0) -> None:
 
 
 def bytes_of(update: Update) -> int:
-    """Bytes in memory."""
+    """Bytes of memory that the update takes."""
     return update[0].nbytes + update[1].nbytes if isinstance(update, tuple) else update.nbytes

@@ -33,7 +33,7 @@ from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import fedavg
 
 Arrays = dict[str, NDArray[Any]]
-Naming = Mapping[str, str]  # the name in torch's state_dict -> the name that travels; what is not in it stays behind
+Naming = Mapping[str, str]  # the name in torch's state_dict -> the name that is sent; other arrays are not sent
 
 CLIENTS = 5
 TEST = 360  # digits that nobody trains on

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
 from surp_fl.change import Change, change_of, read_statistics, share_of, write_statistics
 from surp_fl.codecs.codec import Scheme
-from surp_fl.integer_arrays import read_exact, write_exact
+from surp_fl.integer_arrays import read_integers, write_integers
 from surp_fl.strategies import DecodeUpdates
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -37,61 +37,61 @@ def two_models(draw: st.DrawFn) -> tuple[Arrays, Arrays]:
 
 
 def section(told: bytes) -> bytes:
-    """A section of exact arrays that says this, with its check."""
+    """A section of integer arrays that says this, with its check."""
     body = b"\0" + told
     return binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
 
 
 @given(two_models())
-def test_exact_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
+def test_integer_arrays_come_back_as_they_are(models: tuple[Arrays, Arrays]) -> None:
     before, after = models
     layout = Layout.of(before)
-    found = read_exact(write_exact(before, after, layout), before, layout)
+    found = read_integers(write_integers(before, after, layout), before, layout)
     for name, array in after.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
         assert found[name].shape == array.shape
 
 
-def test_changes_behind_arrays_that_did_not_change_are_told_of_the_right_ones() -> None:
+def test_changes_behind_unchanged_arrays_are_decoded_for_the_right_arrays() -> None:
     before = {name: np.array([True, False, True, False]) for name in ("a", "b", "c", "d", "e")}
     after = before | {"c": np.array([False, True, True, False]), "e": np.array([True, True, True, True])}
     layout = Layout.of(before)
-    found = read_exact(write_exact(before, after, layout), before, layout)
+    found = read_integers(write_integers(before, after, layout), before, layout)
     assert {name: array.tolist() for name, array in found.items()} == {
         name: array.tolist() for name, array in after.items()
     }
 
 
 @pytest.mark.parametrize("size", [3, 30])
-def test_exact_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
+def test_integer_arrays_of_foreign_byte_order_come_back_as_they_are(size: int) -> None:
     before = {"a": np.arange(size).astype(">i4")}
     after = {"a": (np.arange(size) * 1000 - 7).astype(">i4")}
     layout = Layout.of(before)
-    assert read_exact(write_exact(before, after, layout), before, layout)["a"].tolist() == after["a"].tolist()
+    assert read_integers(write_integers(before, after, layout), before, layout)["a"].tolist() == after["a"].tolist()
 
 
 @given(two_models(), st.binary(max_size=40))
-def test_any_section_of_exact_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
+def test_any_section_of_integer_arrays_is_read_or_malformed(models: tuple[Arrays, Arrays], told: bytes) -> None:
     before, _ = models
     layout = Layout.of(before)
     for sent in (told, section(told)):
         try:
-            found = read_exact(sent, before, layout)
+            found = read_integers(sent, before, layout)
         except MalformedMessage:
             continue
         layout.check(found)
         assert all(array.max(initial=0) <= 1 for array in found.values() if array.dtype == bool)
 
 
-def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
+def test_integer_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_two() -> None:
     before = {f"bn{i}.num_batches_tracked": np.array(1000 + i, np.int64) for i in range(53)}
     layout = Layout.of(before)
-    assert write_exact(before, before, layout) == b""
+    assert write_integers(before, before, layout) == b""
     one = before | {"bn7.num_batches_tracked": np.array(1027, np.int64)}
-    assert len(write_exact(before, one, layout)) == 5
+    assert len(write_integers(before, one, layout)) == 5
     all_of_them = {name: array + 20 for name, array in before.items()}
-    assert len(write_exact(before, all_of_them, layout)) <= 12
+    assert len(write_integers(before, all_of_them, layout)) <= 12
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_exact_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_tw
         (section(b"\0"), "ends within an array"),
         (section(b"\0" + b"\xff" * 10), "more than 70 bits"),
         (section(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03"), "more than int64 holds"),
-        (section(b"\1" + bytes(99) + b"\2"), "to something that is none"),
+        (section(b"\1" + bytes(99) + b"\2"), "neither true nor false"),
         (binascii.crc_hqx(b"\2", 0).to_bytes(2, "big") + b"\2", "has form 2"),
         (binascii.crc_hqx(b"\1?", 0).to_bytes(2, "big") + b"\1?", "cannot be inflated|ends too early"),
     ],
 )
-def test_a_damaged_section_of_exact_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
+def test_the_error_of_a_damaged_section_of_integer_arrays_says_what_is_wrong(sent: bytes, says: str) -> None:
     before = {"count": np.array(5, np.int64), "mask": np.zeros(100, np.bool_)}
     with pytest.raises(MalformedMessage, match=says):
-        read_exact(sent, before, Layout.of(before))
+        read_integers(sent, before, Layout.of(before))
 
 
 def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> None:
@@ -121,7 +121,7 @@ def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> 
     layout = Layout.of(before)
     tracemalloc.start()
     with pytest.raises(MalformedMessage, match="holds more than this model's arrays"):
-        read_exact(sent, before, layout)
+        read_integers(sent, before, layout)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 100_000 + 2 * len(sent)
@@ -156,24 +156,24 @@ def made(scheme: Scheme) -> Change:
 @pytest.mark.parametrize("budget", [16, 31, 32, 40, 64, 100, 218, 700, 5000])
 def test_all_sections_together_fit_into_the_budget_and_statistics_take_a_quarter(kind: Any, budget: int) -> None:
     change = made(kind(budget=budget))
-    assert change.payload <= max(budget, 16 + len(change.exact))
+    assert change.payload <= max(budget, 16 + len(change.integers))
     assert len(change.statistics) <= max(budget // 4, 16)
     assert (len(change.statistics) > 0) == (budget >= 40)
     assert len(change.message) > 0
-    assert int(change.others(BN, LAYOUT)["bn.num_batches_tracked"]) == 20
+    assert int(change.untrained(BN, LAYOUT)["bn.num_batches_tracked"]) == 20
 
 
 def test_statistics_that_fit_as_they_are_arrive_as_they_are() -> None:
-    found = made(SuRP(budget=4000)).others(BN, LAYOUT)
+    found = made(SuRP(budget=4000)).untrained(BN, LAYOUT)
     for name, array in trained().items():
         if name.startswith("bn.running"):
             np.testing.assert_allclose(found[name], array, rtol=1e-6, atol=1e-6)
-    assert made(Dense()).others(BN, LAYOUT)["bn.running_var"].tolist() == found["bn.running_var"].tolist()
+    assert made(Dense()).untrained(BN, LAYOUT)["bn.running_var"].tolist() == found["bn.running_var"].tolist()
 
 
 def test_statistics_within_a_quarter_of_218_bytes_come_closer_to_what_they_are() -> None:
     change = made(SuRP(budget=218))
-    found, after = change.others(BN, LAYOUT), trained()
+    found, after = change.untrained(BN, LAYOUT), trained()
     for name in ("bn.running_mean", "bn.running_var"):
         assert np.linalg.norm(found[name] - after[name]) < 0.8 * np.linalg.norm(BN[name] - after[name])
     assert (found["bn.running_var"] >= 0).all()
@@ -247,7 +247,7 @@ def test_counters_come_back_whatever_groups_their_differences_take(step: int) ->
     before: Arrays = {"a": np.array([5, 7]), "still": np.array(1), "b": np.array(9)}
     after: Arrays = {"a": np.array([5 + step, 7]), "still": np.array(1), "b": np.array(9 - step)}
     layout = Layout.of(before)
-    back = read_exact(write_exact(before, after, layout), before, layout)
+    back = read_integers(write_integers(before, after, layout), before, layout)
     assert {name: array.tolist() for name, array in back.items()} == {
         name: array.tolist() for name, array in after.items()
     }

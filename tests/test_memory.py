@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Dense, ErrorFeedback, MomentumCorrection, NoMemory, SuRP
-from surp_fl.memory import MOST_OWED, State, fault_of
+from surp_fl.memory import MAX_RESIDUAL_RATIO, State, fault_of
 from tests.vectors import Vector, layout_for, vectors
 
 
 @given(vectors(), st.integers(0, 2**32))
-def test_what_is_wanted_is_what_was_sent_and_what_is_owed(vector: Vector, seed: int) -> None:
+def test_wanted_is_sent_plus_residual(vector: Vector, seed: int) -> None:
     layout, memory = layout_for(vector), ErrorFeedback()
     codec = SuRP(budget=64).codec
     sent = codec.decode(codec.encode(vector, layout, rng=np.random.default_rng(seed)), layout)
@@ -52,11 +52,11 @@ def test_no_memory_keeps_nothing() -> None:
     assert NoMemory().settle(delta, 0 * delta, {"residual": delta}) == {}
 
 
-def test_dense_owes_nothing() -> None:
+def test_dense_messages_leave_no_residual() -> None:
     assert isinstance(Dense().memory, NoMemory)
 
 
-def test_a_debt_fades_by_what_is_not_kept() -> None:
+def test_the_residual_decays_by_the_share_that_is_not_kept() -> None:
     memory = ErrorFeedback(keep=0.5)
     state = memory.settle(np.array([4.0, -2.0], np.float32), np.array([0.0, -2.0], np.float32), {})
     np.testing.assert_array_equal(memory.recall(np.array([1.0, 1.0], np.float32), state), [3, 1])
@@ -73,7 +73,7 @@ def test_options_may_lie_at_the_ends_of_what_makes_sense() -> None:
             MomentumCorrection(**wrong)
 
 
-def test_a_debt_is_out_of_proportion_to_a_small_model_too() -> None:
+def test_a_residual_is_checked_against_the_norm_of_a_small_model_too() -> None:
     owed = {"residual": np.array([0.5], np.float32)}
-    assert fault_of(owed, 0.4 / MOST_OWED) is not None
-    assert fault_of(owed, 0.6 / MOST_OWED) is None
+    assert fault_of(owed, 0.4 / MAX_RESIDUAL_RATIO) is not None
+    assert fault_of(owed, 0.6 / MAX_RESIDUAL_RATIO) is None

@@ -16,8 +16,8 @@ from surp_fl import CompressUpdates, SuRP
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import record_of
 from surp_fl.printable import is_name, printable
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
-from surp_fl.strategies.replies import LINES, fit_to_log
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
+from surp_fl.strategies.replies import LINES, shorten_errors
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import app_with, fedavg, initial
 
@@ -34,7 +34,7 @@ def test_text_is_one_short_line_that_can_be_printed(text: str, most: int) -> Non
         assert said == text
 
 
-def test_both_ends_of_a_long_text_are_told() -> None:
+def test_both_ends_of_a_long_text_are_kept() -> None:
     said = printable("begin" + "-" * 10_000 + "\x1b[2Jend")
     assert said.startswith("begin--")
     assert said.endswith(r"--\x1b[2Jend")
@@ -141,7 +141,7 @@ def test_a_client_is_cut_short_when_it_evaluates_too(what: str, caplog: pytest.L
 
 
 @pytest.mark.parametrize("change", [failed, put(NAME, BAD)], ids=["errors", "messages"])
-def test_many_failures_are_counted_and_not_told_one_by_one(change: Change, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_failures_are_counted_and_not_logged_one_by_one(change: Change, caplog: pytest.LogCaptureFixture) -> None:
     inner = FedAvg(fraction_evaluate=0.0, min_available_nodes=60)
     lines = logged(
         caplog, DecodeUpdates(inner), lambda reply: change(reply) if reply.metadata.src_node_id > 2 else reply, 60
@@ -160,7 +160,7 @@ def test_a_round_without_a_usable_reply_tells_a_few_reasons() -> None:
 
     grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 30, fault=each_another)
     strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0, min_available_nodes=30))
-    with as_server(), pytest.raises(NoUsableReply) as raised:
+    with as_server(), pytest.raises(NoUsableReplyError) as raised:
         strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=1)
     assert len(str(raised.value)) < 3000
     assert str(raised.value).isprintable()
@@ -172,7 +172,7 @@ def test_replies_are_handed_on_as_they_are_and_the_first_errors_with_their_reaso
         asked = Message(RecordDict(), 1, "train")
         good = Message(RecordDict(), reply_to=asked)
         bad = [Message(Error(code, f"reason {code}"), reply_to=asked) for code in range(1, LINES + 3)]
-    found = fit_to_log([*bad[:1], good, *bad[1:]])
+    found = shorten_errors([*bad[:1], good, *bad[1:]])
     assert found[1] is good
     reasons = [f"reason {code}" for code in range(1, LINES + 1)] + [f"as {LINES} others failed"] * 2
     assert [(each.error.code, each.error.reason) for each in found if each is not good] == list(

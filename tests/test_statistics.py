@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from surp_fl.statistics import KINDS, Kind, in_units, kind_of, kinds_in, moved
+from surp_fl.statistics import KINDS, Kind, add_units, in_units, kind_of, kinds_in
 
 BOTH: dict[str, Kind] = {"a.running_mean": "mean", "a.running_var": "variance"}
 MEANS = hnp.arrays(np.float32, 5, elements=st.floats(-1e6, 1e6, width=32))
@@ -63,7 +63,7 @@ def test_a_word_about_no_array_or_of_no_kind_is_an_error(word: dict[str, Kind]) 
 def test_no_message_makes_a_variance_negative_or_anything_infinite(
     mean: Vector, variance: Vector, first: Vector, second: Vector
 ) -> None:
-    after = moved(pair(mean, variance), pair(first, second), BOTH)
+    after = add_units(pair(mean, variance), pair(first, second), BOTH)
     assert (after["a.running_var"] >= 0).all()
     assert all(np.isfinite(array).all() for array in after.values())
     assert all(array.dtype == np.float32 for array in after.values())
@@ -74,7 +74,7 @@ def test_a_change_in_units_leads_to_where_it_was_taken(
     mean: Vector, variance: Vector, later_mean: Vector, later_variance: Vector
 ) -> None:
     before, later = pair(mean, variance), pair(later_mean, later_variance)
-    after = moved(before, in_units(before, later, BOTH), BOTH)
+    after = add_units(before, in_units(before, later, BOTH), BOTH)
     deviation = np.sqrt(variance.astype(float) + 1e-5)
     scale = np.abs(mean) + np.abs(later_mean) + deviation
     assert (np.abs(after["a.running_mean"] - later_mean) <= 1e-6 * scale).all()
@@ -86,12 +86,12 @@ def test_what_did_not_change_stays_to_the_bit(mean: Vector, variance: Vector) ->
     before = pair(mean, variance)
     changes = in_units(before, before, BOTH)
     assert not any(change.any() for change in changes.values())
-    after = moved(before, changes, BOTH)
+    after = add_units(before, changes, BOTH)
     for name, array in before.items():
         np.testing.assert_array_equal(after[name], array)
 
 
-def test_means_are_told_in_standard_deviations_and_variances_in_octaves() -> None:
+def test_changes_of_means_are_in_standard_deviations_and_of_variances_in_octaves() -> None:
     before = pair(np.array([1.0, 1.0], np.float32), np.array([4.0, 1.0], np.float32))
     after = pair(np.array([5.0, 1.5], np.float32), np.array([2.0, 8.0], np.float32))
     changes = in_units(before, after, BOTH)

@@ -10,7 +10,7 @@ from typing import Any
 from simulations.app.models import PARAMETERS
 from simulations.app.schemes import Options, parse
 from simulations.app.settings import Settings
-from surp_fl.strategies import Traffic
+from surp_fl.strategies import RoundStats
 
 DENSE_BYTES = 4 * PARAMETERS
 _DECIMALS = {"accuracy": 6, "bytes": 4, "seconds": 9, "error": 5}  # an accuracy on 10,000 images has four
@@ -99,7 +99,7 @@ def row_of(
     settings: Settings,
     dataset: str,
     accuracy: list[float],
-    traffic: list[Traffic],
+    traffic: list[RoundStats],
     model_sha256: str,
     failed: str = "",
 ) -> Row:

@@ -23,10 +23,10 @@ from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from surp_fl.flower.records import arrays_of as arrays_in
 from surp_fl.flower.records import record_of
-from surp_fl.strategies import DecodeUpdates, NoUsableReply, Traffic
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError, RoundStats
 
 Arrays = dict[str, NDArray[np.float32]]
-OnRound = Callable[[int, float, Traffic | None], None]  # round, test accuracy, what the round cost
+OnRound = Callable[[int, float, RoundStats | None], None]  # round, test accuracy, what the round cost
 
 app = ServerApp()
 
@@ -36,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run what the run config says, and write the row where it says."""
     settings = Settings.from_run_config(context.run_config)
 
-    def say(server_round: int, accuracy: float, traffic: Traffic | None) -> None:
+    def say(server_round: int, accuracy: float, traffic: RoundStats | None) -> None:
         up = f", {max(traffic.payload_bytes_up):,} B up at most" if traffic else ""
         print(f"round {server_round}/{settings.rounds}: test accuracy {accuracy:.2%}{up}", flush=True)
 
@@ -91,7 +91,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
             grid=grid, initial_arrays=record_of(arrays), num_rounds=settings.rounds, evaluate_fn=evaluate
         )
         digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays_in(result.arrays).values())).hexdigest()
-    except NoUsableReply as fault:
+    except NoUsableReplyError as fault:
         if len(accuracies) <= 1:
             raise
         failed = str(fault).split("Traceback")[0].strip()

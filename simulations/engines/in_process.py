@@ -21,7 +21,7 @@ from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from simulations.report import rows as results
 from surp_fl import Layout
-from surp_fl.strategies import Traffic
+from surp_fl.strategies import RoundStats
 
 _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
 
@@ -51,7 +51,7 @@ def _compile(settings: Settings) -> None:
 
 
 def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
-    def tell(server_round: int, accuracy: float, traffic: Traffic | None) -> None:
+    def tell(server_round: int, accuracy: float, traffic: RoundStats | None) -> None:
         events.put((settings, server_round, accuracy, max(traffic.payload_bytes_up) if traffic else 0))
 
     return in_process(settings, tell)

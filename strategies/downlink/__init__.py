@@ -1,1 +1,1 @@
-"""What goes down to clients: the whole model, or what changed since the version that a node holds."""
+"""The model on its way to clients: in full, or as the deltas since the version that a node holds."""

@@ -1,4 +1,4 @@
-"""How models get to nodes: as they are, as one array, or as what changed; and again where that failed."""
+"""Attaches models to messages: as they are, as one packed array, or as deltas; resends where deltas did not apply."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import put_whole
+from surp_fl.flower.model_messages import put_full_model
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.records import arrays_of, error_reply
 from surp_fl.statistics import Kinds
-from surp_fl.strategies.downlink.deltas import Downlink, lacks_base, model_of, replaced
-from surp_fl.strategies.traffic import Down
+from surp_fl.strategies.downlink.deltas import Downlink, lacks_base, model_of, with_model
+from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
 
 class Delivery:
-    """Replaces the models in a round's messages by what their nodes need of them.
+    """Replaces the model in each message of a round by the form in which its node receives it.
 
-    The public model is what nodes train from. They evaluate it as well, unless the strategy trains one model and
-    evaluates another: what is evaluated goes whole then.
+    The public model is the one that nodes train from. They evaluate it as well, unless the strategy trains one model
+    and evaluates another: then the evaluated model is sent in full.
 
     Args:
-        scheme: of the changes; None sends whole models.
-        packed: send a whole model as one array; where the strategy sends nodes different models, as they are.
-        timeout: seconds, for the replies of a phase.
-        kinds: the user's word on which arrays are running statistics.
+        scheme: compresses the deltas; None sends full models.
+        packed: send a full model as one array, if the strategy sends the same model to all nodes.
+        timeout: seconds that a phase has for its replies.
+        kinds: which arrays are running statistics; None recognises them by name.
     """
 
     def __init__(
@@ -37,52 +37,55 @@ class Delivery:
         self._downlink = None if scheme is None else Downlink(scheme, kinds)
         self.packed = packed
         self._timeout = timeout
-        self._public = False  # whether the messages of this phase bring the public model
-        self._trains_the_model = False  # and not what the strategy made of it
+        self._sends_public = False  # whether the messages of this phase carry the public model
+        self._trains_global_model = False  # rather than a model that the strategy derives from it
         self._grid: Grid | None = None
-        self._until = 0.0
+        self._deadline = 0.0
 
     def train(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> Arrays | None:
-        """Bring the public model up to the one in the messages; None where nodes are sent that as it is.
+        """Update the public model to the one in the messages, before they are sent.
 
         Args:
-            messages: of the strategy; they may share a record afterwards that held the same model before.
-            grid: to send by.
-            model: the strategy's.
+            messages: of the strategy; afterwards, those that hold equal models share one record.
+            grid: through which missing models are resent.
+            model: the strategy's global model.
+
+        Returns:
+            The public model; None where nodes are sent full models.
 
         Raises:
-            ValueError: changes are to be sent, and the messages hold different models.
+            ValueError: deltas are to be sent, and the messages hold different models.
         """
         self._grid = grid
         if self._downlink is None or not messages:
-            self._public = False
+            self._sends_public = False
             return None
-        records = _shared(messages)
+        records = _distinct_models(messages)
         if len(records) != 1:
             raise ValueError(
                 f"the inner strategy sends {len(records)} different models in one round, and downlink= keeps one "
                 "public model for all nodes: leave downlink out"
             )
-        self._public = True
-        self._trains_the_model = _same(records[0], model)
+        self._sends_public = True
+        self._trains_global_model = _equal(records[0], model)
         self._downlink.advance(records[0])
         return self._downlink.arrays
 
     def evaluate(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> None:
-        """Bring the public model up to the strategy's, if that is what nodes evaluate and train."""
+        """Update the public model to the evaluated one, if nodes also train from it; arguments as for `train`."""
         self._grid = grid
-        self._public = False
-        if self._downlink is not None and self._trains_the_model and all(map(_has_one_at_most, messages)):
-            records = _shared(messages)
-            if len(records) == 1 and _same(records[0], model):
-                self._public = True
+        self._sends_public = False
+        if self._downlink is not None and self._trains_global_model and all(map(_has_one_at_most, messages)):
+            records = _distinct_models(messages)
+            if len(records) == 1 and _equal(records[0], model):
+                self._sends_public = True
                 self._downlink.advance(records[0])
 
-    def fill(self, messages: list[Message]) -> Down:
-        """Replace the models in the messages; give the bytes that are in each then."""
-        self._until = time.monotonic() + self._timeout
-        if self._downlink is not None and self._public:
-            return self._downlink.fill(messages)
+    def attach_models(self, messages: list[Message]) -> DownlinkBytes:
+        """Replace the models in the messages by the form in which they are sent; give the bytes of each message."""
+        self._deadline = time.monotonic() + self._timeout
+        if self._downlink is not None and self._sends_public:
+            return self._downlink.attach_models(messages)
         records = {id(record): record for message in messages for record in message.content.array_records.values()}
         arrays = {key: arrays_of(record) for key, record in records.items()}
         sizes = {key: sum(array.nbytes for array in model.values()) for key, model in arrays.items()}
@@ -91,32 +94,32 @@ class Delivery:
             packed = Packed.of(*arrays.values())
             for message in messages:
                 if (found := model_of(message)) is not None:
-                    message.content = put_whole(message.content, found[0], packed, keep=False)
-        return Down.of(payload, messages)
+                    message.content = put_full_model(message.content, found[0], packed, keep=False)
+        return DownlinkBytes.of(payload, messages)
 
-    def answered(self, replies: Iterable[Message]) -> tuple[list[Message], Down]:
-        """Send the whole model where changes could not be added to anything, for as long as the phase has time.
+    def resend_missing(self, replies: Iterable[Message]) -> tuple[list[Message], DownlinkBytes]:
+        """Send the full model to clients that lack the base of their deltas, while the phase has time left.
 
         Returns:
-            All replies, with errors in place of those that lack a base still; what was sent for it.
+            All replies, with error replies in place of those that still lack a base; the bytes that were resent.
         """
-        found, down = list(replies), Down([], [])
-        if self._downlink is not None and self._public and self._grid is not None:
-            found, down = self._downlink.answered(found, self._grid, self._until - time.monotonic())
-        said = "the client lacks the model that changes would be added to, and was not sent, or did not take, the whole"
-        return [error_reply(reply, f"surp-fl: {said}") if lacks_base(reply) else reply for reply in found], down
+        found, resent = list(replies), DownlinkBytes([], [])
+        if self._downlink is not None and self._sends_public and self._grid is not None:
+            found, resent = self._downlink.resend_missing(found, self._grid, self._deadline - time.monotonic())
+        reason = "surp-fl: the client lacks the base of the deltas, and the full model was not sent or not accepted"
+        return [error_reply(reply, reason) if lacks_base(reply) else reply for reply in found], resent
 
 
 def _has_one_at_most(message: Message) -> bool:
     return len(message.content.array_records) <= 1
 
 
-def _same(one: ArrayRecord, other: ArrayRecord) -> bool:
+def _equal(one: ArrayRecord, other: ArrayRecord) -> bool:
     return one is other or digest_of(arrays_of(one)) == digest_of(arrays_of(other))
 
 
-def _shared(messages: list[Message]) -> list[ArrayRecord]:
-    """The different models in messages; those that hold equal ones share a record from here on."""
+def _distinct_models(messages: list[Message]) -> list[ArrayRecord]:
+    """The distinct models in messages; afterwards, messages that hold equal ones share one record."""
     by_id: dict[int, ArrayRecord] = {}
     for message in messages:
         if (found := model_of(message)) is not None:
@@ -127,5 +130,5 @@ def _shared(messages: list[Message]) -> list[ArrayRecord]:
     first = {digest: by_id[key] for key, digest in reversed(digests.items())}
     for message in messages:
         if (found := model_of(message)) is not None:
-            message.content = replaced(message.content, found[0], first[digests[id(found[1])]])
+            message.content = with_model(message.content, found[0], first[digests[id(found[1])]])
     return list(first.values())

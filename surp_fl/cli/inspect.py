@@ -1,4 +1,4 @@
-"""What a stored message says, as far as it can be told from what is at hand."""
+"""Explains a stored message: its header alone, or all of it if the model that it is coded against is given."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _CONTEXTS = ("nothing but names and shapes", "the model that the client was sent
 
 
 def explain(message: bytes, arrays: dict[str, NDArray[Any]] | None, before: dict[str, NDArray[Any]] | None) -> Any:
-    """What a message says.
+    """Explain a message.
 
     Args:
-        message: as it travelled.
-        arrays: the model that the client was sent, by name; None shows the header alone.
+        message: its bytes.
+        arrays: the model that the client was sent, by name; None explains the header alone.
         before: the model that the client was sent in the round of its message before.
 
     Returns:
-        Figures and words that JSON can hold.
+        Names to values that JSON can represent.
 
     Raises:
         MalformedMessage: not a message, or not one for this model.
     """
     reader = reader_of(message)
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "bytes": len(message),
         "scheme": reader.name,
         "format version": message[0] >> 5,
@@ -40,21 +40,21 @@ def explain(message: bytes, arrays: dict[str, NDArray[Any]] | None, before: dict
     }
     if reader.contextual:
         context = context_of(message[HEADER_BYTES:])
-        told["coded against"] = _CONTEXTS[context] if context < len(_CONTEXTS) else f"context {context}, unknown here"
+        report["coded against"] = _CONTEXTS[context] if context < len(_CONTEXTS) else f"context {context}, unknown here"
     if arrays is None:
-        return told
+        return report
     layout = Layout.of(arrays)
     model = layout.flatten(arrays)
     reference: Reference = model if before is None else (model, layout.flatten(before))
     indices, values = reader.decode_sparse(message, layout, reference=reference)
-    told["integrity"] = "the check holds for this model"
-    told["coordinates of the model"] = layout.size
-    told["coordinates sent"] = len(indices)
-    told["norm of the update"] = float(np.linalg.norm(values.astype(np.float64)))
-    told["largest value"] = float(np.abs(values).max(initial=0))
-    told["bits"] = _bits(reader, message, layout, reference)
-    told["arrays"] = _by_array(layout, indices, values)
-    return told
+    report["integrity"] = "the check holds for this model"
+    report["coordinates of the model"] = layout.size
+    report["coordinates sent"] = len(indices)
+    report["norm of the update"] = float(np.linalg.norm(values.astype(np.float64)))
+    report["largest value"] = float(np.abs(values).max(initial=0))
+    report["bits"] = _bits(reader, message, layout, reference)
+    report["arrays"] = _by_array(layout, indices, values)
+    return report
 
 
 def _bits(reader: Reader, message: bytes, layout: Layout, reference: Reference) -> dict[str, float]:
@@ -64,11 +64,11 @@ def _bits(reader: Reader, message: bytes, layout: Layout, reference: Reference) 
 
 def _by_array(layout: Layout, indices: NDArray[np.int64], values: NDArray[np.float32]) -> list[dict[str, Any]]:
     energy = float(np.square(values, dtype=np.float64).sum()) or 1.0
-    told = []
+    rows = []
     for spec, end in zip(layout.floats, layout.ends.tolist(), strict=True):
         first, last = np.searchsorted(indices, (end - spec.size, end))
         mine = values[first:last].astype(np.float64)
-        told.append(
+        rows.append(
             {
                 "name": spec.name,
                 "shape": list(spec.shape),
@@ -77,16 +77,20 @@ def _by_array(layout: Layout, indices: NDArray[np.int64], values: NDArray[np.flo
                 "upwards": int((mine > 0).sum()),
             }
         )
-    return told
+    return rows
 
 
-def as_text(told: Any) -> str:
-    """For people."""
-    lines = [f"{name:<26}{_shown(value)}" for name, value in told.items() if not isinstance(value, dict | list)]
-    for part, spent in told.get("bits", {}).items():
-        per = f", {spent / told['coordinates sent']:.2f} each" if told["coordinates sent"] and part != "header" else ""
+def as_text(report: Any) -> str:
+    """Format what `explain` gives as lines of text."""
+    lines = [f"{name:<26}{_shown(value)}" for name, value in report.items() if not isinstance(value, dict | list)]
+    for part, spent in report.get("bits", {}).items():
+        per = (
+            f", {spent / report['coordinates sent']:.2f} each"
+            if report["coordinates sent"] and part != "header"
+            else ""
+        )
         lines.append(f"{'bits for ' + part:<26}{spent:,.1f}{per}")
-    arrays = told.get("arrays", [])
+    arrays = report.get("arrays", [])
     if arrays:
         width = max(len(each["name"]) for each in arrays) + 2
         lines += ["", f"{'array':<{width}}{'shape':<20}{'sent':>8}{'upwards':>9}{'energy':>9}"]
@@ -95,7 +99,7 @@ def as_text(told: Any) -> str:
             f"{each['share of the energy']:>9.1%}"
             for each in arrays
         ]
-    elif "coordinates sent" not in told:
+    elif "coordinates sent" not in report:
         lines += ["", "give --model FILE.npz, the model that the client was sent, to check and read the rest"]
     return "\n".join(lines)
 

@@ -1,1 +1,1 @@
-"""All that knows Flower: the client mod and its state, records, the keys that go over the wire."""
+"""Everything that imports Flower on the client and on the wire: the mod, its state, records, protocol keys."""

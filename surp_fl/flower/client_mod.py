@@ -1,7 +1,7 @@
-"""The Flower mod: lets the app train, and sends a message in place of the model.
+"""The Flower mod: lets the app train, and sends a compressed update in place of the model.
 
-It must be the outermost mod, `ClientApp(mods=[CompressUpdates(...), ...])`, so that it sees what the others made.
-Knows Flower. Does not know how a message is made.
+It must be the outermost mod, `ClientApp(mods=[CompressUpdates(...), ...])`, so that it compresses what the others
+return. Knows Flower. Does not know how a message is made.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ from numpy.typing import NDArray
 from surp_fl.change import change_of
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
-from surp_fl.flower.client_state import Kept, Told, load, load_held, save, save_held
-from surp_fl.flower.model_messages import brings_version, brought, plain
+from surp_fl.flower.client_state import (
+    ServerDirectives,
+    StoredState,
+    load,
+    load_local_version,
+    save,
+    save_local_version,
+)
+from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, Stats, arrays_of, kinds_told, to_record
+from surp_fl.flower.records import CompressedReply, Stats, announced_kinds, arrays_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
@@ -31,28 +38,31 @@ from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
 
-_OLDER_API = "fitins."  # how that names its records
+_OLDER_API = "fitins."  # how Flower's NumPyClient API names its records
 
 
 class CompressUpdates:
-    """A mod that replaces the trained model in a train reply by a message.
+    """A mod that replaces the trained model in a train reply by a compressed update.
 
-    The client's memory (for error feedback: one float32 vector of the model's size) lies in `Context.state`, and so
-    does the model that it was sent last, for schemes whose messages are smaller for it. What a message said that never
-    reached the server's model, because it or its client was lost on the way, is owed again.
+    `Context.state` stores the client's memory (for error feedback: one float32 vector of the model's size) and, for
+    schemes that code against it, the model that the client was sent last. If a message is lost, or its reply is not
+    used, the server announces that in the next round, and the client adds the message back to its residual.
 
     Args:
-        scheme: how updates are compressed; or a function that gives the scheme of a round, counted from 1. Where the
-            train config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them takes the
-            place of the scheme's budget; both are in bytes. A message that would be longer than `Dense()` makes it, as
-            those to models of a few coordinates can be, is sent as that.
-        history: code against the model before as well; False keeps one vector less, for larger messages.
+        scheme: compresses the updates; or a function that gives the scheme of a round, counted from 1. If the train
+            config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them replaces the
+            scheme's budget; both are in bytes. Where the dense message is shorter than the scheme's, as for models of a
+            few coordinates, the dense one is sent.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
+        history: code also against the model before the last one, which makes messages smaller; False saves one float32
+            vector of the model's size on the client.
 
-    Raises, when called (Flower turns it into an error reply, which costs this reply and not the round):
+    Raises, when called (Flower turns it into an error reply, and the round continues without this client):
         ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
             the update holds NaN or infinity; the scheme cannot keep within the budget that it is given.
         RuntimeError: the server runs a protocol that compressed replies would break.
+
+    Source: error feedback of Seide et al. 2014, "1-bit SGD", for the default memory; see `surp_fl.memory`.
     """
 
     def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool = True) -> None:
@@ -61,29 +71,29 @@ class CompressUpdates:
         self.seed = seed
 
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-        """Let the app train and compress what it learned; other messages pass, with the model that they bring."""
-        held: bytes | None = None
-        kinds = kinds_told(message.content)
-        if brings_version(message.content):
-            before = load_held(context)
-            found = brought(message.content, before, kinds)
-            if found.arrays is None:  # the client holds nothing that the deltas could be added to
+        """Let the app train, and compress its update; other messages are passed on with their model restored."""
+        version: bytes | None = None  # of the local version, if it is the model of this message
+        kinds = announced_kinds(message.content)
+        if carries_version(message.content):
+            before = load_local_version(context)
+            model = receive_model(message.content, before, kinds)
+            if model.arrays is None:  # the client holds no base of the deltas
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
-            if found.keep:
-                held = found.version
-                save_held(context, found.arrays, before, found.base, kinds)
-            message.content = plain(message.content, found.name, found.arrays)
+            if model.keep:
+                version = model.version
+                save_local_version(context, model.arrays, before, model.base, kinds)
+            message.content = restore_content(message.content, model.name, model.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)
-        told = Told.of(message.content)
-        scheme = _within(self._scheme_of(told.server_round), told, context)
-        _refuse_what_would_break(message.content, scheme)
+        directives = ServerDirectives.of(message.content)
+        scheme = _with_allowed_budget(self._scheme_of(directives.server_round), directives, context)
+        _check_protocol(message.content, scheme)
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received, kinds)
-        rng = np.random.default_rng([self.seed, told.server_round, _node_of(context)])
+        rng = np.random.default_rng([self.seed, directives.server_round, _node_of(context)])
 
-        reply = _answer_of(call_next, message, context)
+        reply = _reply_of(call_next, message, context)
         if reply.has_error():
             return reply
         trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
@@ -96,9 +106,9 @@ class CompressUpdates:
         layout = layout.untied if untied else layout
         start, delta = immutable(layout.flatten(received)), layout.difference(trained, received)
 
-        kept = load(context, layout, told)
-        memory = _usable(kept.memory, norm_of(start) + norm_of(delta))
-        reference = self._reference(scheme, start, kept)
+        stored = load(context, layout, directives)
+        memory = _checked(stored.memory, norm_of(start) + norm_of(delta))
+        reference = self._reference(scheme, start, stored)
         wanted = scheme.memory.recall(delta, memory)
         began = time.perf_counter()
         change = change_of(scheme, wanted, received, trained, layout, rng, reference)
@@ -107,7 +117,7 @@ class CompressUpdates:
         sent = as_vector(decoded, layout.size)
         memory = scheme.memory.settle(wanted, sent, memory) or memory
 
-        update = CompressedReply(
+        compressed = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
             stats=_stats(seconds, wanted, sent, memory.get("residual")),
@@ -115,24 +125,24 @@ class CompressUpdates:
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
         )
-        reply.content = RecordDict({NAME: to_record(update), **reply.content.config_records})
-        model = start if self.history and reference is not None else None
-        save(context, memory, decoded, model, layout, told, held)  # last: a failure before changes nothing
+        reply.content = RecordDict({NAME: to_record(compressed), **reply.content.config_records})
+        later_reference = start if self.history and reference is not None else None
+        save(context, memory, decoded, later_reference, layout, directives, version)  # last: an error changes nothing
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:
         return self.scheme(server_round) if callable(self.scheme) else self.scheme
 
-    def _reference(self, scheme: Scheme, start: NDArray[np.float32], kept: Kept) -> Reference:
-        """What the server holds too, as far as it is of use to this scheme."""
+    def _reference(self, scheme: Scheme, start: NDArray[np.float32], stored: StoredState) -> Reference:
+        """The model, or the model and the one before it, if the scheme codes against them; both ends hold them."""
         if not scheme.codec.reader.contextual:
             return None
-        before = kept.model if self.history else None
+        before = stored.model if self.history else None
         return start if before is None else (start, immutable(before))
 
 
-def _usable(memory: State, scale: float) -> State:
-    """A client's memory, or nothing where it is out of all proportion."""
+def _checked(memory: State, scale: float) -> State:
+    """A client's memory; empty if its norm is out of proportion to the model and its update."""
     fault = fault_of(memory, scale)
     if fault is None:
         return memory
@@ -140,7 +150,7 @@ def _usable(memory: State, scale: float) -> State:
     return {}
 
 
-def _answer_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
+def _reply_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
     try:
         return call_next(message, context)
     except KeyError as fault:
@@ -152,12 +162,12 @@ def _answer_of(call_next: Callable[[Message, Context], Message], message: Messag
         raise
 
 
-def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
-    """The scheme with the budget that server and node allow: the lesser one; its own where neither says."""
+def _with_allowed_budget(scheme: Scheme, directives: ServerDirectives, context: Context) -> Scheme:
+    """The scheme with the lesser of the server's and the node's budget; unchanged if there is neither."""
     node: Any = context.node_config.get(NODE_BUDGET)
     if node is not None and (isinstance(node, bool) or not isinstance(node, int)):
         raise ValueError(f"the node's config has {NODE_BUDGET} = {node!r}; expected a whole number of bytes")
-    allowed = [budget for budget in (told.budget, node) if budget is not None]
+    allowed = [budget for budget in (directives.budget, node) if budget is not None]
     if not allowed:
         return scheme
     if "budget" not in getattr(scheme, "__dataclass_fields__", {}):
@@ -168,7 +178,8 @@ def _within(scheme: Scheme, told: Told, context: Context) -> Scheme:
     return with_budget(scheme, min(allowed))
 
 
-def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
+def _check_protocol(content: RecordDict, scheme: Scheme) -> None:
+    """Raise RuntimeError if the server runs a protocol that compressed replies would break."""
     if any(name.startswith(_OLDER_API) for name in content.array_records):
         raise RuntimeError(
             "the server runs a strategy of Flower's older API (flwr.server), which cannot decode: give the ServerApp a "
@@ -182,8 +193,8 @@ def _refuse_what_would_break(content: RecordDict, scheme: Scheme) -> None:
     clips = any("clipping_norm" in config for config in content.config_records.values())
     if clips and not isinstance(scheme.memory, NoMemory):
         raise RuntimeError(
-            f"the server asks for client-side clipping, and {type(scheme.memory).__name__} adds what is owed "
-            "after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
+            f"the server asks for client-side clipping, and {type(scheme.memory).__name__} adds the "
+            "residual after the clip, so that updates exceed it: use memory=NoMemory(), or clip on the server"
         )
 
 
@@ -205,7 +216,7 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
 
 
 def _node_of(context: Context) -> int:
-    """The partition where there is one: unlike a node's id it is the same in every run."""
+    """The partition id if there is one, else the node id: only the former is the same in every run."""
     return int(context.node_config.get("partition-id", context.node_id))
 
 
@@ -213,5 +224,5 @@ def _stats(
     seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
 ) -> Stats:
     norm = norm_of(wanted)
-    owed = 0.0 if residual is None else norm_of(residual)
-    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, owed)
+    residual_norm = 0.0 if residual is None else norm_of(residual)
+    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, residual_norm)

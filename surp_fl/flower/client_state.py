@@ -1,4 +1,4 @@
-"""What a client keeps between rounds, in `Context.state`: read at the start of a round, written as its last step.
+"""What a client stores between rounds, in `Context.state`: read at the start of a round, written as its last step.
 
 The keys: protocol.py. Knows Flower's Context. Does not know how a message is made.
 """
@@ -39,31 +39,31 @@ log = logging.getLogger("flwr")
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the server's train message says beside the model; None for what it leaves out.
+class ServerDirectives:
+    """What a train message tells the client beside the model; None for what it leaves out.
 
     Attributes:
-        server_round: from 1, as the strategy counts; 0 where it does not.
-        session: which run of a server keeps track of what this client holds: a model, and all that came of it.
-        turn: the round as that server counts, from 1.
-        held: the turns of which it still holds the model that this client was sent.
-        applied: the turn of this client's last message that reached the model; 0 for none.
-        budget: bytes that a message may have; the least where several configs say it.
+        server_round: from 1, as the strategy counts; 0 if the message has no round.
+        session: id of the server's session: the rounds that continue one model.
+        session_round: the round within the session, from 1.
+        retained_rounds: session rounds of which the server retains the model that this client was sent.
+        applied: session round of this client's last message that was applied to the model; 0 for none.
+        budget: bytes that a message may have; the least where several configs have one.
     """
 
     server_round: int
     session: int | None
-    turn: int
-    held: tuple[int, ...]
+    session_round: int
+    retained_rounds: tuple[int, ...]
     applied: int | None
     budget: int | None
 
     @classmethod
-    def of(cls, content: RecordDict) -> Told:
-        """Read it off the configs of a message.
+    def of(cls, content: RecordDict) -> ServerDirectives:
+        """Read the directives from the configs of a message.
 
         Raises:
-            ValueError: there is a budget, and it is no whole number.
+            ValueError: a budget is not a whole number.
         """
         found = {key: value for config in content.config_records.values() for key, value in config.items()}
 
@@ -77,64 +77,70 @@ class Told:
             if isinstance(budget, bool) or not isinstance(budget, int):
                 raise ValueError(f"the train config has {BUDGET} = {budget!r:.99}; expected a whole number of bytes")
             budgets += [budget] if BUDGET in config else []
-        held = found.get(ROUNDS, [])
-        assert isinstance(held, list)
-        turn = number(ROUND) or 0
+        retained = found.get(ROUNDS, [])
+        assert isinstance(retained, list)
+        session_round = number(ROUND) or 0
         server_round = number("server-round")
         return cls(
-            turn if server_round is None else server_round,
-            number(SESSION) if turn else None,
-            turn,
-            tuple(map(int, held)),
+            session_round if server_round is None else server_round,
+            number(SESSION) if session_round else None,
+            session_round,
+            tuple(map(int, retained)),
             number(APPLIED),
             min(budgets, default=None),
         )
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a client kept of its last message.
+class StoredState:
+    """What a client stored with its last message.
 
     Attributes:
-        memory: the vectors of its memory; what the server never applied is owed again.
-        model: that it was sent then, where the server holds it too.
+        memory: vectors of its memory; the residual includes that message if the server never applied it.
+        model: that it was sent in that round, if the server retains it too; float32, shape (n,).
     """
 
     memory: State
     model: NDArray[np.float32] | None
 
 
-def load(context: Context, layout: Layout, told: Told) -> Kept:
-    """Read the state; what is of another model, or of another run, starts from nothing."""
+def load(context: Context, layout: Layout, directives: ServerDirectives) -> StoredState:
+    """Read the state; discard what belongs to another model or another session.
+
+    Args:
+        context: of the client.
+        layout: of the model that was received.
+        directives: of the server, in this round.
+    """
     memory = _arrays(context, NAME)
     if "residual" in memory and not _fits(memory["residual"], layout):
         memory = {}
-    kept = context.state.config_records.get(SESSION, ConfigRecord())
-    same_run = kept.get(SESSION) == told.session
-    same_model = kept.get(STATE_FINGERPRINT) == layout.fingerprint
-    if memory and not (same_run and same_model):
+    stored = context.state.config_records.get(SESSION, ConfigRecord())
+    same_session = stored.get(SESSION) == directives.session
+    same_model = stored.get(STATE_FINGERPRINT) == layout.fingerprint
+    if memory and not (same_session and same_model):
         log.warning(
             "surp-fl: this client's memory is of another %s: it starts from nothing",
-            "model (names or shapes differ)" if same_run else "run, whose model is not this one's",
+            "model (names or shapes differ)" if same_session else "run, whose model is not this one's",
         )
         memory = {}
-    if told.session is None or not same_run:
-        return Kept(memory, None)
-    last, applied = kept[STATE_ROUND], told.applied
+    if directives.session is None or not same_session:
+        return StoredState(memory, None)
+    last, applied = stored[STATE_ROUND], directives.applied
     assert isinstance(last, int)
     if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
         add_to(memory["residual"], (sent["indices"], sent["values"]) if "indices" in sent else sent["values"])
-        log.info("surp-fl: the message of round %d did not reach the model: what it said is owed again", last)
+        log.info("surp-fl: the message of round %d was not applied: it is added back to the residual", last)
     if applied is not None and applied > last:
         log.warning(
-            "surp-fl: the model has this client's message of round %d, and its state is of round %d: Flower did not "
-            "save the later one, and what was sent since is owed twice",
+            "surp-fl: the server applied this client's message of round %d, and its state is of round %d: Flower did "
+            "not save the later one, and the residual still holds what was sent since",
             applied,
             last,
         )
-    of_use = same_model and last in told.held
-    model = _arrays(context, MODEL).get("model") if of_use else None
-    return Kept(memory, model if model is None or _fits(model, layout) else None)
+    retained = same_model and last in directives.retained_rounds
+    model = _arrays(context, MODEL).get("model") if retained else None
+    return StoredState(memory, model if model is None or _fits(model, layout) else None)
 
 
 def save(
@@ -143,30 +149,58 @@ def save(
     sent: Update,
     model: NDArray[np.float32] | None,
     layout: Layout,
-    told: Told,
-    held: bytes | None = None,
+    directives: ServerDirectives,
+    version: bytes | None = None,
 ) -> None:
-    """Write the state of a round; whatever failed before this has changed nothing.
+    """Write the state of a round; a failure before this call leaves the state as it was.
 
     Args:
         context: of the client.
-        memory: its vectors.
-        sent: what its message says.
-        model: that it was sent; None where it is of no use later.
-        layout: of that.
-        told: by the server.
-        held: digest of the version that is held, where the model is that, and need not be written twice.
+        memory: vectors of its memory.
+        sent: the message, decoded.
+        model: that the client was sent, float32, shape (n,); None if no later message will be coded against it.
+        layout: of that model.
+        directives: of the server, in this round.
+        version: digest of the local version, if the model equals it: then the model is not stored a second time.
     """
     _put(context, NAME, memory)
-    kept: dict[str, int | bytes] = {STATE_FINGERPRINT: layout.fingerprint}
-    tracked = told.session is not None
-    if told.session is not None:
-        kept |= {SESSION: told.session, STATE_ROUND: told.turn}
-    if tracked and held is not None and model is not None:
-        kept[STATE_HELD], model = held, None
-    context.state[SESSION] = ConfigRecord(kept)  # type: ignore[arg-type]
-    _put(context, SENT, _as_arrays(sent, layout) if tracked and "residual" in memory else {})
-    _put(context, MODEL, {"model": model} if tracked and model is not None else {})
+    stored: dict[str, int | bytes] = {STATE_FINGERPRINT: layout.fingerprint}
+    in_session = directives.session is not None
+    if directives.session is not None:
+        stored |= {SESSION: directives.session, STATE_ROUND: directives.session_round}
+    if in_session and version is not None and model is not None:
+        stored[STATE_HELD], model = version, None
+    context.state[SESSION] = ConfigRecord(stored)  # type: ignore[arg-type]
+    _put(context, SENT, _as_arrays(sent, layout) if in_session and "residual" in memory else {})
+    _put(context, MODEL, {"model": model} if in_session and model is not None else {})
+
+
+def load_local_version(context: Context) -> dict[str, NDArray[Any]] | None:
+    """The version of the server's public model that this client holds; None for none."""
+    return _arrays(context, HELD) or None
+
+
+def save_local_version(
+    context: Context,
+    arrays: dict[str, NDArray[Any]],
+    before: dict[str, NDArray[Any]] | None,
+    base: bytes | None,
+    kinds: Kinds | None = None,
+) -> None:
+    """Replace the local version.
+
+    Args:
+        context: of the client.
+        arrays: of the new version.
+        before: the version that is replaced. If it is the reference model of the last message, it stays stored as that.
+        base: digest of `before`; None if it was not computed yet.
+        kinds: which arrays are running statistics; None recognises them by name.
+    """
+    stored = context.state.config_records.get(SESSION, ConfigRecord())
+    reference = stored.pop(STATE_HELD, None)
+    if reference is not None and before is not None and reference == (base or digest_of(before)):
+        _put(context, MODEL, {"model": Layout.of(before, kinds).flatten(before)})
+    _put(context, HELD, arrays)
 
 
 def _put(context: Context, name: str, arrays: State) -> None:
@@ -177,18 +211,18 @@ def _put(context: Context, name: str, arrays: State) -> None:
 
 
 def _arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
-    """What is kept under a name; nothing where that cannot be read."""
+    """The arrays stored under a name; empty if they are missing or cannot be read."""
     if name not in context.state:
         return {}
     try:
         return arrays_of(context.state.array_records[name])
-    except Exception as fault:  # a file that was cut says so in many ways; and every one is as if there were none
+    except Exception as fault:  # a truncated file raises many types; each is treated as if nothing were stored
         log.warning("surp-fl: this client's state under '%s' cannot be read, it starts from nothing: %r", name, fault)
         return {}
 
 
 def _fits(vector: NDArray[Any], layout: Layout) -> bool:
-    """Whether a vector is one of this layout; said where it is not."""
+    """Whether a vector has the size of this layout; logs a warning if not."""
     if vector.shape == (layout.size,):
         return True
     log.warning(
@@ -201,35 +235,7 @@ def _fits(vector: NDArray[Any], layout: Layout) -> bool:
 
 
 def _as_arrays(update: Update, layout: Layout) -> dict[str, NDArray[Any]]:
-    """An update as it is stored: indices and values, or values of all coordinates alone."""
+    """An update as it is stored: indices and values, or the values of all coordinates."""
     if not isinstance(update, tuple):
         return {"values": update}
     return {"indices": update[0].astype(np.int32 if layout.size < 1 << 31 else np.int64), "values": update[1]}
-
-
-def load_held(context: Context) -> dict[str, NDArray[Any]] | None:
-    """The version of the server's model that this client holds; None for none."""
-    return _arrays(context, HELD) or None
-
-
-def save_held(
-    context: Context,
-    arrays: dict[str, NDArray[Any]],
-    before: dict[str, NDArray[Any]] | None,
-    base: bytes | None,
-    kinds: Kinds | None = None,
-) -> None:
-    """Hold a version.
-
-    Args:
-        context: of the client.
-        arrays: of the version.
-        before: the version that was held. Where it is the model of the last message, it goes on being that.
-        base: the digest of that, if it is known.
-        kinds: the server's word on which arrays are running statistics.
-    """
-    kept = context.state.config_records.get(SESSION, ConfigRecord())
-    held_then = kept.pop(STATE_HELD, None)
-    if held_then is not None and before is not None and held_then == (base or digest_of(before)):
-        _put(context, MODEL, {"model": Layout.of(before, kinds).flatten(before)})
-    _put(context, HELD, arrays)

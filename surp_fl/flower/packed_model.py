@@ -1,7 +1,8 @@
-"""A whole model as one array of bytes, and the digest that names a model.
+"""A full model as one array of bytes, and the digest that identifies a version of a model.
 
-Flower fetches every array with a request of its own; a model whose arrays lie end to end takes one. What comes from the
-network is measured against its form, names, shapes and dtypes in JSON, before anything is made of it.
+Flower fetches every array with a request of its own; a model whose arrays lie end to end takes one. Its size is checked
+against its manifest (names, shapes and dtypes in JSON) before any array is made of it. Knows Flower's records. Does not
+know codecs.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from surp_fl.types import Arrays
 
 Spec = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape, dtype
 
-_DIGEST = 8  # bytes
+_DIGEST_BYTES = 8
 _DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in "?bhilqBHILQefdg"}
 _NAME = "model"  # of the one array
 _NPY = b"\x93NUMPY"
-_LARGEST = 1 << 48  # numbers in an array
-_LONGEST = 1 << 24  # bytes of a form
+_MAX_SIZE = 1 << 48  # elements of an array
+_MAX_MANIFEST = 1 << 24  # bytes
 
 
 def digest_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Eight bytes that two models share when their names, shapes, dtypes and values do."""
-    digest = hashlib.blake2b(_form_of(arrays), digest_size=_DIGEST)
+    """The digest of a model: 8 bytes of BLAKE2b over names, shapes, dtypes and values."""
+    digest = hashlib.blake2b(_manifest_of(arrays), digest_size=_DIGEST_BYTES)
     for array in arrays.values():
         digest.update(bytes_of(array).data)
     return digest.digest()
@@ -41,46 +42,60 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 @dataclass(frozen=True)
 class Packed:
-    """A whole model as one array, for any number of messages to share.
+    """A full model as one array, which any number of messages can share.
 
     Attributes:
         record: with the one array.
-        form: names, shapes and dtypes.
+        manifest: names, shapes and dtypes; JSON.
         version: digest of the model.
     """
 
     record: ArrayRecord
-    form: bytes
+    manifest: bytes
     version: bytes
 
     @classmethod
     def of(cls, arrays: Arrays) -> Packed:
         """Lay all arrays end to end."""
         parts = [bytes_of(array) for array in arrays.values()]
-        whole = np.concatenate(parts) if any(part.size for part in parts) else np.zeros(1, np.uint8)
-        return cls(ArrayRecord({_NAME: Array(whole)}), _form_of(arrays), digest_of(arrays))
+        packed = np.concatenate(parts) if any(part.size for part in parts) else np.zeros(1, np.uint8)
+        return cls(ArrayRecord({_NAME: Array(packed)}), _manifest_of(arrays), digest_of(arrays))
 
 
-def unpacked(record: ArrayRecord, form: Any) -> Arrays:
-    """Take the model apart again.
+def unpack_model(record: ArrayRecord, manifest: Any) -> Arrays:
+    """Split the packed array into the arrays of the model.
+
+    Args:
+        record: with the one array.
+        manifest: as it came, of any type.
+
+    Returns:
+        New arrays, by name.
 
     Raises:
-        MalformedMessage: the form is none, or the array has another size than it says.
+        MalformedMessage: the manifest is not valid, or the array does not have the size that it gives.
     """
-    specs = _specs_of(form)
-    whole = max(1, sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs))
+    specs = _specs_of(manifest)
+    expected = max(1, sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs))
     data = record[_NAME].data if _NAME in record else b""
     start = len(data)
     if data.startswith(_NPY) and len(data) > 12:
         size = struct.Struct("<H" if data[6] == 1 else "<I")
         start = 8 + size.size + size.unpack_from(data, 8)[0]
-    if len(data) - start != whole:
-        raise MalformedMessage(f"the model's form needs {whole} bytes of numbers; found {max(0, len(data) - start)}")
-    return cut(memoryview(data)[start:], specs)
+    if len(data) - start != expected:
+        raise MalformedMessage(
+            f"the model's manifest needs {expected} bytes of numbers; found {max(0, len(data) - start)}"
+        )
+    return arrays_from_bytes(memoryview(data)[start:], specs)
 
 
-def cut(data: bytes | memoryview, specs: list[Spec]) -> Arrays:
-    """Little-endian bytes, whose length was checked, as new arrays of these names, shapes and dtypes."""
+def arrays_from_bytes(data: bytes | memoryview, specs: list[Spec]) -> Arrays:
+    """Split little-endian bytes into new arrays.
+
+    Args:
+        data: of exactly the length that the specs give; the caller checks that.
+        specs: name, shape and dtype of each array, in order.
+    """
     arrays, start = {}, 0
     for name, shape, dtype in specs:
         count = math.prod(shape)
@@ -91,22 +106,22 @@ def cut(data: bytes | memoryview, specs: list[Spec]) -> Arrays:
 
 
 def bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """The little-endian bytes of an array; shape (bytes,), without a copy where they lie like that."""
+    """The little-endian bytes of an array, shape (bytes,); a view where the array is contiguous and little-endian."""
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
 
 
-def _form_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    form = [[name, list(array.shape), array.dtype.newbyteorder("=").str[1:]] for name, array in arrays.items()]
-    return json.dumps(form, separators=(",", ":")).encode()
+def _manifest_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    manifest = [[name, list(array.shape), array.dtype.newbyteorder("=").str[1:]] for name, array in arrays.items()]
+    return json.dumps(manifest, separators=(",", ":")).encode()
 
 
-def _specs_of(form: Any) -> list[Spec]:
-    if not isinstance(form, bytes) or len(form) > _LONGEST:
-        raise MalformedMessage(f"the form of the model that was sent is {form!r:.60}; expected JSON in bytes")
+def _specs_of(manifest: Any) -> list[Spec]:
+    if not isinstance(manifest, bytes) or len(manifest) > _MAX_MANIFEST:
+        raise MalformedMessage(f"the manifest of the model that was sent is {manifest!r:.60}; expected JSON in bytes")
     try:
-        found = json.loads(form)
+        found = json.loads(manifest)
     except (ValueError, RecursionError) as fault:
-        raise MalformedMessage(f"the form of the model that was sent cannot be read: {fault}") from fault
+        raise MalformedMessage(f"the manifest of the model that was sent cannot be read: {fault}") from fault
     return [_spec_of(each) for each in (found if isinstance(found, list) else [found])]
 
 
@@ -116,7 +131,7 @@ def _spec_of(found: Any) -> Spec:
             dtype in _DTYPES
             and len(shape) <= 32
             and all(type(size) is int and size >= 0 for size in shape)
-            and math.prod(max(size, 1) for size in shape) <= _LARGEST
+            and math.prod(max(size, 1) for size in shape) <= _MAX_SIZE
         ):
             return name, tuple(shape), _DTYPES[dtype]
-    raise MalformedMessage(f"the form of the model has the entry {found!r:.60}; expected [name, shape, dtype]")
+    raise MalformedMessage(f"the manifest of the model has the entry {found!r:.60}; expected [name, shape, dtype]")

@@ -1,4 +1,4 @@
-"""A change and its company ↔ Flower records. What is in them: protocol.py. Does not know how a message is made."""
+"""A compressed reply ↔ Flower records. Their keys: protocol.py. Does not know how a message is made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays
 
-_STATS_FORM = struct.Struct("<3f")
+_STATS_FORMAT = struct.Struct("<3f")
 _LARGEST = float(np.finfo(np.float32).max)
 
 Metrics = Mapping[str, Any]
@@ -39,12 +39,12 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Stats:
-    """What a client measured of its own message; None for what is no finite number.
+    """What a client measured of its own message; None for a figure that is not finite.
 
     Attributes:
         encode_seconds: time to make the message.
-        relative_error: ‖wanted − sent‖ / ‖wanted‖, 0 to 1 for a sensible message; 0 where nothing was wanted.
-        residual_norm: ‖residual‖, what is still owed afterwards.
+        relative_error: ‖wanted − sent‖ / ‖wanted‖; 0 if the update is zero.
+        residual_norm: ‖residual‖ after the message; 0 without error feedback.
     """
 
     encode_seconds: float | None
@@ -54,15 +54,15 @@ class Stats:
 
 @dataclass(frozen=True)
 class CompressedReply:
-    """What one reply carries.
+    """The content of one compressed reply.
 
     Attributes:
-        change: the codec's bytes, and what else changed.
+        change: the message, and the sections of running statistics and integer arrays.
         metrics: the app's own.
         stats: measured by the client.
         arrays_name: the app's name for its ArrayRecord, None for the name that the server used.
         metrics_name: the app's name for its MetricRecord.
-        untied: whether the message holds arrays that were equal each by itself.
+        untied: whether the message encodes tied arrays separately, because they are no longer equal.
     """
 
     change: Change
@@ -73,27 +73,27 @@ class CompressedReply:
     untied: bool = False
 
 
-def to_record(update: CompressedReply) -> ConfigRecord:
-    """Put an update into one ConfigRecord.
+def to_record(reply: CompressedReply) -> ConfigRecord:
+    """Write a compressed reply as one ConfigRecord.
 
     Raises:
-        ValueError: a metric has a name that is ours.
+        ValueError: a metric has a name that surp-fl uses.
     """
-    values: dict[str, ConfigRecordValues] = {NAME: update.change.message}
-    values[STATS] = _STATS_FORM.pack(
-        *(math.nan if each is None else min(each, _LARGEST) for each in astuple(update.stats))
+    values: dict[str, ConfigRecordValues] = {NAME: reply.change.message}
+    values[STATS] = _STATS_FORMAT.pack(
+        *(math.nan if each is None else min(each, _LARGEST) for each in astuple(reply.stats))
     )
-    if update.change.statistics:  # Flower cannot count an empty value
-        values[STATISTICS] = update.change.statistics
-    if update.change.exact:
-        values[INTEGER_ARRAYS] = update.change.exact
-    if update.untied:
+    if reply.change.statistics:  # Flower cannot count an empty value
+        values[STATISTICS] = reply.change.statistics
+    if reply.change.integers:
+        values[INTEGER_ARRAYS] = reply.change.integers
+    if reply.untied:
         values[UNTIED] = True
-    if update.arrays_name is not None:
-        values[ARRAYS_NAME] = update.arrays_name
-    if update.metrics_name != "metrics":
-        values[METRICS_NAME] = update.metrics_name
-    for name, value in update.metrics.items():
+    if reply.arrays_name is not None:
+        values[ARRAYS_NAME] = reply.arrays_name
+    if reply.metrics_name != "metrics":
+        values[METRICS_NAME] = reply.metrics_name
+    for name, value in reply.metrics.items():
         if name.startswith(NAME):
             raise ValueError(f"the app's metric '{name}' has a name that surp-fl uses itself: rename the metric")
         values[name] = value
@@ -101,10 +101,10 @@ def to_record(update: CompressedReply) -> ConfigRecord:
 
 
 def from_record(record: ConfigRecord) -> CompressedReply:
-    """Take an update out of a ConfigRecord that came over the network; its sections are not read yet.
+    """Read a compressed reply from a ConfigRecord that came over the network; its sections are not decoded.
 
     Raises:
-        MalformedMessage: something is missing, or of the wrong type.
+        MalformedMessage: an entry is missing, or has the wrong type.
     """
     sections = [record.get(key, b"") for key in (NAME, STATISTICS, INTEGER_ARRAYS)]
     for key, section in zip((NAME, STATISTICS, INTEGER_ARRAYS), sections, strict=True):
@@ -124,64 +124,78 @@ def from_record(record: ConfigRecord) -> CompressedReply:
 
 
 def _stats_in(found: Any) -> Stats:
-    """What a client measured. Nothing is computed from it, so that odd figures are missing ones, and no fault."""
-    if not isinstance(found, bytes) or len(found) != _STATS_FORM.size:
+    """What a client measured. It is only reported, so that invalid figures count as missing and are no error."""
+    if not isinstance(found, bytes) or len(found) != _STATS_FORMAT.size:
         return Stats(None, None, None)
-    return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORM.unpack(found)))
+    return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORMAT.unpack(found)))
 
 
-def kinds_told(content: RecordDict) -> Kinds | None:
-    """The server's word on which arrays are running statistics; None where it has none.
+def announced_kinds(content: RecordDict) -> Kinds | None:
+    """Which arrays are running statistics, as the server announces it; None if it does not.
 
     Raises:
-        ValueError: it is no JSON of names and kinds.
+        ValueError: the announcement is not a JSON object.
     """
     for config in content.config_records.values():
         if KINDS in config:
-            told = json.loads(str(config[KINDS]))
-            if not isinstance(told, dict):
+            kinds = json.loads(str(config[KINDS]))
+            if not isinstance(kinds, dict):
                 raise ValueError(f"the server's message has {KINDS} = {config[KINDS]!r:.60}; expected a JSON object")
-            return told
+            return kinds
     return None
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:
-    """Copy the arrays out of a record; shapes as they really are (older apps leave them out of the record)."""
+    """Copy the arrays out of a record, by name; shapes come from the data (older apps leave them out of the record)."""
     return {name: array.numpy() for name, array in record.items()}
 
 
 def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
-    """Put arrays into a record."""
+    """Copy arrays, by name, into a record."""
     return ArrayRecord({name: Array(np.asarray(array, order="C")) for name, array in arrays.items()})
 
 
-def ordinary_reply(update: CompressedReply, arrays: Arrays, arrays_name: str, others: RecordDict) -> RecordDict:
-    """Make the content that a client without compression would have sent."""
-    content = RecordDict({update.arrays_name or arrays_name: record_of(arrays)})
-    if update.metrics:
-        content[update.metrics_name] = MetricRecord(dict(update.metrics))
-    for name, record in others.config_records.items():  # further arrays or metrics would not be like other replies'
+def ordinary_reply(reply: CompressedReply, arrays: Arrays, arrays_name: str, received: RecordDict) -> RecordDict:
+    """Make the content that a client without compression would have sent.
+
+    Args:
+        reply: as it was parsed.
+        arrays: the decoded model.
+        arrays_name: name of the server's ArrayRecord, if the app did not choose another one.
+        received: the content that came; its further configs are kept.
+    """
+    content = RecordDict({reply.arrays_name or arrays_name: record_of(arrays)})
+    if reply.metrics:
+        content[reply.metrics_name] = MetricRecord(dict(reply.metrics))
+    for name, record in received.config_records.items():  # not arrays or metrics, which other replies do not have
         if name != NAME:
             content[name] = record
     return content
 
 
 def error_reply(reply: Message, reason: str, code: int | None = None) -> Message:
-    """Make the error that stands in for a reply that cannot be used, or in whose reason there may be anything.
+    """Make an error reply that replaces a reply.
 
-    `metadata=` is not a documented argument of Flower's Message; `reply_to=` would answer the answer.
+    `metadata=` is not a documented argument of Flower's Message; `reply_to=` would make a reply to the reply.
+
+    Args:
+        reply: that is replaced; its metadata are kept.
+        reason: any text; it is made printable.
+        code: of the error; None for `MOD_FAILED_PRECONDITION`.
     """
     error = Error(ErrorCode.MOD_FAILED_PRECONDITION if code is None else code, printable(reason))
     return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
 
 
 def count_bytes(content: RecordDict) -> int:
-    """Flower's own count of a message's content, in bytes; empty values, which it fails to count, as their names."""
+    """Bytes of a message's content, as Flower counts them.
+
+    Of an empty value, which Flower cannot count, the bytes of its key count."""
     return sum(map(count_record, content.values()))
 
 
 def count_record(record: Any) -> int:
-    """Flower's own count of one record in it."""
+    """Bytes of one record, as Flower counts them; see `count_bytes`."""
     if not isinstance(record, ConfigRecord):
         return int(record.count_bytes())
     filled = {key: value for key, value in record.items() if not hasattr(value, "__len__") or len(value)}

@@ -63,7 +63,7 @@ def test_without_the_model_the_header_is_explained(tmp_path: Path, capsys: pytes
     assert "the check holds for this model" in capsys.readouterr().out
 
 
-def test_what_cannot_be_read_is_said_on_one_line(tmp_path: Path) -> None:
+def test_an_error_is_one_line(tmp_path: Path) -> None:
     message = SuRP(60).codec.encode(UPDATE, LAYOUT, rng=np.random.default_rng(0), reference=MODEL)
     where = stored(tmp_path, message[:-1] + b"x")
     for arguments, says in (

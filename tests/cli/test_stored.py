@@ -1,4 +1,4 @@
-"""`surp-fl inspect` and files that are not what they should be: one line, exit code 2, no memory for what they claim.
+"""`surp-fl inspect` and invalid files: one line, exit code 2, no memory allocated for sizes that they declare.
 
 The memory is Python's and numpy's own, as tracemalloc counts it.
 """

@@ -29,8 +29,8 @@ from surp_fl.flower.records import (
 )
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.replies import LINES, by_content, fit_to_log
-from surp_fl.strategies.traffic import Down, Traffic
+from surp_fl.strategies.replies import LINES, by_content, shorten_errors
+from surp_fl.strategies.round_stats import DownlinkBytes, RoundStats
 from surp_fl.strategies.validation import hint_for
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, fedavg, initial, learn, run
@@ -66,7 +66,7 @@ def test_dense_gives_what_fedavg_gives_without_compression() -> None:
 
 
 def test_the_server_applies_exactly_what_the_clients_remember_sending() -> None:
-    """Σ of what clients wanted = what the server added + what they still owe, with equal weights."""
+    """Σ wanted = Σ applied + residuals, with equal weights."""
     found = compressed(rounds=6)
     added = LAYOUT.flatten(found.models[-1]).astype(float) - LAYOUT.flatten(found.models[0])
     wanted, owed = np.zeros(LAYOUT.size), np.zeros(LAYOUT.size)
@@ -161,7 +161,7 @@ def test_the_order_of_replies_does_not_change_the_model() -> None:
         np.testing.assert_array_equal(array, second.models[-1][name])
 
 
-def test_figures_beyond_float32_are_told_as_its_largest() -> None:
+def test_client_stats_beyond_float32_are_reported_as_its_largest_number() -> None:
     update = CompressedReply(Change(b"1234"), {}, Stats(0.5, 1e300, float("inf")))
     stats = from_record(to_record(update)).stats
     assert stats == Stats(0.5, *[float(np.finfo(np.float32).max)] * 2)
@@ -282,7 +282,7 @@ def uncompressed(reply: Message) -> Message:
         (without_message, "NoneType under 'surp-fl'; expected bytes"),
         (with_a_text_as_metric, "the metric 'loss' is str; expected a number"),
         (with_text_for_statistics, "str under 'surp-fl:statistics'; expected bytes"),
-        (with_a_damaged_counter, "the section of exact arrays, 5 bytes, is damaged"),
+        (with_a_damaged_counter, "the section of integer arrays, 5 bytes, is damaged"),
         (of_another_model, "other names or shapes"),
         (of_a_future_scheme, "scheme id 31; this end knows"),
         (uncompressed, r"give its app ClientApp\(mods=\[CompressUpdates"),
@@ -307,7 +307,7 @@ def test_a_lost_reply_costs_itself() -> None:
     assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [2, 2, 2]
 
 
-def test_a_client_that_raises_keeps_what_it_owes() -> None:
+def test_a_client_that_raises_keeps_its_residual() -> None:
     def learn_or_fail(arrays: Arrays, node: int, server_round: int) -> Arrays:
         if node == 1 and server_round == 3:
             raise RuntimeError("out of battery")
@@ -326,21 +326,21 @@ def error_of(app_learn: Callable[[Arrays, int, int], Arrays] = learn, **options:
     return str(raised.value)
 
 
-def test_an_app_that_returns_another_model_is_told_the_difference() -> None:
+def test_the_error_of_an_app_that_returns_another_model_says_the_difference() -> None:
     def grow(arrays: Arrays, node: int, server_round: int) -> Arrays:
         return arrays | {"bias": np.zeros(21, np.float32)}
 
     assert "not the model it received: array 'bias' has shape [21]; this model has [20]" in error_of(grow)
 
 
-def test_a_diverged_app_is_told_so() -> None:
+def test_the_error_of_a_diverged_app_says_so() -> None:
     def diverge(arrays: Arrays, node: int, server_round: int) -> Arrays:
         return arrays | {"bias": np.full(20, np.nan, np.float32)}
 
     assert "lower its learning rate" in error_of(diverge)
 
 
-def test_a_mod_in_the_wrong_place_is_told_so() -> None:
+def test_the_error_of_a_mod_in_the_wrong_place_says_so() -> None:
     def swallow(message: Message, context: Context, call_next: Any) -> Message:
         reply: Message = call_next(message, context)
         for name in list(reply.content.array_records):
@@ -393,7 +393,7 @@ def test_a_memory_of_another_model_starts_from_nothing() -> None:
     np.testing.assert_array_equal(residual(grid, 1), before)
 
 
-def test_clients_tell_what_they_owe_and_how_much_of_what_they_wanted_that_is() -> None:
+def test_clients_report_the_norm_of_their_residual_and_the_relative_error() -> None:
     def by_five(arrays: Arrays, node: int, server_round: int) -> Arrays:
         arrays["bias"][node] += 5
         arrays["bias"][node + 3] -= 12
@@ -407,7 +407,7 @@ def test_clients_tell_what_they_owe_and_how_much_of_what_they_wanted_that_is() -
     assert [np.count_nonzero(residual(found.grid, node)) for node in (1, 2, 3)] == [1, 1, 1]
 
 
-def test_who_sends_all_or_wants_nothing_owes_nothing() -> None:
+def test_a_lossless_or_empty_update_has_no_residual() -> None:
     for scheme, learning in ((Dense(), learn), (SURP, lambda arrays, node, server_round: arrays)):
         strategy = DecodeUpdates(fedavg())
         run(app_with([CompressUpdates(scheme)], learn=learning), strategy, rounds=1)
@@ -416,13 +416,13 @@ def test_who_sends_all_or_wants_nothing_owes_nothing() -> None:
 
 
 def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None:
-    traffic = Traffic(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
-    traffic.went(Down([5], [7]))
-    traffic.went(Down([15], [9]))
-    traffic.measured(Stats(0.5, None, 2.0))
-    traffic.measured(Stats(1.5, 0.25, None))
+    traffic = RoundStats(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
+    traffic.record_downlink(DownlinkBytes([5], [7]))
+    traffic.record_downlink(DownlinkBytes([15], [9]))
+    traffic.record_client_stats(Stats(0.5, None, 2.0))
+    traffic.record_client_stats(Stats(1.5, 0.25, None))
     metrics = MetricRecord({"loss": 1.0})
-    traffic.add_to(metrics)
+    traffic.add_to_metrics(metrics)
     assert dict(metrics) == {
         "loss": 1.0,
         "surp-fl/payload_bytes_up_mean": 20.0,
@@ -439,7 +439,7 @@ def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None
         "surp-fl/failures": 2,
     }
     empty = MetricRecord()
-    Traffic(1).add_to(empty)
+    RoundStats(1).add_to_metrics(empty)
     assert dict(empty) == {"surp-fl/failures": 0}
 
 
@@ -452,7 +452,7 @@ def test_records_that_messages_share_are_counted_in_each() -> None:
         ]
     counted = [count_bytes(message.content) for message in messages]
     assert counted[0] > counted[2] > 0
-    assert Down.of([1, 2, 3], messages) == Down([1, 2, 3], counted)
+    assert DownlinkBytes.of([1, 2, 3], messages) == DownlinkBytes([1, 2, 3], counted)
 
 
 @pytest.mark.parametrize(
@@ -491,10 +491,10 @@ def test_replies_are_sorted_by_their_messages_and_without_one_by_their_node() ->
     assert [reply.metadata.src_node_id for reply in sorted(replies, key=by_content)] == [2, 4, 5, 3, 1]
 
 
-def test_the_first_errors_keep_their_reasons_and_codes_and_the_others_are_told_in_short() -> None:
+def test_the_first_errors_keep_their_reasons_and_codes_and_the_others_are_shortened() -> None:
     usable = reply_of(99)
     errors = [error_reply(reply_of(node), f"reason {node}", 7 + node) for node in range(1, LINES + 4)]
-    found = fit_to_log([errors[0], usable, *errors[1:]])
+    found = shorten_errors([errors[0], usable, *errors[1:]])
     assert found.pop(1) is usable
     assert [reply.error.reason for reply in found[:LINES]] == [f"reason {node}" for node in range(1, LINES + 1)]
     assert [reply.error.reason for reply in found[LINES:]] == [f"as {LINES} others failed"] * 3
@@ -510,7 +510,7 @@ def test_the_first_errors_keep_their_reasons_and_codes_and_the_others_are_told_i
         ("surp-fl: damaged", "arrays", None),
     ],
 )
-def test_an_app_that_does_not_find_the_model_is_told_how_it_travels(
+def test_the_error_of_an_app_that_does_not_find_the_model_says_that_it_is_packed(
     reason: str, packed: str | None, says: str | None
 ) -> None:
     hint = hint_for([error_reply(reply_of(1), "surp-fl: lost"), error_reply(reply_of(2), reason)], packed)

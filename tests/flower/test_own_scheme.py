@@ -108,7 +108,7 @@ def test_the_mean_and_each_model_give_the_same_for_a_scheme_that_decodes_to_vect
 
 @dataclass(frozen=True)
 class Noted(Factored):
-    """Notes what was wanted, and what was owed before that."""
+    """Records the wanted update, and the residual before it."""
 
     wanted: list[Vector] = field(default_factory=list)
     owed: list[Vector] = field(default_factory=list)
@@ -120,7 +120,7 @@ class Noted(Factored):
 
 
 @pytest.mark.usefixtures("registry_of_its_own")
-def test_what_a_lost_vector_said_is_owed_again() -> None:
+def test_a_lost_dense_message_is_added_back_to_the_residual() -> None:
     register(ROW)
     replies: list[Message] = []
 

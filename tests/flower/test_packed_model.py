@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import brought, put_whole
+from surp_fl.flower.model_messages import put_full_model, receive_model
 from surp_fl.flower.packed_model import Packed
 from surp_fl.flower.records import record_of
 from surp_fl.strategies import DecodeUpdates
@@ -38,11 +38,11 @@ def content_of(arrays: Arrays) -> RecordDict:
 
 @pytest.mark.parametrize("arrays", [ODD, initial(), {}, {"none": np.zeros((0,), np.float32)}], ids=len)
 def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
-    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), keep=True)
+    packed = put_full_model(content_of(arrays), "arrays", Packed.of(arrays), keep=True)
     assert len(packed) == 2
     (record,) = packed.array_records.values()
     assert len(record) == 1
-    found = brought(packed, None)
+    found = receive_model(packed, None)
     assert found.arrays is not None
     assert (list(found.arrays), found.name, found.keep) == (list(arrays), "arrays", True)
     for name, array in arrays.items():
@@ -82,12 +82,12 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_does_not_fit_is_refused_before_memory_is_taken(form: str) -> None:
+def test_a_manifest_that_does_not_fit_is_refused_before_memory_is_allocated(form: str) -> None:
     arrays = initial()
-    packed = put_whole(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
+    packed = put_full_model(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
     packed.config_records["config"]["surp-fl:form"] = form.encode()
     with pytest.raises(MalformedMessage):
-        brought(packed, None)
+        receive_model(packed, None)
 
 
 def array_of(data: bytes) -> ArrayRecord:
@@ -103,12 +103,12 @@ DATA = [b"", b"\x00", b"PK\x03\x04abc", b"\x80\x04.", npy(HUGE), npy("[" * 100),
 
 
 @pytest.mark.parametrize("data", DATA, ids=len)
-def test_an_array_that_is_not_what_it_says_is_refused_before_memory_is_taken(data: bytes) -> None:
-    packed = put_whole(content_of(initial()), "arrays", Packed.of(initial()), keep=False)
+def test_an_array_that_does_not_fit_its_manifest_is_refused_before_memory_is_allocated(data: bytes) -> None:
+    packed = put_full_model(content_of(initial()), "arrays", Packed.of(initial()), keep=False)
     packed["surp-fl:packed"] = array_of(data)
     tracemalloc.start()
     with pytest.raises(MalformedMessage):
-        brought(packed, None)
+        receive_model(packed, None)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
@@ -131,10 +131,10 @@ def test_the_app_is_sent_long_doubles_as_they_are(packed: bool) -> None:
 
 def test_an_array_with_the_longer_header_of_the_format_is_read() -> None:
     arrays, written = initial(), io.BytesIO()
-    message = put_whole(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
+    message = put_full_model(content_of(arrays), "arrays", Packed.of(arrays), keep=False)
     (array,) = message.array_records["surp-fl:packed"].values()
     np.lib.format.write_array(written, array.numpy(), version=(2, 0))
     message["surp-fl:packed"] = array_of(written.getvalue())
-    found = brought(message, None).arrays
+    found = receive_model(message, None).arrays
     assert found is not None
     np.testing.assert_array_equal(found["weight"], arrays["weight"])

@@ -74,7 +74,7 @@ def test_running_statistics_are_found_by_the_names_that_frameworks_give_them(nam
     assert case.finite
 
 
-def test_names_that_tell_nothing_need_a_word_on_the_server_alone() -> None:
+def test_statistics_with_unknown_names_are_configured_on_the_server_alone() -> None:
     word = {NUMBERS[key]: "mean" for key in TORCH if key.endswith("running_mean")}
     word |= {NUMBERS[key]: "variance" for key in TORCH if key.endswith("running_var")}
     known, said, unsaid = (

@@ -13,7 +13,7 @@ from surp_fl import DGC, CompressUpdates, Dense, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import BUDGET, NAME
 from surp_fl.flower.records import record_of
-from surp_fl.strategies import DecodeUpdates, FallingBudget, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, ExponentialBudgetDecay, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import app_with, initial
 
@@ -60,12 +60,12 @@ def test_each_node_keeps_to_its_own_and_all_are_aggregated() -> None:
     assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [3, 3]
 
 
-def test_the_train_config_says_it_to_all_of_them() -> None:
+def test_the_train_config_sets_the_budget_of_all_nodes() -> None:
     for sizes in lengths(DecodeUpdates(inner()), train_config=ConfigRecord({BUDGET: 150})):
         assert all(within(size, 150) for size in sizes.values())
 
 
-def test_a_function_says_it_to_each_and_takes_the_place_of_the_train_config() -> None:
+def test_a_function_sets_the_budget_of_each_node_in_place_of_the_train_config() -> None:
     strategy = DecodeUpdates(inner(), budget_for=lambda node, server_round: 100 * node // server_round)
     found = lengths(strategy, train_config=ConfigRecord({BUDGET: 30}))
     for server_round, sizes in enumerate(found, 1):
@@ -78,14 +78,14 @@ def test_the_lesser_of_what_server_and_node_allow_is_kept() -> None:
 
 
 def test_a_budget_falls() -> None:
-    falling = FallingBudget(first=400, last=100, rounds=4)
+    falling = ExponentialBudgetDecay(first=400, last=100, rounds=4)
     assert [falling(1, server_round) for server_round in (0, 1, 2, 3, 4, 5, 50)] == [400, 400, 283, 200, 141, 100, 100]
     found = lengths(DecodeUpdates(inner(), budget_for=falling), rounds=6)
     for server_round, sizes in enumerate(found, 1):
         assert all(within(size, falling(1, server_round)) for size in sizes.values())
     with pytest.raises(ValueError, match="expected 0 < last <= first"):
-        FallingBudget(first=100, last=200, rounds=4)
-    assert FallingBudget(first=1, last=1, rounds=1)(1, 9) == 1
+        ExponentialBudgetDecay(first=100, last=200, rounds=4)
+    assert ExponentialBudgetDecay(first=1, last=1, rounds=1)(1, 9) == 1
 
 
 def test_schemes_of_a_round_take_budgets_too() -> None:
@@ -93,10 +93,10 @@ def test_schemes_of_a_round_take_budgets_too() -> None:
         assert sizes[1] <= 200 < sizes[2]
 
 
-def test_a_budget_that_is_no_whole_number_is_said_by_the_server() -> None:
+def test_the_server_refuses_a_budget_that_is_no_whole_number() -> None:
     with pytest.raises(TypeError, match=r"gives 50.0 for node .; expected a whole number of bytes"):
         lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: 50.0))  # type: ignore[arg-type,return-value]
-    with pytest.raises(NoUsableReply, match="expected a whole number of bytes"):
+    with pytest.raises(NoUsableReplyError, match="expected a whole number of bytes"):
         lengths(DecodeUpdates(inner()), train_config=ConfigRecord({BUDGET: 50.0}))
     for sizes in lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: np.int64(60))):  # type: ignore[arg-type,return-value]
         assert all(within(size, 60) for size in sizes.values())
@@ -110,6 +110,6 @@ def test_a_budget_that_is_no_whole_number_is_said_by_the_server() -> None:
         (SURP, 3, "budget"),
     ],
 )
-def test_what_cannot_be_kept_is_said(scheme: Scheme, budget: Any, says: str) -> None:
-    with pytest.raises(NoUsableReply, match=says):
+def test_a_budget_that_a_scheme_cannot_keep_is_an_error(scheme: Scheme, budget: Any, says: str) -> None:
+    with pytest.raises(NoUsableReplyError, match=says):
         lengths(DecodeUpdates(inner()), dict.fromkeys((1, 2, 3), budget), scheme)

@@ -1,4 +1,4 @@
-"""Strategies that choose among replies, and rounds whose result is nothing: what is owed again, and what is not."""
+"""Robust strategies, and rounds without a result: which messages are added back to residuals, and which are not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.standstill import Standstill
+from surp_fl.strategies.stagnation import StagnationMonitor
 from tests.flower_app import Arrays, app_with, initial, learn, run
 
 NODES = 7
@@ -39,21 +39,21 @@ DROPPED, LAST = 3, 5  # rounds
 Vector = NDArray[np.float64]
 
 
-class Heard(DecodeUpdates):
-    """Notes what each node's message said, by round."""
+class Recorded(DecodeUpdates):
+    """Records the decoded update of each node, by round."""
 
     said: defaultdict[int, dict[int, Vector]]
 
-    def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, said in super()._decoded(opened, errors):
-            indices, values = said.change
+    def _decoded(self, parsed: Any, errors: Any) -> Any:
+        for each, decoded in super()._decoded(parsed, errors):
+            indices, values = decoded.update
             self.said[self.traffic[-1].server_round][each.node] = vector = np.zeros(LAYOUT.size)
             vector[indices] += values
-            yield each, said
+            yield each, decoded
 
 
 class Learning:
-    """The app's training, which notes what each client wants to be added; node 1 fails in the dropped round if told."""
+    """The app's training, which records each client's wanted update; if `fails`, node 1 fails in the dropped round."""
 
     def __init__(self, fails: bool = False) -> None:
         self.wanted: defaultdict[int, Vector] = defaultdict(lambda: np.zeros(LAYOUT.size))
@@ -86,16 +86,16 @@ def private() -> Strategy:
     return DifferentialPrivacyServerSideFixedClipping(FedAvg(**ALL), 0.0, 1e6, NODES)
 
 
-def lived_through(inner: Strategy, learning: Learning) -> tuple[Heard, dict[int, Vector], list[Arrays]]:
-    """What was heard, what each node still owes, and the models."""
-    strategy = Heard(inner)
+def lived_through(inner: Strategy, learning: Learning) -> tuple[Recorded, dict[int, Vector], list[Arrays]]:
+    """Decoded updates, the residual of each node, and the models."""
+    strategy = Recorded(inner)
     strategy.said = defaultdict(dict)
     found = run(app_with([CompressUpdates(SuRP(budget=100))], learn=learning), strategy, LAST, NODES)
-    owed = {
+    residual_of = {
         node: arrays_of(context.state.array_records[NAME])["residual"].astype(float)
         for node, context in found.grid.contexts.items()
     }
-    return strategy, owed, found.models
+    return strategy, residual_of, found.models
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,16 @@ def lived_through(inner: Strategy, learning: Learning) -> tuple[Heard, dict[int,
     ],
     ids=["a mean", "each model", "differential privacy, after one client failed"],
 )
-def test_what_was_said_in_a_round_without_a_result_is_owed_again(make: Callable[[], Strategy], fails: bool) -> None:
+def test_messages_of_a_round_without_a_result_are_added_back_to_the_residual(
+    make: Callable[[], Strategy], fails: bool
+) -> None:
     learning = Learning(fails)
-    strategy, owed, models = lived_through(make(), learning)
+    strategy, residual_of, models = lived_through(make(), learning)
     np.testing.assert_array_equal(models[DROPPED - 1]["weight"], models[DROPPED]["weight"])
     assert not np.array_equal(models[DROPPED]["weight"], models[LAST]["weight"])
     for node, wanted in learning.wanted.items():
         said = sum(heard.get(node, 0) for server_round, heard in strategy.said.items() if server_round != DROPPED)
-        np.testing.assert_allclose(said + owed[node], wanted, atol=1e-4)
+        np.testing.assert_allclose(said + residual_of[node], wanted, atol=1e-4)
         assert fails or np.linalg.norm(strategy.said[DROPPED][node]) > 0.01
 
 
@@ -129,13 +131,13 @@ def test_what_was_said_in_a_round_without_a_result_is_owed_again(make: Callable[
     ],
     ids=lambda inner: type(inner).__name__,
 )
-def test_what_a_strategy_leaves_out_of_its_result_is_not_owed_again(inner: Strategy) -> None:
+def test_messages_that_a_strategy_discards_are_not_added_back_to_the_residual(inner: Strategy) -> None:
     learning = Learning()
-    strategy, owed, models = lived_through(inner, learning)
+    strategy, residual_of, models = lived_through(inner, learning)
     assert not np.array_equal(models[0]["weight"], models[LAST]["weight"])
     for node, wanted in learning.wanted.items():
         said = sum(heard[node] for heard in strategy.said.values())
-        np.testing.assert_allclose(said + owed[node], wanted, atol=1e-4)
+        np.testing.assert_allclose(said + residual_of[node], wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_what_a_strategy_leaves_out_of_its_result_is_not_owed_again(inner: Strat
     ],
     ids=["a median of small messages", "a median of dense ones", "whole replies"],
 )
-def test_a_strategy_that_stands_still_says_so_once(
+def test_a_stagnating_strategy_is_warned_about_once(
     make: Callable[[], Strategy], scheme: Scheme, warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("flwr").propagate = True
@@ -159,30 +161,30 @@ def test_a_strategy_that_stands_still_says_so_once(
 
 
 @pytest.mark.parametrize(("moves", "warns"), [((0, 0, 2), True), ((1, 0, 2), False), ((0, 0, 3), False)])
-def test_a_strategy_stands_still_at_less_than_a_third_of_what_was_said(
+def test_a_strategy_stagnates_if_it_moves_less_than_a_third_of_the_changed_coordinates(
     moves: tuple[int, ...], warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of three coordinates, in three rounds; a round in which nothing was said tells nothing."""
+    """Of three coordinates, in three rounds; a round without a changed coordinate does not count."""
     logging.getLogger("flwr").propagate = True
-    watch, before = Standstill(FedMedian(**ALL)), np.zeros(9, np.float32)
+    watch, before = StagnationMonitor(FedMedian(**ALL)), np.zeros(9, np.float32)
     with caplog.at_level(logging.WARNING, "flwr"):
         for moved in moves:
-            assert watch.watching
-            watch.see([np.empty(0, np.int64)], before, before)
+            assert watch.active
+            watch.observe([np.empty(0, np.int64)], before, before)
             after = before.copy()
             after[:moved] = 1
-            after[8] = 1  # which no message said
-            watch.see([np.array([0, 1]), np.array([1, 2])], before, after)
-    assert not watch.watching
+            after[8] = 1  # which no message changed
+            watch.observe([np.array([0, 1]), np.array([1, 2])], before, after)
+    assert not watch.active
     share = 100 * sum(moves) / 9
     assert (
         f"moved the model at {share:.0f} % of the coordinates that messages changed in the first 3" in caplog.text
     ) == warns
-    assert not Standstill(FedAvg(**ALL)).watching
+    assert not StagnationMonitor(FedAvg(**ALL)).active
 
 
 def test_a_median_of_one_client_is_watched_as_well() -> None:
     strategy = DecodeUpdates(FedMedian(min_train_nodes=1, min_available_nodes=1, fraction_evaluate=0.0))
     run(app_with([CompressUpdates(SuRP(budget=40))]), strategy, 3, nodes=1)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
-    assert not strategy._standstill.watching
+    assert not strategy._aggregator.stagnation.active

@@ -1,4 +1,4 @@
-"""What strategies send besides one model to all, and what comes back from clients that cannot take it."""
+"""Delivery of models: strategies that send several, and clients that cannot apply what they are sent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
-from surp_fl.flower.model_messages import brought
+from surp_fl.flower.model_messages import receive_model
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.downlink.deltas import Downlink
 from surp_fl.testing import InProcessGrid, as_server
@@ -83,7 +83,7 @@ def test_equal_models_in_records_of_their_own_are_one_model() -> None:
     assert max(strategy.traffic[-1].payload_bytes_down) <= 150 + 8
 
 
-def test_a_model_that_is_evaluated_alone_goes_whole_and_leaves_the_public_one_alone() -> None:
+def test_a_model_that_is_only_evaluated_is_sent_in_full_and_leaves_the_public_model_unchanged() -> None:
     trained: list[Arrays] = []
     evaluated: list[Any] = []
 
@@ -190,7 +190,7 @@ def other_version(config: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut_delta, other_version])
-def test_a_client_that_cannot_read_changes_is_sent_the_whole_in_the_time_that_is_left(damage: Any) -> None:
+def test_a_client_that_cannot_read_deltas_is_sent_the_full_model_in_the_time_that_is_left(damage: Any) -> None:
     class Brief(FedAvg):
         def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
             messages = list(super().configure_train(server_round, arrays, config, grid))
@@ -256,7 +256,7 @@ def messages_to(nodes: int, model: Arrays) -> list[Message]:
     return [Message(RecordDict({"arrays": record, "config": ConfigRecord({})}), node, "train") for node in range(nodes)]
 
 
-def test_the_way_from_an_old_version_is_never_longer_than_the_whole() -> None:
+def test_a_chain_of_deltas_is_never_longer_than_the_full_model() -> None:
     model, rng = initial(), np.random.default_rng(0)
     with as_server():
         downlink = Downlink(SuRP(budget=40))
@@ -299,7 +299,7 @@ def test_a_model_with_nan_ends_the_run_as_divergence_does(options: dict[str, Any
                 model["weight"][0] = np.nan
             return record_of(model), metrics
 
-    with pytest.raises(NoUsableReply, match="NaN or infinity"):
+    with pytest.raises(NoUsableReplyError, match="NaN or infinity"):
         run(app_with([CompressUpdates(UP)]), DecodeUpdates(Diverging(min_available_nodes=3), **options), rounds=9)
 
 
@@ -320,9 +320,9 @@ def test_a_model_that_is_evaluated_before_any_is_trained_is_not_kept() -> None:
         (message,) = messages_to(1, initial())
         delivery = Delivery(DOWN, packed=True)
         delivery.evaluate([message], grid, record)
-        assert delivery.fill([message]).payload == [WHOLE]
-        assert not brought(message.content, None).keep
+        assert delivery.attach_models([message]).payload == [WHOLE]
+        assert not receive_model(message.content, None).keep
         (message,) = messages_to(1, initial())
         delivery.train([message], grid, record)
-        assert delivery.fill([message]).payload == [WHOLE]
-        assert brought(message.content, None).keep
+        assert delivery.attach_models([message]).payload == [WHOLE]
+        assert receive_model(message.content, None).keep

@@ -17,15 +17,15 @@ from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import brought, plain, put_deltas, put_whole
+from surp_fl.flower.model_messages import put_deltas, put_full_model, receive_model, restore_content
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, count_bytes, record_of
-from surp_fl.integer_arrays import write_exact
+from surp_fl.integer_arrays import write_integers
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.downlink.deltas import Downlink
-from surp_fl.strategies.node_registry import Books, Broadcast
+from surp_fl.strategies.node_registry import NodeRegistry, SentModel
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -59,7 +59,7 @@ def vector_of(arrays: Arrays) -> NDArray[np.float32]:
 def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme, evaluation: float) -> None:
     strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=scheme)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=12)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=12)
     whole = sum(array.nbytes for array in initial().values())
     down = [sum(traffic.payload_bytes_down) for traffic in strategy.traffic]
     assert 3 * whole <= down[0] <= 3 * whole + 3 * (150 + 8)
@@ -72,9 +72,9 @@ def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme,
 
 
 def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
-    """What the public model does not hold yet is in the difference, and small beside what was learned."""
+    """The error of the public model stays in the next difference, and is small compared with what was learned."""
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
-    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, rounds=30)
+    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, retained_rounds=30)
     downlink = strategy._delivery._downlink
     assert downlink is not None
     learned = vector_of(found.models[-2]) - vector_of(found.models[0])
@@ -95,7 +95,7 @@ def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
 def test_it_works_behind_other_strategies(inner: FedAvg) -> None:
     strategy = DecodeUpdates(inner, downlink=DOWN)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=6, nodes=7)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=6, nodes=7)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 6
     assert all(len(digests) == 1 for digests in seen.digests.values())
     assert found.models[-1]["batches"] == 6 * 30
@@ -106,7 +106,7 @@ def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
     inner = FedAvg(fraction_train=0.3, min_train_nodes=3, min_available_nodes=10, fraction_evaluate=0.0)
     strategy = DecodeUpdates(inner, downlink=SuRP(budget=60))
     seen = Seen()
-    run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=40, nodes=10)
+    run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=40, nodes=10)
     whole = sum(array.nbytes for array in initial().values())
     later = [size for traffic in strategy.traffic[10:] for size in traffic.payload_bytes_down]
     assert sum(traffic.failures for traffic in strategy.traffic) == 0
@@ -137,7 +137,7 @@ def test_clients_write_the_model_once_and_know_its_history(evaluation: float, mo
         assert [traffic.failures for traffic in strategy.traffic] == [0] * 4
     assert known == 3 * [False] + 9 * [True]
     kept = {"surp-fl", "surp-fl:sent", "surp-fl:held"}
-    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # what is evaluated is a newer one
+    assert vectors[1:] == 4 * [kept | {"surp-fl:model"} if evaluation else kept]  # the evaluated model is a newer one
 
 
 class Trouble:
@@ -205,7 +205,7 @@ def test_nobody_trains_from_another_model_without_knowing(sampled: int) -> None:
     assert 5 < sum(size == whole for size in sizes) < len(sizes) / 5
 
 
-def test_a_client_without_a_base_is_sent_the_whole_model_in_the_same_round() -> None:
+def test_a_client_without_a_base_is_sent_the_full_model_in_the_same_round() -> None:
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
 
     def forget(server_round: int, record: Any) -> None:
@@ -229,12 +229,12 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     vector = LAYOUT.flatten(held)
     update = np.random.default_rng(0).normal(size=LAYOUT.size).astype(np.float32)
     delta = DOWN.codec.encode(update, LAYOUT, rng=np.random.default_rng(0), reference=vector)
-    change = Change(delta, b"", write_exact(held, held | {"batches": np.array(30)}, LAYOUT))
+    change = Change(delta, b"", write_integers(held, held | {"batches": np.array(30)}, LAYOUT))
 
     def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
         content = put_deltas(content_of(held), "arrays", [(base, change)], version, None)
         content.config_records["config"].update(damage or {})
-        return brought(content, held)
+        return receive_model(content, held)
 
     after = LAYOUT.assembled(
         LAYOUT.rounded(LAYOUT.moved(held, DOWN.codec.decode(delta, LAYOUT, reference=vector))),
@@ -245,17 +245,17 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     np.testing.assert_array_equal(right.arrays["weight"], after["weight"])
     assert bring(b"another.", digest_of(after)).arrays is None
     assert bring(digest_of(held), b"another.").arrays is None
-    others = bytes(4) + bytes([len(change.exact), 0, 0, 0]) + change.exact
+    others = bytes(4) + bytes([len(change.integers), 0, 0, 0]) + change.integers
     assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [others]}).arrays is not None
     for odd in (others[:-1], others + b"?", others[:6], b"", "text", others[:-1] + b"?"):
         assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
     for damage in ({"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
-        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the whole makes it good
+        assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the server will resend the full model
     with pytest.raises(MalformedMessage, match="one base for each"):
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
     with pytest.raises(MalformedMessage, match="other sections than deltas"):
         bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
-    nothing_new = brought(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
+    nothing_new = receive_model(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
     assert nothing_new.arrays is held
     assert nothing_new.base == nothing_new.version == right.base == digest_of(held)
 
@@ -268,14 +268,14 @@ def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
         reply: Message = call_next(message, context)
         return reply
 
-    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
+    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), retained_rounds=3)
     ours = {f"surp-fl:{name}" for name in ("session", "round", "rounds", "applied")}
     assert all(keys <= {"server-round", *ours} for keys in seen)
     assert len(seen) == 18
     assert count_bytes(RecordDict()) == 0
 
 
-def test_a_whole_model_keeps_its_digits() -> None:
+def test_a_full_model_keeps_its_dtypes() -> None:
     seen: list[Arrays] = []
 
     def look(arrays: Arrays, node: int, server_round: int) -> Arrays:
@@ -290,61 +290,61 @@ def test_a_whole_model_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_whole_model_is_brought_in_messages_with_and_without_a_config(keep: bool) -> None:
+def test_a_full_model_is_carried_by_messages_with_and_without_a_config(keep: bool) -> None:
     model = initial()
     packed = Packed.of(model)
     kinds: Any = {"bias": "mean"}
     for content in (content_of(model), RecordDict({"arrays": record_of(model)})):
-        sent = put_whole(content, "arrays", packed, keep, kinds)
+        sent = put_full_model(content, "arrays", packed, keep, kinds)
         assert len(sent.array_records) == len(sent.config_records) == 1
         assert json.loads(str(next(iter(sent.config_records.values()))["surp-fl:kinds"])) == kinds
-        found = brought(sent, None)
+        found = receive_model(sent, None)
         assert (found.name, found.keep, found.version, found.base) == ("arrays", keep, digest_of(model), None)
         assert found.arrays is not None
         assert digest_of(found.arrays) == digest_of(model)
-        shown = plain(sent, found.name, found.arrays)
+        shown = restore_content(sent, found.name, found.arrays)
         assert set(shown) == set(content)
         assert dict(shown.config_records) == dict(content.config_records)
 
 
-def test_what_is_added_up_is_the_strategys_model_and_what_is_known_is_the_public_one() -> None:
+def test_updates_are_added_to_the_strategys_model_and_the_snapshot_is_the_public_one() -> None:
     model = {"w": np.ones((4, 5), np.float32), "n": np.array(3)}
     public = {"w": np.full((4, 5), 2, np.float32), "n": np.array(4)}
-    whole = Broadcast.of(1, "arrays", record_of(model))
-    both = Broadcast.of(1, "arrays", record_of(model), public)
+    whole = SentModel.of(1, "arrays", record_of(model))
+    both = SentModel.of(1, "arrays", record_of(model), public)
     for found, held in ((whole, model), (both, public)):
         np.testing.assert_array_equal(found.arrays["w"], model["w"])
-        np.testing.assert_array_equal(found.held.vector, held["w"].reshape(-1))
-        assert {name: array.tolist() for name, array in found.others.items()} == {"n": held["n"]}
-        assert (found.bytes, found.arrays_name, found.held.server_round) == (88, "arrays", 1)
-    assert np.shares_memory(whole.arrays["w"], whole.held.vector)  # one copy is enough
-    wide = Broadcast.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
+        np.testing.assert_array_equal(found.snapshot.vector, held["w"].reshape(-1))
+        assert {name: array.tolist() for name, array in found.untrained.items()} == {"n": held["n"]}
+        assert (found.bytes, found.arrays_name, found.snapshot.session_round) == (88, "arrays", 1)
+    assert np.shares_memory(whole.arrays["w"], whole.snapshot.vector)  # one copy is enough
+    wide = SentModel.of(1, "arrays", record_of({"w": np.array([16777217.0])}))
     assert wide.arrays["w"].tolist() == [16777217.0]
 
 
-def test_books_forget_the_oldest_models_of_all_nodes_first() -> None:
-    def broadcast(server_round: int) -> Broadcast:
-        return Broadcast.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
+def test_the_registry_drops_the_oldest_snapshots_of_all_nodes_first() -> None:
+    def model_of_round(server_round: int) -> SentModel:
+        return SentModel.of(server_round, "arrays", record_of({"w": np.full(25, server_round, np.float32)}))
 
-    books = Books(history_bytes=300)  # three models
-    sent = {server_round: broadcast(server_round) for server_round in range(1, 6)}
+    registry = NodeRegistry(history_bytes=300)  # three models
+    sent = {server_round: model_of_round(server_round) for server_round in range(1, 6)}
     for server_round in (1, 2, 3):
-        books.begin({1: sent[server_round], 2: sent[server_round]})
-    assert books.rounds(1) == books.rounds(2) == [2, 1]
-    books.understood(2)
-    assert (books.rounds(1), books.rounds(2), books.rounds(3)) == ([2, 1], [], [])
-    books.begin({1: sent[4]})
-    assert (books.rounds(1), books.rounds(2)) == ([3, 2, 1], [3])
-    books.begin({1: sent[5]})
-    assert (books.rounds(1), books.rounds(2)) == ([4, 3, 2], [3])
+        registry.begin_round({1: sent[server_round], 2: sent[server_round]})
+    assert registry.retained_rounds(1) == registry.retained_rounds(2) == [2, 1]
+    registry.confirm(2)
+    assert (registry.retained_rounds(1), registry.retained_rounds(2), registry.retained_rounds(3)) == ([2, 1], [], [])
+    registry.begin_round({1: sent[4]})
+    assert (registry.retained_rounds(1), registry.retained_rounds(2)) == ([3, 2, 1], [3])
+    registry.begin_round({1: sent[5]})
+    assert (registry.retained_rounds(1), registry.retained_rounds(2)) == ([4, 3, 2], [3])
     layout = sent[5].layout
-    now = sent[5].held.vector
-    pairs: Any = books.references(1, layout)
+    now = sent[5].snapshot.vector
+    pairs: Any = registry.references(1, layout)
     assert [(id(model), id(before)) for model, before in pairs] == [
-        (id(now), id(sent[turn].held.vector)) for turn in (4, 3, 2)
+        (id(now), id(sent[turn].snapshot.vector)) for turn in (4, 3, 2)
     ]
-    books.understood(1)
-    (alone,) = books.references(1, layout)
+    registry.confirm(1)
+    (alone,) = registry.references(1, layout)
     assert alone is now
 
 
@@ -356,7 +356,7 @@ def test_messages_without_a_model_bring_none() -> None:
         ]
     downlink = Downlink(DOWN)
     downlink.advance(record_of(initial()))
-    down = downlink.fill(messages)
+    down = downlink.attach_models(messages)
     assert down.payload == [sum(array.nbytes for array in initial().values()), 0]
     assert down.record == [count_bytes(message.content) for message in messages]
     assert dict(messages[1].content) == {"config": ConfigRecord({"stop": True})}

@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as hnp
 from surp_fl import CompressUpdates, Dense, Layout, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.integer_arrays import add_saturated, cast_saturated, subtract
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.first_model import FirstModel
-from surp_fl.strategies.untrained_mean import Beside, difference, moved, saturated
+from surp_fl.strategies.initial_model import InitialModel
+from surp_fl.strategies.untrained_mean import UntrainedMean
 from tests.flower_app import Arrays, app_with, fedavg, run
 
 FLOATS = [np.dtype(code) for code in ("f2", "f4", "f8")]
@@ -114,24 +115,24 @@ def layout_of(array: Any) -> Layout:
 
 
 def mean_of(before: Any, arrays: list[Any], weights: list[float]) -> Any:
-    beside = Beside(layout_of(before), {"a": before})
+    mean = UntrainedMean(layout_of(before), {"a": before})
     for array, weight in zip(arrays, weights, strict=True):
-        beside.add(weight, {"a": array})
-    return beside.mean()["a"]
+        mean.add(weight, {"a": array})
+    return mean.mean()["a"]
 
 
 @given(st.data(), st.sampled_from(INTEGERS))
 def test_the_mean_of_integers_is_that_of_exact_numbers_rounded_once(data: st.DataObject, dtype: np.dtype[Any]) -> None:
     shape = (4,)
-    before, first, second = (data.draw(hnp.arrays(dtype, shape)) for _ in range(3))
-    found = mean_of(before, [first, second], [1.0, 3.0])
+    before, initial_model, second = (data.draw(hnp.arrays(dtype, shape)) for _ in range(3))
+    found = mean_of(before, [initial_model, second], [1.0, 3.0])
     assert found.dtype == dtype
     limits = np.iinfo(dtype)
     for place in range(4):
-        b, exact = int(before[place]), (int(first[place]) + 3 * int(second[place])) / 4
+        b, exact = int(before[place]), (int(initial_model[place]) + 3 * int(second[place])) / 4
         assert limits.min <= int(found[place]) <= limits.max
-        slack = 1 + 1e-15 * (abs(int(first[place]) - b) + abs(int(second[place]) - b) + abs(exact - b))
-        assert abs(int(found[place]) - (int(first[place]) + 3 * int(second[place])) // 4) <= slack
+        slack = 1 + 1e-15 * (abs(int(initial_model[place]) - b) + abs(int(second[place]) - b) + abs(exact - b))
+        assert abs(int(found[place]) - (int(initial_model[place]) + 3 * int(second[place])) // 4) <= slack
 
 
 @given(st.data(), st.sampled_from(INTEGERS))
@@ -140,8 +141,8 @@ def test_integers_saturate_and_never_wrap_around(data: st.DataObject, dtype: np.
     change = data.draw(hnp.arrays(np.float64, 3, elements=st.integers(-(2**70), 2**70).map(float)))
     limits = np.iinfo(dtype)
     wanted = [min(max(int(b) + int(c), limits.min), limits.max) for b, c in zip(before, change, strict=True)]
-    assert moved(before, change).tolist() == wanted
-    assert saturated(change, dtype).tolist() == [min(max(int(c), limits.min), limits.max) for c in change]
+    assert add_saturated(before, change).tolist() == wanted
+    assert cast_saturated(change, dtype).tolist() == [min(max(int(c), limits.min), limits.max) for c in change]
 
 
 @given(st.data(), st.sampled_from(INTEGERS))
@@ -150,78 +151,81 @@ def test_differences_of_integers_have_the_sign_and_size_of_exact_ones(
 ) -> None:
     after, before = (data.draw(hnp.arrays(dtype, 3)) for _ in range(2))
     exact = [float(int(a) - int(b)) for a, b in zip(after, before, strict=True)]
-    assert difference(after, before).tolist() == exact
+    assert subtract(after, before).tolist() == exact
 
 
 def test_booleans_follow_the_weighted_majority() -> None:
     before = np.array([True, False, True])
     found = mean_of(before, [np.array([True, True, False]), np.array([False, True, False])], [1.0, 2.0])
     assert found.tolist() == [False, True, False]
-    assert saturated(np.array([0.2, 0.5]), np.dtype(bool)).tolist() == [False, True]
+    assert cast_saturated(np.array([0.2, 0.5]), np.dtype(bool)).tolist() == [False, True]
 
 
 def test_without_any_weight_nothing_is_averaged() -> None:
     before = np.array([3])
-    beside = Beside(layout_of(before), {"a": before})
-    beside.add(0.0, {"a": np.array([5])})
-    assert beside.mean() == {}
-    assert beside.agreed()["a"].tolist() == [5]
+    mean = UntrainedMean(layout_of(before), {"a": before})
+    mean.add(0.0, {"a": np.array([5])})
+    assert mean.mean() == {}
+    assert mean.agreed()["a"].tolist() == [5]
 
 
 def test_steps_of_exactly_what_float64_makes_of_the_room_that_is_left_saturate() -> None:
     """2^63 − 1 is 2^63 in float64, which is more than there is room for."""
     most, least = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     before = np.array([0, -1, 1, 0], np.int64)
-    after = moved(before, np.array([2.0**63, -(2.0**63), 2.0**63, -(2.0**63)]))
+    after = add_saturated(before, np.array([2.0**63, -(2.0**63), 2.0**63, -(2.0**63)]))
     assert after.tolist() == [most, least, most, least]
-    small = moved(np.array([100, 100, -100, -100], np.int8), np.array([27.0, 28.0, -28.0, -29.0]))
+    small = add_saturated(np.array([100, 100, -100, -100], np.int8), np.array([27.0, 28.0, -28.0, -29.0]))
     assert small.tolist() == [127, 127, -128, -128]
     assert small.dtype == np.int8
 
 
 def test_an_aggregate_of_the_first_models_form_is_handed_on_and_any_other_is_brought_to_it() -> None:
     plain = {"w": np.ones(2, np.float32)}
-    first = FirstModel(None)
-    first.see(record_of(plain))
+    initial_model = InitialModel(None)
+    initial_model.read(record_of(plain))
     aggregate = record_of({"w": np.full(2, 3, np.float32)})
-    assert first.like(aggregate, {}) is aggregate
-    wide = first.like(record_of({"w": np.full(2, 3.0)}), {})
+    assert initial_model.cast(aggregate, {}) is aggregate
+    wide = initial_model.cast(record_of({"w": np.full(2, 3.0)}), {})
     assert arrays_of(wide)["w"].dtype == np.float32
 
-    with_others = FirstModel(None)
-    with_others.see(record_of(plain | {"bn.running_var": np.ones(2, np.float32), "n": np.array(3)}))
-    assert set(with_others.others_in(record_of(plain | {"bn.running_var": np.ones(2), "n": np.array(4)}))) == {
+    with_others = InitialModel(None)
+    with_others.read(record_of(plain | {"bn.running_var": np.ones(2, np.float32), "n": np.array(3)}))
+    assert set(with_others.untrained_in(record_of(plain | {"bn.running_var": np.ones(2), "n": np.array(4)}))) == {
         "bn.running_var",
         "n",
     }
     told = {"bn.running_var": np.array([-1, 0.5], np.float32), "n": np.array(4.6)}
-    found = arrays_of(with_others.like(aggregate, told))
+    found = arrays_of(with_others.cast(aggregate, told))
     assert {name: array.tolist() for name, array in found.items()} == {"w": [3, 3], "bn.running_var": [0, 0.5], "n": 5}
     assert list(found) == ["w", "bn.running_var", "n"]
 
 
-def test_what_half_precision_cannot_hold_is_owed_to_the_next_aggregate() -> None:
-    first = FirstModel(None)
-    first.see(record_of({"w": np.ones(1, np.float16)}))
+def test_rounding_errors_of_half_precision_are_added_to_the_next_aggregate() -> None:
+    initial_model = InitialModel(None)
+    initial_model.read(record_of({"w": np.ones(1, np.float16)}))
     half = {"w": np.array([1 + 2.0**-11], np.float32)}  # half of a unit in the last place of float16
     for expected in (1.0, 1 + 2.0**-10):
-        assert arrays_of(first.like(record_of(half), {}))["w"].tolist() == [expected]
-    with_unit = FirstModel(None)
-    with_unit.see(record_of({"w": np.ones(1, np.float16)}))
+        assert arrays_of(initial_model.cast(record_of(half), {}))["w"].tolist() == [expected]
+    with_unit = InitialModel(None)
+    with_unit.read(record_of({"w": np.ones(1, np.float16)}))
     narrow = record_of({"w": np.ones(1, np.float16)})
-    with_unit.owed["w"] = np.array([0.5], np.float32)
-    assert arrays_of(with_unit.like(narrow, {}))["w"].tolist() == [1.5]  # the same dtype is no reason to forget it
+    with_unit.residual["w"] = np.array([0.5], np.float32)
+    assert arrays_of(with_unit.cast(narrow, {}))["w"].tolist() == [1.5]  # the same dtype is no reason to forget it
 
 
 def test_booleans_and_other_integers_are_rounded_and_saturate() -> None:
-    assert moved(np.array([False, False, True, True]), np.array([0.5, 0.4, -0.5, -0.6])).tolist() == [True, False] * 2
+    assert (
+        add_saturated(np.array([False, False, True, True]), np.array([0.5, 0.4, -0.5, -0.6])).tolist()
+        == [True, False] * 2
+    )
     wide = np.array([300, -300, 5], np.int64)
-    assert saturated(wide, np.dtype(np.int8)).tolist() == [127, -128, 5]
-    assert saturated(wide, np.dtype(np.uint8)).tolist() == [255, 0, 5]
-    assert saturated(np.array([0.5, 0.49]), np.dtype(bool)).tolist() == [True, False]
-    assert saturated(np.array([2.5, 3.5, -1.5, 1e9]), np.dtype(np.int16)).tolist() == [2, 4, -2, 32767]
-    assert difference(np.array([250], np.uint8), np.array([3], np.uint8)).tolist() == [247.0]
-    assert difference(np.array([3], np.int64), np.array([5], np.int64)).tolist() == [-2.0]
+    assert cast_saturated(wide, np.dtype(np.int8)).tolist() == [127, -128, 5]
+    assert cast_saturated(wide, np.dtype(np.uint8)).tolist() == [255, 0, 5]
+    assert cast_saturated(np.array([0.5, 0.49]), np.dtype(bool)).tolist() == [True, False]
+    assert cast_saturated(np.array([2.5, 3.5, -1.5, 1e9]), np.dtype(np.int16)).tolist() == [2, 4, -2, 32767]
+    assert subtract(np.array([250], np.uint8), np.array([3], np.uint8)).tolist() == [247.0]
+    assert subtract(np.array([3], np.int64), np.array([5], np.int64)).tolist() == [-2.0]
     large = np.array([2**62], np.int64)  # whose neighbours are no float64
-    assert difference(large + 1, large).tolist() == [1.0]
-    assert difference(large, large + 1).tolist() == [-1.0]
+    assert subtract(large + 1, large).tolist() == [1.0]
+    assert subtract(large, large + 1).tolist() == [-1.0]

@@ -21,7 +21,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import NAME, SENT
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
 
@@ -35,7 +35,7 @@ _FOREIGN = SuRP(budget=80).codec.encode(
 
 
 class Chaos:
-    """Clients and a network that fail at random, and the books of what each client wanted the model to learn.
+    """Clients and a network that fail at random, and the sum of each client's wanted updates.
 
     Of every client's round: its app raises, its reply is lost (late replies are, too: Flower gives the server those of
     its round alone), damaged, cut, or of another model. Now and then a client loses its state.
@@ -44,7 +44,7 @@ class Chaos:
     def __init__(self, seed: int, losing_state: bool) -> None:
         self._random = random.Random(seed)
         self._losing_state = losing_state
-        self._begun = False  # a first round that fails as a whole is told as a mistake
+        self._begun = False  # a first round without a usable reply ends the run
         self.wanted = {node: np.zeros(LAYOUT.size) for node in range(1, NODES + 1)}  # by clients, since their last loss
         self.happened: Counter[str] = Counter()
         self.grid: InProcessGrid | None = None
@@ -95,16 +95,16 @@ class Chaos:
 
 
 class Watched(DecodeUpdates):
-    """Notes, for each node, what was added to the model for it."""
+    """Records, for each node, the sum of its updates that were applied."""
 
     applied: dict[int, Vector]
 
     def watch(self) -> None:
         self.applied = {node: np.zeros(LAYOUT.size) for node in range(1, NODES + 1)}
 
-    def _decoded(self, opened: Any, errors: Any) -> Any:
-        for each, decoded in super()._decoded(opened, errors):
-            indices, values = decoded.change
+    def _decoded(self, parsed: Any, errors: Any) -> Any:
+        for each, decoded in super()._decoded(parsed, errors):
+            indices, values = decoded.update
             self.applied[each.node][indices] += values
             yield each, decoded
 
@@ -114,8 +114,8 @@ def memory_of(grid: InProcessGrid, node: int, name: str, key: str) -> Vector:
     return arrays_of(records[name])[key] if name in records else np.zeros(0)
 
 
-def owed(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
-    """What a client owes: its residual, and its last message where that did not reach the model."""
+def residual_of(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
+    """A client's residual, with its last message added back if that was not applied."""
     vector = np.zeros(LAYOUT.size)
     residual = memory_of(grid, node, NAME, "residual")
     if residual.size:
@@ -149,13 +149,15 @@ def run_through(chaos: Chaos, scheme: Scheme, rounds: int, sampled: int = NODES)
 )
 @pytest.mark.parametrize("sampled", [NODES, 3])
 def test_what_was_applied_is_what_clients_believe_they_sent(scheme: Scheme, sampled: int) -> None:
-    """For every client that kept its state: Σ wanted = Σ applied + what it still owes."""
+    """For every client that kept its state: Σ wanted = Σ applied + residual."""
     random.seed(5)  # Flower samples with it
     chaos = Chaos(1, losing_state=False)
     strategy, _ = run_through(chaos, scheme, rounds=200, sampled=sampled)
     assert chaos.grid is not None
     for node, wanted in chaos.wanted.items():
-        believed = strategy.applied[node] + owed(chaos.grid, node, strategy._books.applied.get(node, 0))
+        believed = strategy.applied[node] + residual_of(
+            chaos.grid, node, strategy._session.registry.applied.get(node, 0)
+        )
         np.testing.assert_allclose(believed, wanted, atol=2e-3)  # float32 sums of 200 rounds
         assert np.linalg.norm(strategy.applied[node]) > 0.3 * np.linalg.norm(wanted)
     assert all(chaos.happened[what] > 5 for what in ("app raised", "lost", "damaged", "cut", "foreign", "text"))
@@ -189,7 +191,7 @@ def test_a_client_that_joins_late_is_one_like_the_others() -> None:
     assert sum(traffic.failures for traffic in strategy.traffic) == 0
 
 
-def test_a_round_that_fails_as_a_whole_leaves_the_model_and_debts_as_they_were() -> None:
+def test_a_round_without_a_usable_reply_leaves_the_model_and_residuals_as_they_were() -> None:
     app = app_with([CompressUpdates(SuRP(budget=100))])
     models: list[Arrays] = []
     strategy = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
@@ -221,7 +223,7 @@ def test_rounds_that_fail_for_too_long_end_the_run() -> None:
         return reply
 
     grid = InProcessGrid(app_with([CompressUpdates(SuRP(budget=100))]), 2, fault=lose)
-    with as_server(), pytest.raises(NoUsableReply, match="round 4: none of the 2 replies"):
+    with as_server(), pytest.raises(NoUsableReplyError, match="round 4: none of the 2 replies"):
         strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=9)
 
 
@@ -270,7 +272,7 @@ def test_odd_metrics_cost_one_reply(
     assert re.search(f"the reply of node 2 is left out of this round: .*{says}", caplog.text)
 
 
-def test_momentum_is_owed_again_as_well() -> None:
+def test_a_lost_message_with_momentum_is_added_back_to_the_residual_too() -> None:
     chaos = Chaos(3, losing_state=False)
     run_through(chaos, DGC(budget=400, memory=MomentumCorrection(0.5)), rounds=50)
     assert chaos.happened["lost"] > 5
@@ -293,7 +295,7 @@ class Unnumbered(FedAvg):
 
 
 @pytest.mark.parametrize("first", [None, -1, 7])
-def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) -> None:
+def test_session_rounds_do_not_depend_on_the_strategys_numbers(first: int | None) -> None:
     app = ClientApp(mods=[CompressUpdates(SuRP(budget=100))])
 
     @app.train()
@@ -315,7 +317,7 @@ def test_rounds_are_counted_alike_whatever_the_strategy_says(first: int | None) 
         delta = LAYOUT.flatten(
             learn(LAYOUT.unflatten(np.zeros(LAYOUT.size, np.float32), {"batches": np.array(0)}), node - 1, 1)
         )
-        believed = strategy.applied[node] + owed(grid, node, strategy._books.applied[node])
+        believed = strategy.applied[node] + residual_of(grid, node, strategy._session.registry.applied[node])
         np.testing.assert_allclose(believed, 12 * delta, atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""What client and server both remember of earlier broadcasts, when things go well and when they do not."""
+"""Models of earlier rounds that client and server both keep, with and without lost messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NONE, MODEL_ONLY, HISTORY = 0, 1, 2
 
 
 class Watch:
-    """Notes which context each reply was coded against; loses the replies that it is told to lose."""
+    """Records which context each reply was coded against; drops the replies that a test names."""
 
     def __init__(self, *lost: tuple[int, int]) -> None:
         self.contexts: dict[tuple[int, int], int] = {}  # (node, round)
@@ -134,7 +134,11 @@ def test_models_of_earlier_rounds_are_kept_within_a_bound() -> None:
             return [each for each in messages if each.metadata.dst_node_id != 1 or server_round in (1, 2, 8, 9)]
 
     def sizes(strategy: DecodeUpdates) -> int:
-        kept = {id(each.vector): each.vector.nbytes for before in strategy._books._before.values() for each in before}
+        kept = {
+            id(each.vector): each.vector.nbytes
+            for before in strategy._session.registry._retained.values()
+            for each in before
+        }
         asked.append(sum(kept.values()))
         return asked[-1]
 

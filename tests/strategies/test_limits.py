@@ -14,12 +14,12 @@ from surp_fl import QSGD, CompressUpdates, Dense, SuRP, TopK
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.client_state import Told
+from surp_fl.flower.client_state import ServerDirectives
 from surp_fl.flower.protocol import BUDGET, NAME
 from surp_fl.flower.records import error_reply, from_record, record_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.limits import check_numbers, check_payload, most_bytes, payload_of
+from surp_fl.strategies.limits import check_numbers, check_payload, payload_limit, payload_of
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial
 
@@ -34,7 +34,7 @@ def inner(**options: Any) -> FedAvg:
 
 
 def greedy(reply: Message) -> Message:
-    """Node 2 says all it has to say, whatever it was told."""
+    """Node 2 sends dense messages, whatever its budget is."""
     if reply.metadata.src_node_id == 2:
         vector = np.random.default_rng(2).normal(size=LAYOUT.size, scale=1 / 64).astype(np.float32)
         message = Dense().codec.encode(vector, LAYOUT, rng=np.random.default_rng(0))
@@ -76,7 +76,7 @@ def reasons(strategy: DecodeUpdates, monkeypatch: pytest.MonkeyPatch) -> list[st
 
 
 class OwnConfig(FedAvg):
-    """Says a budget in a config of its own, beside the train config."""
+    """Announces a budget in a config of its own, beside the train config."""
 
     def configure_train(self, *args: Any, **options: Any) -> Any:
         messages = list(super().configure_train(*args, **options))
@@ -101,7 +101,7 @@ class OwnConfig(FedAvg):
     ],
     ids=["budget_for", "train config", "a config of the strategy's", "both"],
 )
-def test_a_message_beyond_what_its_node_was_told_costs_one_reply(
+def test_a_message_beyond_its_nodes_budget_is_rejected_alone(
     strategy: Any, options: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = strategy()
@@ -111,7 +111,7 @@ def test_a_message_beyond_what_its_node_was_told_costs_one_reply(
     assert [len(traffic.payload_bytes_up) for traffic in made.traffic] == [2, 2]
     assert max(size for traffic in made.traffic for size in traffic.payload_bytes_up) <= most
     assert re.search(f"came with {DENSE_BYTES:,} B; expected at most {most:,}", found[0])
-    assert 2 not in made._books.applied  # so that it is told to owe it again
+    assert 2 not in made._session.registry.applied  # so that the client adds it back to its residual
     assert grid.contexts[2].state.array_records
 
 
@@ -139,7 +139,7 @@ def test_a_message_that_is_too_long_is_not_looked_into(monkeypatch: pytest.Monke
     assert max(looked) <= 100
 
 
-def test_the_whole_budget_may_be_used() -> None:
+def test_all_bytes_of_the_budget_may_be_used() -> None:
     lengths: set[int] = set()
 
     def watch(reply: Message) -> Message:
@@ -171,13 +171,13 @@ def test_a_model_too_small_for_a_scheme_is_sent_as_it_is(given: Scheme) -> None:
     assert [traffic.failures for traffic in strategy.traffic] == [0, 0]
     for context in grid.contexts.values():
         if NAME in context.state.array_records:
-            assert not context.state.array_records[NAME]["residual"].numpy().any()  # nothing is owed
+            assert not context.state.array_records[NAME]["residual"].numpy().any()  # no residual
 
 
-def test_a_client_keeps_to_the_least_that_it_is_told() -> None:
+def test_a_client_keeps_to_the_least_announced_budget() -> None:
     configs = {name: ConfigRecord({BUDGET: budget}) for name, budget in (("a", 80), ("b", 60), ("c", 70))}
-    assert Told.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
-    assert Told.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
+    assert ServerDirectives.of(RecordDict({**configs, "d": ConfigRecord({"server-round": 1})})).budget == 60
+    assert ServerDirectives.of(RecordDict({"d": ConfigRecord({"server-round": 1})})).budget is None
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_metrics_are_bounded_in_number_and_name(metrics: dict[str, Any], says: s
         check_numbers(ConfigRecord(metrics))
 
 
-def test_the_payload_is_the_message_and_its_statistics_and_may_be_as_long_as_it_is_allowed() -> None:
+def test_the_payload_is_the_message_and_its_statistics_and_may_reach_its_limit() -> None:
     record = ConfigRecord({NAME: b"12345", "surp-fl:statistics": b"123", "surp-fl:exact": b"12", "loss": 0.5})
     assert payload_of(record) == 8
     assert payload_of(ConfigRecord({NAME: "text"})) == 0
@@ -211,7 +211,7 @@ def test_the_payload_is_the_message_and_its_statistics_and_may_be_as_long_as_it_
 
 def test_the_most_that_a_node_may_send_is_the_least_of_what_its_configs_say_and_dense_messages() -> None:
     def most(arrays: Arrays, **configs: Any) -> int:
-        return most_bytes(
+        return payload_limit(
             RecordDict({key: ConfigRecord({BUDGET: told}) for key, told in configs.items()}), Layout.of(arrays)
         )
 

@@ -1,4 +1,4 @@
-"""No single reply ends a run: what is out of all proportion is left out, and no mean counts that is not finite."""
+"""No single reply ends a run: updates out of proportion are rejected, and a mean that is not finite is not used."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, decoding, replies
-from surp_fl.strategies.proportion import ROUNDS, limit, lower_median, remembered
+from surp_fl.strategies import DecodeUpdates, norm_check, replies
+from surp_fl.strategies.proportion import ROUNDS, lower_median, norm_limit, recent_medians
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
 
@@ -33,7 +33,7 @@ NORMS = st.lists(st.floats(0, 1e40), max_size=12)
 
 @given(NORMS, NORMS, st.floats(1, 1e6))
 def test_half_of_a_round_and_all_zeros_always_pass(norms: list[float], earlier: list[float], proportion: float) -> None:
-    most = limit(norms, remembered(earlier, ()), proportion)
+    most = norm_limit(norms, recent_medians(earlier, ()), proportion)
     telling = sorted(norm for norm in norms if norm > 0)
     if len(telling) > 1:
         assert all(norm <= most for norm in telling[: (len(telling) + 1) // 2])
@@ -43,16 +43,16 @@ def test_half_of_a_round_and_all_zeros_always_pass(norms: list[float], earlier: 
 @given(st.lists(st.floats(1, 100), min_size=3, max_size=11), st.data())
 def test_a_minority_moves_the_limit_by_no_more_than_honest_norms_differ(honest: list[float], data: Any) -> None:
     liars = data.draw(st.lists(st.floats(1e-30, 1e40), max_size=len(honest) - 1))
-    assert 100 * min(honest) <= limit([*honest, *liars], (), 100.0) <= 100 * max(honest)
+    assert 100 * min(honest) <= norm_limit([*honest, *liars], (), 100.0) <= 100 * max(honest)
 
 
 @given(st.lists(st.floats(0.1, 1.0), min_size=9, max_size=40), st.integers(0, 3), st.floats(1e-30, 1e40))
 def test_one_client_a_round_is_measured_by_rounds_before_it(honest: list[float], place: int, lie: float) -> None:
     earlier: tuple[float, ...] = ()
     for norm in [*honest[:place], lie, *honest[place:]]:
-        earlier = remembered([norm], earlier)
+        earlier = recent_medians([norm], earlier)
     assert len(earlier) <= ROUNDS
-    assert 10.0 <= limit([lie], earlier, 100.0) <= 100.0
+    assert 10.0 <= norm_limit([lie], earlier, 100.0) <= 100.0
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(1, 30))
@@ -62,14 +62,16 @@ def test_rounds_that_shrink_or_grow_together_measure_themselves(norms: list[floa
         for number in range(rounds):
             now = [norm * factor**number for norm in norms]
             if len(now) > 1:
-                assert limit(now, earlier, 1e4) >= max(now)
-            earlier = remembered(now, earlier)
+                assert norm_limit(now, earlier, 1e4) >= max(now)
+            earlier = recent_medians(now, earlier)
 
 
-def test_nothing_to_compare_with_takes_all() -> None:
-    assert limit([5.0], (), 100.0) == limit([0.0, 0.0], (), 100.0) == limit([], (), 100.0) == float("inf")
-    assert remembered([0.0, 0.0], (3.0,)) == remembered([], (3.0,)) == (3.0,)
-    assert limit([1e9], (3.0,), 100.0) == 300.0
+def test_any_norm_is_accepted_without_others_to_compare_with() -> None:
+    assert (
+        norm_limit([5.0], (), 100.0) == norm_limit([0.0, 0.0], (), 100.0) == norm_limit([], (), 100.0) == float("inf")
+    )
+    assert recent_medians([0.0, 0.0], (3.0,)) == recent_medians([], (3.0,)) == (3.0,)
+    assert norm_limit([1e9], (3.0,), 100.0) == 300.0
     assert lower_median([4.0, 1.0, 3.0, 2.0]) == 2.0
 
 
@@ -77,7 +79,7 @@ def test_nothing_to_compare_with_takes_all() -> None:
 
 
 def says(value: float, node: int = 2, first: int = 1) -> Callable[[Message], Message]:
-    """One node names a number in place of what it learned, from a round on."""
+    """From a round on, one node sends a constant instead of what it learned."""
     rounds: list[int] = []
 
     def fault(reply: Message) -> Message:
@@ -124,7 +126,7 @@ def test_an_update_out_of_all_proportion_costs_itself(make: Any, value: float) -
     assert [traffic.failures for traffic in strategy.traffic] == [1] * 6
     assert [len(traffic.payload_bytes_up) for traffic in strategy.traffic] == [NODES - 1] * 6
     assert all(np.abs(model["weight"]).max() < 10 for model in models)
-    assert 2 not in strategy._books.applied
+    assert 2 not in strategy._session.registry.applied
 
 
 def test_any_update_is_taken_where_the_rule_is_switched_off() -> None:
@@ -167,14 +169,14 @@ def test_a_start_forgets_what_was_usual_in_the_run_before() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "times"), [(SuRP(budget=30), 1), (Dense(), 2)], ids=["small", "dense"])
-def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
+def test_updates_that_exceed_the_memory_of_one_model_are_decoded_again_to_the_same(
     scheme: Scheme, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
 
-    def noted(opened: Any, *others: Any) -> Any:
-        decoded.append(opened.node)
-        return replies.decode(opened, *others)
+    def noted(parsed: Any, *others: Any) -> Any:
+        decoded.append(parsed.node)
+        return replies.decode(parsed, *others)
 
     monkeypatch.setattr("surp_fl.strategies.decode_updates.decode", noted)
     with_rule, without = (
@@ -185,27 +187,27 @@ def test_what_does_not_fit_into_a_model_is_decoded_again_to_the_same(
     assert len(decoded) == 6 * NODES * (times + 1)  # without the rule, once
 
 
-def test_what_is_kept_of_a_round_is_no_more_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_updates_of_a_round_take_no_more_memory_than_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten replies that name a tenth of the coordinates each: three fit, and the others are decoded again."""
-    said = replies.Said((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
-    broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
-    opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(10)]
+    said = replies.DecodedReply((np.arange(62, dtype=np.int64), np.ones(62, np.float32)), {})
+    sent_model = type("SentModel", (), {"layout": LAYOUT, "untrained": {}})
+    parsed: Any = [type("ParsedReply", (), {"sent_model": sent_model})() for _ in range(10)]
     calls: list[Any] = []
 
     def decode(each: Any) -> Any:
         calls.append(each)
         return said
 
-    found = list(decoding.Weighing(100.0).round(opened, decode))
+    found = list(norm_check.NormCheck(100.0).decode_round(parsed, decode))
     assert len(found) == 10
     assert len(calls) == 10 + 10 - 2500 // (62 * 12)
 
 
-def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
+def test_a_reply_that_cannot_be_decoded_is_tried_once_and_its_time_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broadcast = type("Broadcast", (), {"layout": LAYOUT, "others": {}})
-    opened: Any = [type("Opened", (), {"broadcast": broadcast})() for _ in range(3)]
+    sent_model = type("SentModel", (), {"layout": LAYOUT, "untrained": {}})
+    parsed: Any = [type("ParsedReply", (), {"sent_model": sent_model})() for _ in range(3)]
     calls: list[Any] = []
     clock = iter([100.0, 100.5, 200.0, 200.25, 300.0, 302.0])
 
@@ -213,11 +215,11 @@ def test_what_cannot_be_decoded_is_tried_once_and_takes_the_time_that_it_takes(
         calls.append(each)
         raise MalformedMessage("damaged")
 
-    monkeypatch.setattr("surp_fl.strategies.decoding.time.perf_counter", lambda: next(clock))
-    found = list(decoding.Weighing(100.0).round(opened, decode))
-    assert calls == [each.opened for each in found] == opened
+    monkeypatch.setattr("surp_fl.strategies.norm_check.time.perf_counter", lambda: next(clock))
+    found = list(norm_check.NormCheck(100.0).decode_round(parsed, decode))
+    assert calls == [each.parsed for each in found] == parsed
     assert [each.seconds for each in found] == [0.5, 0.25, 2.0]
-    assert [str(each.said) for each in found] == ["damaged"] * 3
+    assert [str(each.result) for each in found] == ["damaged"] * 3
 
 
 # A mean that is not finite.
@@ -270,18 +272,18 @@ def test_a_result_that_is_not_finite_counts_for_nobody() -> None:
     strategy = DecodeUpdates(inner(Spoils), mean_alone=True)
     models = rounds_of(strategy, rounds=2)
     np.testing.assert_array_equal(models[1]["weight"], models[2]["weight"])
-    assert set(strategy._books.applied.values()) == {1}
+    assert set(strategy._session.registry.applied.values()) == {1}
 
 
 def test_what_is_usual_is_worked_out_by_hand() -> None:
-    assert limit([1.0, 50.0], [], 10.0) == 10.0
-    assert limit([0.0, 50.0], [], 10.0) == math.inf
-    assert limit([0.0, 50.0], [3.0, 2.0, 9.0], 10.0) == 30.0
-    assert limit([4.0, 5.0, 6.0, 7.0], [3.0], 2.0) == 10.0
-    assert remembered([0.0, 4.0, 6.0, 5.0, 7.0], (1.0,)) == (1.0, 5.0)
-    assert remembered([0.0], (1.0, 2.0)) == (1.0, 2.0)
+    assert norm_limit([1.0, 50.0], [], 10.0) == 10.0
+    assert norm_limit([0.0, 50.0], [], 10.0) == math.inf
+    assert norm_limit([0.0, 50.0], [3.0, 2.0, 9.0], 10.0) == 30.0
+    assert norm_limit([4.0, 5.0, 6.0, 7.0], [3.0], 2.0) == 10.0
+    assert recent_medians([0.0, 4.0, 6.0, 5.0, 7.0], (1.0,)) == (1.0, 5.0)
+    assert recent_medians([0.0], (1.0, 2.0)) == (1.0, 2.0)
     earlier = tuple(float(turn) for turn in range(20))
-    assert remembered([7.0], earlier) == (*earlier[1:], 7.0)
-    assert decoding.Weighing(1.0).proportion == 1.0
+    assert recent_medians([7.0], earlier) == (*earlier[1:], 7.0)
+    assert norm_check.NormCheck(1.0).proportion == 1.0
     with pytest.raises(ValueError, match="1 or more, or None"):
-        decoding.Weighing(0.99)
+        norm_check.NormCheck(0.99)

@@ -1,4 +1,4 @@
-"""Every built-in strategy that averages arrays, end to end; and what cannot work, with what is said about it."""
+"""Every built-in strategy that averages arrays, end to end; and errors of strategies and apps that cannot work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from flwr.serverapp.strategy import (
 from surp_fl import CompressUpdates, Dense, NoMemory, SuRP
 from surp_fl.flower.records import record_of
 from surp_fl.layout import Layout
-from surp_fl.strategies import DecodeUpdates, NoUsableReply
+from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, initial, run
 
@@ -191,38 +191,38 @@ def test_mean_alone_is_refused_for_strategies_without_a_weight() -> None:
 @pytest.mark.parametrize(
     "mod", [fixedclipping_mod, adaptiveclipping_mod, LocalDpMod(1.0, 1.0, 1.0, 0.1)], ids=["fixed", "adaptive", "local"]
 )
-def test_a_mod_of_flower_in_front_of_ours_is_told_where_it_belongs(mod: Any) -> None:
+def test_the_error_of_a_mod_before_ours_says_where_it_belongs(mod: Any) -> None:
     strategy = DecodeUpdates(AVERAGING["FedAvg"]())
     if mod is fixedclipping_mod or mod is adaptiveclipping_mod:
         strategy = DecodeUpdates(EACH_MODEL["ClientSideFixedClipping"]())
-    with pytest.raises(NoUsableReply, match="put CompressUpdates first"):
+    with pytest.raises(NoUsableReplyError, match="put CompressUpdates first"):
         run(app_with([mod, CompressUpdates(WITHOUT_DEBTS)]), strategy, rounds=1, nodes=NODES)
 
 
 def test_debts_with_clipping_on_the_client_are_refused() -> None:
     strategy = DecodeUpdates(EACH_MODEL["ClientSideFixedClipping"]())
-    with pytest.raises(NoUsableReply, match="use memory=NoMemory"):
+    with pytest.raises(NoUsableReplyError, match="use memory=NoMemory"):
         run(app_with([CompressUpdates(SURP), fixedclipping_mod]), strategy, rounds=1, nodes=NODES)
 
 
-def test_other_schemes_on_client_and_server_are_told_apart() -> None:
-    with pytest.raises(NoUsableReply, match="give client and server the same scheme"):
+def test_different_schemes_on_client_and_server_are_an_error_that_names_the_cure() -> None:
+    with pytest.raises(NoUsableReplyError, match="give client and server the same scheme"):
         run(app_with([CompressUpdates(SURP)]), DecodeUpdates(FedAvg(**ALL), scheme=Dense()), rounds=1, nodes=NODES)
 
 
-def test_a_numpy_client_is_told_what_to_change() -> None:
+def test_the_error_of_a_numpy_client_says_what_to_change() -> None:
     class Client(NumPyClient):
         def fit(self, parameters: Any, config: Any) -> Any:
             return parameters, 1, {}
 
     app = ClientApp(client_fn=lambda context: Client().to_client(), mods=[CompressUpdates(SURP)])
-    with as_server(), pytest.raises(NoUsableReply, match=r"NumPyClient.*@app\.train\(\)"):
+    with as_server(), pytest.raises(NoUsableReplyError, match=r"NumPyClient.*@app\.train\(\)"):
         DecodeUpdates(FedAvg(**ALL)).start(
             grid=InProcessGrid(app, NODES), initial_arrays=record_of(initial()), num_rounds=1
         )
 
 
-def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
+def test_the_error_of_a_server_of_the_older_api_says_what_to_change() -> None:
     context = Context(1, 1, {"partition-id": 0}, RecordDict(), {})
     with as_server():
         message = Message(RecordDict({"fitins.parameters": record_of(initial())}), dst_node_id=1, message_type="train")
@@ -230,8 +230,8 @@ def test_a_server_of_the_older_api_is_told_what_to_change() -> None:
         CompressUpdates(SURP)(message, context, app_with([]))
 
 
-def test_an_app_without_the_mod_is_told_so() -> None:
-    with pytest.raises(NoUsableReply, match=r"the app did not find the model.*as the first mod"):
+def test_the_error_of_an_app_without_the_mod_says_so() -> None:
+    with pytest.raises(NoUsableReplyError, match=r"the app did not find the model.*as the first mod"):
         run(app_with([]), DecodeUpdates(FedAvg(**ALL)), rounds=1, nodes=NODES)
-    with pytest.raises(NoUsableReply, match="the client does not compress"):
+    with pytest.raises(NoUsableReplyError, match="the client does not compress"):
         run(app_with([]), DecodeUpdates(FedAvg(**ALL), packed=False), rounds=1, nodes=NODES)

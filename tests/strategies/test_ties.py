@@ -45,7 +45,7 @@ def ran(learn: Any, inner: Any = fedavg, scheme: Scheme | None = None, **options
 
 @pytest.mark.parametrize("downlink", [None, SuRP(budget=300)], ids=["up", "both ways"])
 @pytest.mark.parametrize("inner", [fedavg, FedAvgM, FedMedian])
-def test_tied_weights_stay_tied_and_are_owed_once(inner: Any, downlink: Scheme | None) -> None:
+def test_tied_weights_stay_tied_and_have_one_residual(inner: Any, downlink: Scheme | None) -> None:
     found = ran(learning, inner, downlink=downlink)
     for model in found.models:
         np.testing.assert_array_equal(model["embed"], model["head"])

@@ -1,4 +1,4 @@
-"""What one round cost, as counted on the server; estimates have no place here."""
+"""Bytes and seconds of one round, all counted on the server or reported by clients; nothing is estimated."""
 
 from __future__ import annotations
 
@@ -23,20 +23,25 @@ _MEANS = (
 )
 
 
-class Down(NamedTuple):
-    """What went down, message by message.
+class DownlinkBytes(NamedTuple):
+    """Bytes sent to clients, message by message.
 
     Attributes:
-        payload: bytes of models and deltas in it.
-        record: Flower's count of its content (payload, config, keys).
+        payload: bytes of models and deltas in each message.
+        record: Flower's count of each message's content (payload, config, keys).
     """
 
     payload: list[int]
     record: list[int]
 
     @classmethod
-    def of(cls, payload: list[int], messages: Iterable[Message]) -> Down:
-        """Count the records of messages, those that share their arrays once."""
+    def of(cls, payload: list[int], messages: Iterable[Message]) -> DownlinkBytes:
+        """Count the records of messages; a shared ArrayRecord is counted once, and the number reused.
+
+        Args:
+            payload: bytes, one number for each message.
+            messages: as they are sent.
+        """
         arrays: dict[int, int] = {}
 
         def counted(record: Any) -> int:
@@ -50,20 +55,20 @@ class Down(NamedTuple):
 
 
 @dataclass
-class Traffic:
-    """Bytes and times of one round; one entry per usable reply in each list, where its client measured that.
+class RoundStats:
+    """Bytes and seconds of one round; each list has one entry for each usable reply whose client reported the figure.
 
     Attributes:
         server_round: from 1.
         payload_bytes_up: length of each message, with the sections of statistics and integer arrays.
         record_bytes_up: Flower's count of each reply (message, metrics, keys).
-        coordinates_up: how many coordinates each message names.
+        coordinates_up: number of nonzero coordinates in each message; all, where it is decoded to a full vector.
         payload_bytes_down: bytes of models and deltas in each train and evaluate message sent.
         record_bytes_down: Flower's count of each of these messages (payload, config, keys).
         encode_seconds: measured by the client.
         decode_seconds: measured by the server.
         relative_error: ‖wanted − sent‖ / ‖wanted‖, measured by the client.
-        residual_norm: what each client still owes.
+        residual_norm: ‖residual‖ after the round, measured by the client.
         failures: replies that were errors or could not be used.
         model_bytes: of the model's arrays.
     """
@@ -81,13 +86,13 @@ class Traffic:
     failures: int = 0
     model_bytes: int = 0
 
-    def went(self, down: Down) -> None:
-        """Add what was sent."""
-        self.payload_bytes_down += down.payload
-        self.record_bytes_down += down.record
+    def record_downlink(self, sent: DownlinkBytes) -> None:
+        """Append the bytes of messages that were sent."""
+        self.payload_bytes_down += sent.payload
+        self.record_bytes_down += sent.record
 
-    def measured(self, stats: Stats) -> None:
-        """Add what a client measured, as far as it did."""
+    def record_client_stats(self, stats: Stats) -> None:
+        """Append the figures that a client reported; None is left out."""
         for values, measured in (
             (self.encode_seconds, stats.encode_seconds),
             (self.relative_error, stats.relative_error),
@@ -95,10 +100,10 @@ class Traffic:
         ):
             values += [] if measured is None else [measured]
 
-    def add_to(self, metrics: MetricRecord) -> None:
-        """Add a training round's figures to the metrics that Flower logs and returns, as "surp-fl/...": means and sums.
+    def add_to_metrics(self, metrics: MetricRecord) -> None:
+        """Add means and sums of a training round to the metrics that Flower logs and returns, as "surp-fl/...".
 
-        The compression ratio is that of the model's bytes to the messages'.
+        The compression ratio is the model's bytes to the messages', both summed over the usable replies.
         """
         for name in _MEANS:
             values = getattr(self, name)
@@ -108,6 +113,6 @@ class Traffic:
             metrics[f"{PREFIX}payload_bytes_up_max"] = max(self.payload_bytes_up)
             metrics[f"{PREFIX}payload_bytes_up_sum"] = sum(self.payload_bytes_up)
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self.payload_bytes_down)
-            whole = self.model_bytes * len(self.payload_bytes_up)
-            metrics[f"{PREFIX}compression_ratio"] = whole / sum(self.payload_bytes_up)
+            uncompressed = self.model_bytes * len(self.payload_bytes_up)
+            metrics[f"{PREFIX}compression_ratio"] = uncompressed / sum(self.payload_bytes_up)
         metrics[f"{PREFIX}failures"] = self.failures

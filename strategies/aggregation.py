@@ -1,0 +1,157 @@
+"""Decoded replies → the inner strategy: each client's model, or one reply that holds their weighted mean.
+
+Knows Flower's strategies and decoded replies. Does not know how replies are decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.serverapp.strategy import FedAvg, Strategy
+from numpy.typing import NDArray
+
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.records import arrays_of, ordinary_reply
+from surp_fl.strategies.replies import DecodedReply, ParsedReply, is_rejection, reject, shorten_errors
+from surp_fl.strategies.sparse_mean import Mean, averages_untrained_apart
+from surp_fl.strategies.stagnation import StagnationMonitor
+from surp_fl.strategies.validation import all_finite, nested
+from surp_fl.updates import as_vector, indices_of
+
+log = logging.getLogger("flwr")
+
+NOT_FINITE = "not finite; the model stays as it is, and clients add what they sent back to their residuals"
+Decoded = Iterator[tuple[ParsedReply, DecodedReply]]
+CheckUsable = Callable[[int], None]  # is given the number of usable replies once all are decoded; may end the run
+
+
+class Aggregate(NamedTuple):
+    """The result of one round.
+
+    Attributes:
+        nodes: ids of the nodes whose updates are in it.
+        arrays: the new model; None where the strategy has none.
+        metrics: aggregated training metrics; None where there are none.
+    """
+
+    nodes: list[int]
+    arrays: ArrayRecord | None
+    metrics: MetricRecord | None
+
+
+class Aggregator:
+    """Hands decoded replies to the inner strategy.
+
+    Args:
+        strategy: the inner strategy.
+        mean_only: whether it needs the weighted mean of the replies alone.
+
+    Attributes:
+        weight_key: the metric that weighs a reply; None where the strategy has none.
+        untrained_apart: whether integer arrays and running statistics are averaged apart from the strategy.
+        stagnation: warns where the strategy discards most of what clients send.
+    """
+
+    def __init__(self, strategy: Strategy, mean_only: bool) -> None:
+        innermost = nested(strategy)[-1]
+        self._strategy = strategy
+        self._mean_only = mean_only
+        self.weight_key: Any = getattr(innermost, "weighted_by_key", None)
+        self.untrained_apart = mean_only or averages_untrained_apart(strategy)
+        self.stagnation = StagnationMonitor(innermost)
+
+    def aggregate(
+        self,
+        server_round: int,
+        parsed: list[ParsedReply],
+        decoded: Decoded,
+        errors: list[Message],
+        check_usable: CheckUsable,
+    ) -> Aggregate:
+        """Aggregate one round.
+
+        Args:
+            server_round: counted from 1.
+            parsed: its replies.
+            decoded: the same ones, decoded as the iterator advances; those that cannot be are missing.
+            errors: error replies, to which `decoded` adds those that it rejects.
+            check_usable: called after the last reply is decoded.
+        """
+        one_model = len({id(each.sent_model) for each in parsed}) == 1
+        aggregate = self._aggregate_mean if self._mean_only and one_model else self._aggregate_models
+        return aggregate(server_round, parsed, decoded, errors, check_usable)
+
+    def errors_to_show(self, errors: list[Message]) -> list[Message]:
+        """The errors that the inner strategy is given: Flower's DP wrappers skip a round that has a single error."""
+        shown = errors if len(nested(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
+        return shorten_errors(shown)
+
+    def _aggregate_models(
+        self,
+        server_round: int,
+        parsed: list[ParsedReply],
+        decoded: Decoded,
+        errors: list[Message],
+        check_usable: CheckUsable,
+    ) -> Aggregate:
+        """Hand the inner strategy each client's model."""
+        nodes = []
+        replies = []
+        weights: list[Any] = []
+        coordinates: list[NDArray[np.int64]] = []
+        for each, content in decoded:
+            layout = each.sent_model.layout.untied
+            arrays = layout.moved(each.sent_model.arrays, as_vector(content.update, layout.size))
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                errors.append(reject(each.reply, MalformedMessage("its model is beyond what its floats hold")))
+                continue
+            if not self.untrained_apart:
+                arrays = layout.assembled(arrays, content.untrained)
+            name = each.sent_model.arrays_name
+            each.reply.content = ordinary_reply(each.compressed, arrays, name, each.reply.content)
+            replies.append(each.reply)
+            nodes.append(each.node)
+            coordinates += [indices_of(content.update)] if self.stagnation.active else []
+            weights += [each.compressed.metrics[self.weight_key]] if self.weight_key else []
+        check_usable(len(replies))
+        if (weights and not any(weights)) or (errors and not replies):
+            return Aggregate([], None, None)
+        result, metrics = self._strategy.aggregate_train(server_round, [*replies, *self.errors_to_show(errors)])
+        if result is not None and coordinates and len({id(each.sent_model) for each in parsed}) == 1:
+            before, layout = parsed[0].sent_model.arrays, parsed[0].sent_model.layout.untied
+            after = layout.flatten_floats(arrays_of(result))
+            self.stagnation.observe(coordinates, layout.flatten_floats(before), after)
+        return Aggregate(nodes, result, metrics)
+
+    def _aggregate_mean(
+        self,
+        server_round: int,
+        parsed: list[ParsedReply],
+        decoded: Decoded,
+        errors: list[Message],
+        check_usable: CheckUsable,
+    ) -> Aggregate:
+        """Hand the inner strategy one reply, which holds the weighted mean of all models."""
+        assert isinstance(self._strategy, FedAvg)
+        mean = Mean(parsed[0].sent_model, self._strategy.weighted_by_key)
+        nodes = []
+        with np.errstate(over="ignore", invalid="ignore"):  # the result is checked below
+            for each, content in decoded:
+                mean.add(each.compressed, content.update)
+                nodes.append(each.node)
+            check_usable(len(nodes))
+            if not mean.weight:
+                return Aggregate([], None, None)  # no usable reply, or none with a training example
+            reply_content = mean.content()
+        if not all_finite(*reply_content.array_records.values()):
+            log.error("surp-fl: round %d: the mean of %d replies is %s", server_round, len(nodes), NOT_FINITE)
+            return Aggregate([], None, None)
+        log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(nodes))
+        one = next(each.reply for each in parsed if each.node == nodes[0])
+        one.content = reply_content
+        with mean.metrics_of_all(self._strategy):
+            return Aggregate(nodes, *self._strategy.aggregate_train(server_round, [one, *self.errors_to_show(errors)]))
