@@ -99,7 +99,7 @@ def test_integer_arrays_that_did_not_change_take_nothing_and_counters_a_byte_or_
     [
         (b"\0", "is damaged"),
         (section(b"\0\x28")[:-1] + b"\x29", "is damaged"),
-        (section(b"\2\x28"), "of number 2 changed; this model has 2"),
+        (section(b"\2\x28"), "number 2 changed; this model has 2"),
         (section(b"\0"), "ends within an array"),
         (section(b"\0" + b"\xff" * 10), "more than 70 bits"),
         (section(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03"), "more than int64 holds"),

@@ -59,7 +59,7 @@ def vector_of(arrays: Arrays) -> NDArray[np.float32]:
 def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme, evaluation: float) -> None:
     strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=scheme)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=12)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=12)
     whole = sum(array.nbytes for array in initial().values())
     down = [sum(traffic.payload_bytes_down) for traffic in strategy.traffic]
     assert 3 * whole <= down[0] <= 3 * whole + 3 * (150 + 8)
@@ -74,7 +74,7 @@ def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme,
 def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
     """The error of the public model stays in the next difference, and is small compared with what was learned."""
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
-    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, retained_rounds=30)
+    found = run(app_with([CompressUpdates(SuRP(budget=300))]), strategy, rounds=30)
     downlink = strategy._delivery._downlink
     assert downlink is not None
     learned = vector_of(found.models[-2]) - vector_of(found.models[0])
@@ -95,7 +95,7 @@ def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
 def test_it_works_behind_other_strategies(inner: FedAvg) -> None:
     strategy = DecodeUpdates(inner, downlink=DOWN)
     seen = Seen()
-    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=6, nodes=7)
+    found = run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=6, nodes=7)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * 6
     assert all(len(digests) == 1 for digests in seen.digests.values())
     assert found.models[-1]["batches"] == 6 * 30
@@ -106,7 +106,7 @@ def test_clients_that_sat_out_get_every_change_that_they_missed() -> None:
     inner = FedAvg(fraction_train=0.3, min_train_nodes=3, min_available_nodes=10, fraction_evaluate=0.0)
     strategy = DecodeUpdates(inner, downlink=SuRP(budget=60))
     seen = Seen()
-    run(app_with([CompressUpdates(UP)], learn=seen), strategy, retained_rounds=40, nodes=10)
+    run(app_with([CompressUpdates(UP)], learn=seen), strategy, rounds=40, nodes=10)
     whole = sum(array.nbytes for array in initial().values())
     later = [size for traffic in strategy.traffic[10:] for size in traffic.payload_bytes_down]
     assert sum(traffic.failures for traffic in strategy.traffic) == 0
@@ -268,7 +268,7 @@ def test_what_the_server_adds_to_its_messages_is_not_shown_to_the_app() -> None:
         reply: Message = call_next(message, context)
         return reply
 
-    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), retained_rounds=3)
+    run(app_with([CompressUpdates(UP), mod]), DecodeUpdates(fedavg(), downlink=DOWN), rounds=3)
     ours = {f"surp-fl:{name}" for name in ("session", "round", "rounds", "applied")}
     assert all(keys <= {"server-round", *ours} for keys in seen)
     assert len(seen) == 18
