@@ -12,6 +12,8 @@ import pytest
 
 from surp_fl import _compile
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(_compile.__file__).parent
 NO_HOME = {"HOME": "/proc/nonexistent"}
 PLACES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")

@@ -131,6 +131,7 @@ def test_every_page_of_the_docs_is_in_the_navigation() -> None:
     assert {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} <= set(named)
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "from setuptools import build_meta; print(build_meta.build_{kind}({out!r}))"
 

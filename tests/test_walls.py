@@ -46,6 +46,7 @@ def test_all_rules_of_import_hold() -> None:
     assert " 0 broken" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_codec_that_imports_flower_breaks_a_rule(tmp_path: Path) -> None:
     """The rules look at every room: strategies behind its symbolic link, and codecs."""
     pytest.importorskip("importlinter")

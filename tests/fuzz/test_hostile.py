@@ -16,6 +16,8 @@ from surp_fl.codecs import READERS
 from surp_fl.frame import HEADER_BYTES
 from tests.fuzz import hostile
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "many layers": [(50, 100)] * 2000}
 

@@ -38,6 +38,7 @@ def test_texts_are_those_of_the_committed_rows(file: Path) -> None:
     assert file.read_text() == MADE[file]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [file for file, made in MADE.items() if not isinstance(made, str)], ids=str)
 def test_pictures_can_be_drawn_of_the_committed_rows(file: Path, tmp_path: Path) -> None:
     draw = MADE[file]

@@ -31,6 +31,8 @@ from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection
 from surp_fl.strategies import NoUsableReply, Traffic
 from surp_fl.testing import InProcessGrid
 
+pytestmark = pytest.mark.slow
+
 SMALL = Settings(scheme="surp:218", rounds=2, clients=3, dataset="digits", local_steps=3, batch_size=16)
 
 

@@ -11,7 +11,7 @@ from surp_fl import STC, PaperSuRP, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
 from tests.batch_norm import FLAX, KERAS, NUMBERS, TORCH, Case, Naming, run_case
 
-pytestmark = pytest.mark.xdist_group("batch normalization")  # they share runs
+pytestmark = [pytest.mark.xdist_group("batch normalization"), pytest.mark.slow]  # they share runs
 
 SCHEMES: list[Scheme] = [
     SuRP(budget=100),

@@ -31,6 +31,8 @@ from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.stagnation import StagnationMonitor
 from tests.flower_app import Arrays, app_with, initial, learn, run
 
+pytestmark = pytest.mark.slow
+
 NODES = 7
 ALL: dict[str, Any] = {"min_train_nodes": NODES, "min_available_nodes": NODES, "fraction_evaluate": 0.0}
 LAYOUT = Layout.of(initial())

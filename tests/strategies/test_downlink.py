@@ -186,6 +186,7 @@ class Trouble:
         self.old = {each: kept["surp-fl:held"] for each, kept in states.items() if "surp-fl:held" in kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampled", [6, 3])
 def test_nobody_trains_from_another_model_without_knowing(sampled: int) -> None:
     random.seed(4)

@@ -54,6 +54,7 @@ def test_a_round_in_which_nobody_learns_changes_nothing(
         assert found.models[-1][name].dtype == array.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", [Dense(), TopK(budget=3000)], ids=["dense", "top-k"])
 def test_steps_that_float16_cannot_hold_add_up_on_the_server(scheme: Scheme) -> None:
     """A step of 1/64 of half a unit in the last place moves nothing at once; of 256 of them nothing is lost."""

@@ -25,6 +25,8 @@ from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
 
+pytestmark = pytest.mark.slow
+
 LAYOUT = Layout.of(initial())
 NODES = 6
 Vector = np.ndarray[Any, Any]

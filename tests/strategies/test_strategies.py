@@ -80,6 +80,7 @@ def through(name: str, strategy: Strategy, rounds: int) -> Run:
     return run(app_with(mods), strategy, rounds=rounds, nodes=NODES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*AVERAGING, *EACH_MODEL])
 def test_every_strategy_trains_for_twenty_rounds_and_keeps_the_model_as_it_is(name: str) -> None:
     strategy = DecodeUpdates((AVERAGING | EACH_MODEL)[name]())

@@ -299,6 +299,7 @@ def test_what_can_be_written_to_through_a_view_is_read_anew() -> None:
     assert Context.of(layout, view).digest != before
 
 
+@pytest.mark.slow
 def test_messages_are_near_the_ideal_length_of_their_symbols() -> None:
     """Within 1 % at 200 bytes and 0.2 % at 20,000, the end of the message included.
 
