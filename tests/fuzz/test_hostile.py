@@ -14,7 +14,7 @@ import pytest
 from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
 from surp_fl.frame import HEADER_BYTES
-from tests.fuzz import hostile
+from tests.fuzz import hostile, writer
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_b
     shapes: list[tuple[int, ...]], context: int
 ) -> None:
     """The messages are found by a search; of each costly one, the least time of six counts."""
-    worst = hostile.worst_of(hostile.victim(shapes, context), count=8, seed=3, most=1500)
+    worst = hostile.worst_of(writer.victim(shapes, context), count=8, seed=3, most=1500)
     assert worst.ratio < 1, f"{worst}"
 
 
@@ -61,7 +61,7 @@ def test_anything_after_the_end_is_malformed(tail: bytes) -> None:
     layout, message = ended()
     longer = READERS[3], message[HEADER_BYTES:] + tail
     with pytest.raises(MalformedMessage, match="after the end"):
-        longer[0].decode(hostile.Victim(layout, None).message(longer[1]), layout)
+        longer[0].decode(writer.Victim(layout, None).message(longer[1]), layout)
 
 
 def test_a_message_is_valid_at_every_length_up_to_its_end() -> None:
@@ -72,24 +72,24 @@ def test_a_message_is_valid_at_every_length_up_to_its_end() -> None:
 
 @pytest.mark.parametrize("context", [0, 2])
 def test_every_length_of_a_message_at_the_limit_of_its_work_is_valid(context: int) -> None:
-    victim = hostile.victim([(30, 40), (7,), (300, 200)], context)
+    victim = writer.victim([(30, 40), (7,), (300, 200)], context)
     rng = np.random.default_rng(0)
     for _ in range(3):
-        writer = hostile.Writer(victim)
-        (body,) = hostile.program(writer, rng, most=400, beyond=False)
+        made = writer.Writer(victim)
+        (body,) = writer.program(made, rng, most=400, beyond=False)
         for length in range(1, len(body) + 1):
             READERS[3].decode(victim.message(body[:length]), victim.layout, reference=victim.reference)
 
 
 def test_more_work_than_the_bytes_are_worth_is_malformed() -> None:
-    victim = hostile.victim([(1, 100_000)], 0)
-    writer = hostile.Writer(victim)
-    while not writer.overdrawn:
-        within = writer.body()
-        writer.stretch(np.arange(10_000))
+    victim = writer.victim([(1, 100_000)], 0)
+    made = writer.Writer(victim)
+    while not made.overdrawn:
+        within = made.body()
+        made.group(np.arange(10_000))
     assert READERS[3].decode(victim.message(within), victim.layout)[0] != 0
     with pytest.raises(MalformedMessage, match="more work than its bytes are worth"):
-        READERS[3].decode(victim.message(writer.body()), victim.layout)
+        READERS[3].decode(victim.message(made.body()), victim.layout)
 
 
 @pytest.mark.parametrize("n", [1, 50, 5000, 60_000])

@@ -21,7 +21,7 @@ from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, select_groups
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.topk import largest
 from surp_fl.types import Reference
-from tests.fuzz.hostile import Victim, Writer
+from tests.fuzz.writer import Victim, Writer
 from tests.vectors import AWKWARD, Vector
 
 RNG = np.random.default_rng(0)
@@ -228,7 +228,7 @@ def test_a_small_message_cannot_code_everything_again_and_again() -> None:
     np.testing.assert_array_equal(read(hostile(2, 8_000, 8_000), layout, None), np.full(8_000, 2, np.float32))
     writer = Writer(Victim(layout, None))
     for _ in range(3):
-        writer.stretch(np.arange(8_000))
+        writer.group(np.arange(8_000))
     with pytest.raises(MalformedBits, match="more work"):
         read(writer.body(), layout, None)
 
@@ -238,9 +238,9 @@ def test_a_message_has_no_more_than_so_many_groups() -> None:
     assert read(hostile(4000, 1, 1), layout, None)[1].tolist() == [4000]
     writer = Writer(Victim(layout, None))
     for _ in range(4096):
-        writer.stretch(np.zeros(1, np.int64))
+        writer.group(np.zeros(1, np.int64))
     read(writer.body(), layout, None)
-    writer.stretch(np.zeros(1, np.int64))
+    writer.group(np.zeros(1, np.int64))
     with pytest.raises(MalformedBits, match="no possible size"):
         read(writer.body(), layout, None)
 
