@@ -57,7 +57,7 @@ def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
 
 
 def fading(text: str, keep: Callable[[int], float]) -> Callable[[int], Scheme]:
-    """The scheme of each round, with a memory that carries the share of its debts into it that `keep` gives."""
+    """The scheme of each round, with a memory that decays its residual by the factor that `keep` gives."""
     found = scheme_of(text)
 
     def scheme(server_round: int) -> Scheme:
