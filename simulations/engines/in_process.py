@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Queue
@@ -58,7 +59,7 @@ def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
 
 
 def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) -> None:
-    """Run every row, `jobs` of them at a time in processes of their own, and show how far they are.
+    """Run every row, `jobs` of them at a time in processes of their own, and show how far they are; one job runs here.
 
     `finished` is told of each row as soon as it is there. A row that fails does not keep the others from it.
 
@@ -66,24 +67,44 @@ def run_all(runs: list[Settings], jobs: int, finished: Callable[[Row], None]) ->
         Exception: what the first row failed with that did, after all others; or what `finished` raised, at once.
     """
     faults: list[Exception] = []
-    context = multiprocessing.get_context("spawn")
-    with SyncManager(ctx=context) as manager:
-        events: Queue[_Event | None] = manager.Queue()
-        watcher = Thread(target=_show, args=(events, runs), daemon=True)
-        watcher.start()
-        with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context) as pool:
+    if jobs == 1:
+        with _shown(Queue(), runs) as events:
+            for run in runs:
+                try:
+                    row = _work(run, events)
+                except Exception as fault:
+                    faults.append(fault)
+                else:
+                    finished(row)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with (
+            SyncManager(ctx=context) as manager,
+            _shown(manager.Queue(), runs) as events,
+            ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context) as pool,
+        ):
             try:
                 for done in as_completed([pool.submit(_work, run, events) for run in runs]):
-                    if isinstance(fault := done.exception(), Exception):
-                        faults.append(fault)
+                    if isinstance(failed := done.exception(), Exception):
+                        faults.append(failed)
                     else:
                         finished(done.result())
             finally:
                 pool.shutdown(cancel_futures=True)
-        events.put(None)
-        watcher.join()
     if faults:
         raise faults[0]
+
+
+@contextmanager
+def _shown(events: Queue[_Event | None], runs: list[Settings]) -> Iterator[Queue[_Event | None]]:
+    """Show what comes in a queue, as long as this lasts."""
+    watcher = Thread(target=_show, args=(events, runs), daemon=True)
+    watcher.start()
+    try:
+        yield events
+    finally:
+        events.put(None)
+        watcher.join()
 
 
 def complete(runs: list[Settings], folder: Path, jobs: int) -> list[Row]:

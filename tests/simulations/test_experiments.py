@@ -172,7 +172,7 @@ def test_tuning_picks_each_schemes_best_point_on_held_out_images(
     monkeypatch.setattr(
         protocol, "GRID", (protocol.GRID[0], {"learning_rate": 1e-9, "final_rate": 0.1, "warm_up": 0.5})
     )
-    arguments = f"--rounds 2 --clients 2 --local-steps 8 --held-out 300 --dataset digits --jobs 2 --out {tmp_path}"
+    arguments = f"--rounds 2 --clients 2 --local-steps 8 --held-out 300 --dataset digits --jobs 1 --out {tmp_path}"
     assert tune.main(["--schemes", "dense", *arguments.split()]) == 0
     rows = results.load(tmp_path)
     assert {row.settings.held_out for row in rows} == {300}
