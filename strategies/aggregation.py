@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,30 @@ class Aggregate(NamedTuple):
     metrics: MetricRecord | None
 
 
+@dataclass(frozen=True)
+class RoundReplies:
+    """The replies of one round.
+
+    Attributes:
+        server_round: counted from 1.
+        parsed: the replies whose records are valid.
+        decoded: the same ones, decoded as the iterator advances; those that cannot be are missing.
+        errors: error replies, to which `decoded` adds those that it rejects.
+        check_usable: called after the last reply is decoded.
+    """
+
+    server_round: int
+    parsed: list[ParsedReply]
+    decoded: Decoded
+    errors: list[Message]
+    check_usable: CheckUsable
+
+    @property
+    def one_model(self) -> bool:
+        """Whether all nodes that replied were sent the same model."""
+        return len({id(each.sent_model) for each in self.parsed}) == 1
+
+
 class Aggregator:
     """Hands decoded replies to the inner strategy.
 
@@ -64,94 +89,68 @@ class Aggregator:
         self.untrained_apart = mean_only or averages_untrained_apart(strategy)
         self.stagnation = StagnationMonitor(innermost)
 
-    def aggregate(
-        self,
-        server_round: int,
-        parsed: list[ParsedReply],
-        decoded: Decoded,
-        errors: list[Message],
-        check_usable: CheckUsable,
-    ) -> Aggregate:
-        """Aggregate one round.
-
-        Args:
-            server_round: counted from 1.
-            parsed: its replies.
-            decoded: the same ones, decoded as the iterator advances; those that cannot be are missing.
-            errors: error replies, to which `decoded` adds those that it rejects.
-            check_usable: called after the last reply is decoded.
-        """
-        one_model = len({id(each.sent_model) for each in parsed}) == 1
-        aggregate = self._aggregate_mean if self._mean_only and one_model else self._aggregate_models
-        return aggregate(server_round, parsed, decoded, errors, check_usable)
+    def aggregate(self, replies: RoundReplies) -> Aggregate:
+        """Aggregate one round."""
+        if self._mean_only and replies.one_model:
+            return self._aggregate_mean(replies)
+        return self._aggregate_models(replies)
 
     def errors_to_show(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is given: Flower's DP wrappers skip a round that has a single error."""
         shown = errors if len(nested(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
         return shorten_errors(shown)
 
-    def _aggregate_models(
-        self,
-        server_round: int,
-        parsed: list[ParsedReply],
-        decoded: Decoded,
-        errors: list[Message],
-        check_usable: CheckUsable,
-    ) -> Aggregate:
+    def _aggregate_models(self, replies: RoundReplies) -> Aggregate:
         """Hand the inner strategy each client's model."""
         nodes = []
-        replies = []
+        ordinary = []
         weights: list[Any] = []
         coordinates: list[NDArray[np.int64]] = []
-        for each, content in decoded:
+        for each, content in replies.decoded:
             layout = each.sent_model.layout.untied
             arrays = layout.moved(each.sent_model.arrays, as_vector(content.update, layout.size))
             if not all(np.isfinite(array).all() for array in arrays.values()):
-                errors.append(reject(each.reply, MalformedMessage("its model is beyond what its floats hold")))
+                replies.errors.append(reject(each.reply, MalformedMessage("its model is beyond what its floats hold")))
                 continue
             if not self.untrained_apart:
                 arrays = layout.assembled(arrays, content.untrained)
             name = each.sent_model.arrays_name
             each.reply.content = ordinary_reply(each.compressed, arrays, name, each.reply.content)
-            replies.append(each.reply)
+            ordinary.append(each.reply)
             nodes.append(each.node)
             coordinates += [indices_of(content.update)] if self.stagnation.active else []
             weights += [each.compressed.metrics[self.weight_key]] if self.weight_key else []
-        check_usable(len(replies))
-        if (weights and not any(weights)) or (errors and not replies):
+        replies.check_usable(len(ordinary))
+        if (weights and not any(weights)) or (replies.errors and not ordinary):
             return Aggregate([], None, None)
-        result, metrics = self._strategy.aggregate_train(server_round, [*replies, *self.errors_to_show(errors)])
-        if result is not None and coordinates and len({id(each.sent_model) for each in parsed}) == 1:
-            before, layout = parsed[0].sent_model.arrays, parsed[0].sent_model.layout.untied
+        shown = [*ordinary, *self.errors_to_show(replies.errors)]
+        result, metrics = self._strategy.aggregate_train(replies.server_round, shown)
+        if result is not None and coordinates and replies.one_model:
+            sent = replies.parsed[0].sent_model
+            before, layout = sent.arrays, sent.layout.untied
             after = layout.flatten_floats(arrays_of(result))
             self.stagnation.observe(coordinates, layout.flatten_floats(before), after)
         return Aggregate(nodes, result, metrics)
 
-    def _aggregate_mean(
-        self,
-        server_round: int,
-        parsed: list[ParsedReply],
-        decoded: Decoded,
-        errors: list[Message],
-        check_usable: CheckUsable,
-    ) -> Aggregate:
+    def _aggregate_mean(self, replies: RoundReplies) -> Aggregate:
         """Hand the inner strategy one reply, which holds the weighted mean of all models."""
         assert isinstance(self._strategy, FedAvg)
-        mean = Mean(parsed[0].sent_model, self._strategy.weighted_by_key)
+        mean = Mean(replies.parsed[0].sent_model, self._strategy.weighted_by_key)
         nodes = []
         with np.errstate(over="ignore", invalid="ignore"):  # the result is checked below
-            for each, content in decoded:
+            for each, content in replies.decoded:
                 mean.add(each.compressed, content.update)
                 nodes.append(each.node)
-            check_usable(len(nodes))
+            replies.check_usable(len(nodes))
             if not mean.weight:
                 return Aggregate([], None, None)  # no usable reply, or none with a training example
             reply_content = mean.content()
         if not all_finite(*reply_content.array_records.values()):
-            log.error("surp-fl: round %d: the mean of %d replies is %s", server_round, len(nodes), NOT_FINITE)
+            log.error("surp-fl: round %d: the mean of %d replies is %s", replies.server_round, len(nodes), NOT_FINITE)
             return Aggregate([], None, None)
         log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(nodes))
-        one = next(each.reply for each in parsed if each.node == nodes[0])
+        one = next(each.reply for each in replies.parsed if each.node == nodes[0])
         one.content = reply_content
         with mean.metrics_of_all(self._strategy):
-            return Aggregate(nodes, *self._strategy.aggregate_train(server_round, [one, *self.errors_to_show(errors)]))
+            shown = [one, *self.errors_to_show(replies.errors)]
+            return Aggregate(nodes, *self._strategy.aggregate_train(replies.server_round, shown))

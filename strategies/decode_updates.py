@@ -19,7 +19,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import SESSION
 from surp_fl.flower.records import count_bytes
 from surp_fl.statistics import Kinds
-from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded
+from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.failures import FailureLimit
@@ -206,8 +206,8 @@ class DecodeUpdates(Strategy):
             self.traffic[-1].failures = len(errors)
             self._failures.check(server_round, usable, errors, self._packed_name())
 
-        decoded = self._decoded(parsed, errors)
-        nodes, arrays, metrics = aggregator.aggregate(server_round, parsed, decoded, errors, check_usable)
+        round_replies = RoundReplies(server_round, parsed, self._decoded(parsed, errors), errors, check_usable)
+        nodes, arrays, metrics = aggregator.aggregate(round_replies)
         if arrays is not None:
             arrays = initial.cast(arrays, self._untrained_result())
         if arrays is not None and aggregator.untrained_apart and not all_finite(arrays):  # others report their own NaN
