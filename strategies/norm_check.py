@@ -43,7 +43,7 @@ def norms_of(parsed: ParsedReply, decoded: DecodedReply) -> tuple[float, float]:
     """L2 norms of an update, and of the change of running statistics in their own units; in float64."""
     sent = parsed.sent_model
     changes = statistics.in_units(sent.untrained, decoded.untrained, dict(sent.layout.kinds))
-    return norm_of(values_of(decoded.update)), math.hypot(*(norm_of(change.reshape(-1)) for change in changes.values()))
+    return norm_of(values_of(decoded.update)), math.hypot(*(norm_of(change) for change in changes.values()))
 
 
 class NormCheck:

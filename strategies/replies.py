@@ -19,7 +19,7 @@ from surp_fl.printable import printable
 from surp_fl.strategies.limits import check_numbers, check_payload, payload_of
 from surp_fl.strategies.node_registry import NodeRegistry, SentModel
 from surp_fl.types import Arrays, Update
-from surp_fl.updates import bytes_of
+from surp_fl.updates import memory_bytes
 
 log = logging.getLogger("flwr")
 
@@ -61,7 +61,7 @@ class DecodedReply:
     def extra_bytes(self, sent: Arrays) -> int:
         """Bytes of memory, without untrained arrays that did not change: those are the objects in `sent`."""
         changed = [array for name, array in self.untrained.items() if array is not sent[name]]
-        return bytes_of(self.update) + sum(array.nbytes for array in changed)
+        return memory_bytes(self.update) + sum(array.nbytes for array in changed)
 
 
 def by_content(reply: Message) -> tuple[bytes, int]:

@@ -50,6 +50,6 @@ def add_to(vector: Vector, update: Update, weight: float = 1.0) -> None:
         vector += np.float32(weight) * update
 
 
-def bytes_of(update: Update) -> int:
+def memory_bytes(update: Update) -> int:
     """Bytes of memory that the update takes."""
     return update[0].nbytes + update[1].nbytes if isinstance(update, tuple) else update.nbytes

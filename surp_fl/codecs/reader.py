@@ -17,7 +17,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.frame import HEADER_BYTES, scheme_id_of, unpack
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Sparse, Update, Vector
-from surp_fl.updates import as_vector
+from surp_fl.updates import as_vector, values_of
 
 if TYPE_CHECKING:
     import torch
@@ -127,8 +127,7 @@ class Reader:
             decoded = self.read(body, layout, reference)
         except MalformedBits as fault:
             raise MalformedMessage(f"the body of this '{self.name}' message is not valid: {fault}") from fault
-        values = decoded[1] if isinstance(decoded, tuple) else decoded
-        if not np.isfinite(values).all():
+        if not np.isfinite(values_of(decoded)).all():
             raise MalformedMessage(f"this '{self.name}' message decodes to NaN or infinity, which no encoder sends")
         return decoded
 
