@@ -9,13 +9,10 @@ step; a few steps are timed and the row says that it is extrapolated from them.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,7 +21,8 @@ import torch
 import zstandard
 from numpy.typing import NDArray
 
-from simulations.report.benchmarks import codec_table
+from simulations.experiments.command_line import add_out, parser_of
+from simulations.report.benchmarks import codec_table, write
 from surp_fl import Layout, PaperSuRP, SuRP
 from surp_fl.immutable import immutable
 
@@ -149,20 +147,17 @@ def measure(n: int, repeats: int) -> list[Row]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Time all sizes; write bench.json and bench.md."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.codec", description=__doc__.split("\n")[0])
+    parser = parser_of("simulations.benchmarks.codec", __doc__)
     parser.add_argument("--sizes", nargs="+", type=int, default=[431_080, 25_600_000, 124_000_000], help="coordinates")
     parser.add_argument("--repeats", type=int, default=5, help="counted runs of each (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    add_out(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows: list[Row] = []
     for n in options.sizes:
         print(f"timing n = {n:,} ...", flush=True)
         rows += measure(n, options.repeats)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    (options.out / "bench.md").write_text(codec_table(rows))
-    print("\n" + codec_table(rows))
+    write(rows, codec_table, options.out / "bench.json")
     return 0
 
 

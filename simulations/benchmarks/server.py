@@ -8,9 +8,7 @@ second way all have to be in memory at once: it is given as many replies as fit.
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import sys
 import time
 import tracemalloc
@@ -27,7 +25,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from simulations.benchmarks.codec import vector_of
-from simulations.report.benchmarks import server_table
+from simulations.experiments.command_line import add_out, parser_of
+from simulations.report.benchmarks import server_table, write
 from surp_fl import Layout, SuRP
 from surp_fl.change import Change
 from surp_fl.flower.protocol import NAME
@@ -162,18 +161,15 @@ def _free_bytes() -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; write bench_server.json and bench_server.md."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks.server", description=__doc__.split("\n")[0])
+    parser = parser_of("simulations.benchmarks.server", __doc__)
     parser.add_argument("--size", type=int, default=25_600_000, help="coordinates of the model (%(default)s)")
     parser.add_argument("--replies", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--budget", type=int, default=218, help="bytes of a message (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="counted runs of each (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="output folder (%(default)s)")
+    add_out(parser)
     options = parser.parse_args(arguments)
     rows = measure(options.size, options.replies, options.budget, options.repeats)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench_server.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    (options.out / "bench_server.md").write_text(server_table(rows))
-    print("\n" + server_table(rows))
+    write(rows, server_table, options.out / "bench_server.json")
     return 0
 
 

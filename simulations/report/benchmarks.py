@@ -1,12 +1,23 @@
-"""Tables of the benchmarks."""
+"""Files of the benchmarks: rows and their tables."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from simulations.report import markdown
 
 Row = dict[str, Any]
+
+
+def write(rows: list[Row], table: Callable[[list[Row]], str], file: Path) -> None:
+    """Write rows as JSON, one a line, and their table beside it; show the table."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    file.with_suffix(".md").write_text(table(rows))
+    print("\n" + table(rows))
 
 
 def codec_table(rows: list[Row]) -> str:
