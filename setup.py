@@ -33,6 +33,7 @@ LOOPS = [
     "surp_fl.codecs.surp.index_set",
     "surp_fl.codecs.surp.groups",
     "surp_fl.codecs.surp.rate_model",
+    "surp_fl.codecs.surp.magnitude_groups",
     "surp_fl.codecs.surp_paper._candidates",
     "surp_fl.codecs.surp_paper._scans",
     "surp_fl.codecs.surp_paper._loops",
