@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test quick docs lint types tests reproduce flower bench deployment render setup clean
+LOOPS := $(shell find surp_fl -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find surp_fl -name '*.pxd'))
+
+.PHONY: run test quick docs lint types tests reproduce flower bench deployment render setup fuzz clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -31,7 +33,7 @@ render: $(READY)  ## every committed table, plot and README block anew, from the
 
 setup: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml setup.py $(LOOPS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[simulation,dev,docs]"
@@ -51,8 +53,13 @@ quick: lint types  ## what takes under two minutes: no long run, no process of F
 docs: $(READY)  ## the site, from docs/, the docstrings and the committed results, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-tests: $(READY)  # in two processes; tests of one xdist_group share one
+tests: $(READY)  # in two processes; tests of one xdist_group share one; those of codecs also with uncompiled loops
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	SURP_FL_PURE_PYTHON=1 HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/entropy tests/codecs
+
+fuzz: $(READY)  ## every decoder against damaged and invented messages, in a build that checks every index
+	SURP_FL_CHECK_BOUNDS=1 $(BIN)/python setup.py --quiet build --build-temp build/checked-temp --build-lib build/checked
+	PYTHONPATH=build/checked:. $(BIN)/python -P -m tests.fuzz.messages --count 200000
 
 clean:
 	rm -rf $(VENV) build
