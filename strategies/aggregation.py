@@ -20,6 +20,7 @@ from surp_fl.flower.records import arrays_of, ordinary_reply
 from surp_fl.strategies.replies import DecodedReply, ParsedReply, is_rejection, reject, shorten_errors
 from surp_fl.strategies.sparse_mean import Mean, averages_untrained_apart
 from surp_fl.strategies.stagnation import StagnationMonitor
+from surp_fl.strategies.translated import chain_of
 from surp_fl.strategies.validation import all_finite, nested
 from surp_fl.updates import as_vector, indices_of
 
@@ -97,7 +98,7 @@ class Aggregator:
 
     def errors_to_show(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is given: Flower's DP wrappers skip a round that has a single error."""
-        shown = errors if len(nested(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
+        shown = errors if len(chain_of(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
         return shorten_errors(shown)
 
     def _aggregate_models(self, replies: RoundReplies) -> Aggregate:

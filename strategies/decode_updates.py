@@ -39,6 +39,7 @@ from surp_fl.strategies.replies import (
 from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, RoundStats
 from surp_fl.strategies.sessions import Session
 from surp_fl.strategies.sparse_mean import needs_weighted_mean_only
+from surp_fl.strategies.translated import chain_of
 from surp_fl.strategies.untrained_mean import UntrainedMean
 from surp_fl.strategies.validation import (
     all_finite,
@@ -46,7 +47,6 @@ from surp_fl.strategies.validation import (
     check_inner,
     check_one_model,
     check_outermost,
-    nested,
 )
 from surp_fl.updates import values_of
 
@@ -137,18 +137,30 @@ class DecodeUpdates(Strategy):
 
     def start(self, *args: Any, **options: Any) -> Result:
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
-        self._running = True
-        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
         given = inspect.signature(super().start).bind(*args, **options).arguments
-        timeout = given.get("timeout", 3600.0)
-        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
-        self._session.begin(given["initial_arrays"])
+        self.begin(given["initial_arrays"], given.get("timeout", 3600.0))
         try:
             result = super().start(*args, **options)
-            self._session.end(result.arrays if len(result.arrays) else given["initial_arrays"])
+            self.end(result.arrays if len(result.arrays) else given["initial_arrays"])
             return result
         finally:
             self._running = False
+
+    def begin(self, initial: ArrayRecord, timeout: float = 3600.0) -> None:
+        """Begin a run from a model, as `start` does; for servers that call the other methods themselves.
+
+        Args:
+            initial: the first model.
+            timeout: seconds that training and evaluation of a round have for their replies.
+        """
+        self._running = True
+        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
+        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
+        self._session.begin(initial)
+
+    def end(self, final: ArrayRecord) -> None:
+        """Remember the model that the run ended with: a run that begins with it continues the session."""
+        self._session.end(final)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -199,7 +211,7 @@ class DecodeUpdates(Strategy):
         parsed.sort(key=lambda each: registry.retained_rounds(each.node)[:1])  # by history: the context cache hits
         model = parsed[0].sent_model if parsed else None
         self._untrained_mean = None if model is None else UntrainedMean(model.layout, model.untrained)
-        before = [dict(vars(inner)) for inner in nested(self.strategy)]
+        before = [dict(vars(inner)) for inner in chain_of(self.strategy)]
         residual = dict(initial.residual)
 
         def check_usable(usable: int) -> None:
@@ -211,9 +223,10 @@ class DecodeUpdates(Strategy):
         if arrays is not None:
             arrays = initial.cast(arrays, self._untrained_result())
         if arrays is not None and aggregator.untrained_apart and not all_finite(arrays):  # others report their own NaN
-            log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, NOT_FINITE)
+            name = type(chain_of(self.strategy)[0]).__name__
+            log.error("surp-fl: round %d: what %s gives is %s", server_round, name, NOT_FINITE)
             initial.residual = residual
-            for inner, attributes in zip(nested(self.strategy), before, strict=True):
+            for inner, attributes in zip(chain_of(self.strategy), before, strict=True):
                 vars(inner).update(attributes)  # its momentum is not finite either
             return None, None
         if arrays is not None:

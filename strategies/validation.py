@@ -23,8 +23,7 @@ def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
     if not isinstance(strategy, Strategy):
         raise TypeError(
             f"{type(strategy).__module__}.{type(strategy).__name__} is not a strategy of flwr.serverapp.strategy: "
-            "port the app from NumPyClient and flwr.server to ClientApp with @app.train() and ServerApp with "
-            "@app.main(), then put the strategy of the same name from flwr.serverapp.strategy inside DecodeUpdates"
+            "for an app with NumPyClient and flwr.server, use DecodeLegacyUpdates from surp_fl.strategies.legacy"
         )
     chain = nested(strategy)
     for inner in chain:
