@@ -7,7 +7,7 @@ Knows Flower's proxies. Does not know how replies are decoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -95,7 +95,10 @@ class DecodingProxy(ClientProxy):
     Args:
         proxy: that Flower made for the client.
         ins: the instruction of the inner strategy, which the message replaces.
-        message: for this client; its first ConfigRecord holds the config of `ins` and the directives.
+        message: for this client; its ConfigRecord holds the config of `ins` and the directives.
+
+    Attributes:
+        used: whether the server has let it send the message.
     """
 
     def __init__(self, proxy: ClientProxy, ins: FitIns | EvaluateIns, message: Message) -> None:
@@ -104,6 +107,7 @@ class DecodingProxy(ClientProxy):
         self.proxy = proxy
         self._ins = ins
         self._message = message
+        self.used = False
 
     def fit(self, ins: FitIns, timeout: float | None, group_id: int | None) -> FitRes:
         """Let the client train; see `FitAnswer`."""
@@ -121,6 +125,7 @@ class DecodingProxy(ClientProxy):
                 f"client {self.cid} is to be sent another model than the strategy configured for it in this round, and "
                 "its reply could not be decoded: let the strategy's configure_fit and configure_evaluate give the model"
             )
+        self.used = True
         prepared = self._message
         ((name, config),) = prepared.content.config_records.items()
         ours = {key: value for key, value in config.items() if key.startswith(NAME)}
@@ -147,10 +152,37 @@ class DecodingProxy(ClientProxy):
         return self.proxy.reconnect(ins, timeout, group_id)
 
 
+def replies_in(
+    proxies: Sequence[DecodingProxy], results: Sequence[tuple[ClientProxy, Any]], failures: Sequence[Any]
+) -> tuple[list[Message], list[Any]]:
+    """The replies in what the server hands a strategy, and failures that came without a reply.
+
+    Args:
+        proxies: that the server was given for this phase.
+        results: pairs of proxy and answer.
+        failures: exceptions.
+
+    Raises:
+        RuntimeError: the server did not use the proxies.
+    """
+    answers = [result for _, result in results]
+    others = [answer for answer in answers if not isinstance(answer, FitAnswer | EvaluateAnswer)]
+    if others or ((results or failures) and not any(proxy.used for proxy in proxies)):
+        raise RuntimeError(
+            f"{len(results)} replies and {len(failures)} failures came past DecodeLegacyUpdates; expected answers of "
+            "its proxies: put it outside of all other strategies, and let the server call fit() and evaluate() of the "
+            "proxies that configure_fit and configure_evaluate give; DefaultWorkflow does not, so return "
+            "ServerAppComponents from server_fn in its place"
+        )
+    with_reply = [failure for failure in failures if isinstance(failure, AnswerError)]
+    lost = [failure for failure in failures if not isinstance(failure, AnswerError)]
+    return [answer.reply for answer in [*answers, *with_reply]], lost
+
+
 def node_of(proxy: ClientProxy) -> int:
     """The id of a client's node; errors as for `grid_of`."""
     grid_of(proxy)
-    return int(proxy.node_id)  # type: ignore[attr-defined]
+    return int(proxy.node_id)
 
 
 def grid_of(proxy: ClientProxy) -> Grid:

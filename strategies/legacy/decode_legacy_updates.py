@@ -5,7 +5,7 @@ It must be the outermost strategy. Knows Flower's legacy API. All decoding is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message
@@ -18,7 +18,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.statistics import Kind
 from surp_fl.strategies.decode_updates import DecodeUpdates
 from surp_fl.strategies.directives import BudgetFor
-from surp_fl.strategies.legacy.client_proxies import AnswerError, DecodingProxy, EvaluateAnswer, FitAnswer, grid_of
+from surp_fl.strategies.legacy.client_proxies import DecodingProxy, grid_of, replies_in
 from surp_fl.strategies.legacy.conversions import parameters_of_record, record_of_parameters
 from surp_fl.strategies.legacy.inner_strategies import check_inner
 from surp_fl.strategies.legacy.translation import LegacyStrategy
@@ -89,6 +89,7 @@ class DecodeLegacyUpdates(Strategy):
             statistics=None if statistics is None else {str(place): kind for place, kind in statistics.items()},
             proportion=proportion,
         )
+        self._proxies: list[DecodingProxy] = []  # of this phase
         self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
 
     @property
@@ -120,7 +121,7 @@ class DecodeLegacyUpdates(Strategy):
         self._translated.instructions = instructions
         grid = grid_of(instructions[0][0])
         messages = self.decoder.configure_train(server_round, model, ConfigRecord(), grid)
-        return _with_messages(instructions, list(messages))
+        return self._prepare(instructions, messages)
 
     def aggregate_fit(
         self,
@@ -146,7 +147,7 @@ class DecodeLegacyUpdates(Strategy):
         self._translated.instructions = instructions
         grid = grid_of(instructions[0][0])
         messages = self.decoder.configure_evaluate(server_round, model, ConfigRecord(), grid)
-        return _with_messages(instructions, list(messages))
+        return self._prepare(instructions, messages)
 
     def aggregate_evaluate(
         self,
@@ -164,33 +165,19 @@ class DecodeLegacyUpdates(Strategy):
         """Evaluate on the server, as the inner strategy does."""
         return self.strategy.evaluate(server_round, parameters)
 
+    def _prepare(
+        self, instructions: Sequence[tuple[ClientProxy, _Ins]], messages: Iterable[Message]
+    ) -> list[tuple[ClientProxy, _Ins]]:
+        """Instructions whose proxies send the messages."""
+        self._proxies = [
+            DecodingProxy(proxy, ins, message) for (proxy, ins), message in zip(instructions, messages, strict=True)
+        ]
+        return [(proxy, ins) for proxy, (_, ins) in zip(self._proxies, instructions, strict=True)]
+
     def _replies(self, results: Sequence[tuple[ClientProxy, Any]], failures: Sequence[Any]) -> list[Message]:
-        """The replies in what the server hands on; failures without a reply are left to the inner strategy.
-
-        Raises:
-            RuntimeError: a result is none of our proxies'.
-        """
-        replies = [failure.reply for failure in failures if isinstance(failure, AnswerError)]
-        self._translated.lost = [failure for failure in failures if not isinstance(failure, AnswerError)]
-        for proxy, result in results:
-            if not isinstance(result, FitAnswer | EvaluateAnswer):
-                raise RuntimeError(
-                    f"the reply of client {proxy.cid} is a {type(result).__name__} that came past DecodeLegacyUpdates; "
-                    "expected one of its proxies': put it outside of all other strategies, and let the server call "
-                    "fit() and evaluate() of the proxies that configure_fit and configure_evaluate give; "
-                    "DefaultWorkflow does not, so return ServerAppComponents from server_fn in its place"
-                )
-            replies.append(result.reply)
+        """The replies in what the server hands on; failures without a reply are left to the inner strategy."""
+        replies, self._translated.lost = replies_in(self._proxies, results, failures)
         return replies
-
-
-def _with_messages(
-    instructions: Sequence[tuple[ClientProxy, _Ins]], messages: list[Message]
-) -> list[tuple[ClientProxy, _Ins]]:
-    """Instructions whose proxies send the messages."""
-    return [
-        (DecodingProxy(proxy, ins, message), ins) for (proxy, ins), message in zip(instructions, messages, strict=True)
-    ]
 
 
 def _scalars(metrics: Mapping[str, Any] | None) -> dict[str, Scalar]:

@@ -31,6 +31,7 @@ from surp_fl import CompressUpdates, Dense, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.protocol import NAME
 from surp_fl.strategies.legacy import DecodeLegacyUpdates
+from surp_fl.testing import InProcessGrid, as_server
 from tests.legacy_app import Keeping, LegacyApp, Model, in_64ths, initial, options, run, start_in_64ths
 
 SURP = SuRP(budget=400)
@@ -116,10 +117,10 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "FedMedian": lambda: FedMedian(**options()),
     "FedTrimmedAvg": lambda: FedTrimmedAvg(**options(), beta=0.25),
     "Krum": lambda: Krum(**options(), num_malicious_clients=1, num_clients_to_keep=2),
-    "Bulyan": lambda: Bulyan(**options(), num_malicious_clients=0),
+    "Bulyan": lambda: Bulyan(**options(), num_malicious_clients=0, to_keep=0),
     "FaultTolerantFedAvg": lambda: FaultTolerantFedAvg(**options()),
     "QFedAvg": lambda: QFedAvg(**{**options(), "evaluate_fn": lambda *_: (1.0, {})}, q_param=0.2),
-    "DP": lambda: DifferentialPrivacyServerSideFixedClipping(FedAvg(**options()), 0.001, 10.0, 4),
+    "DP": lambda: DifferentialPrivacyServerSideFixedClipping(FedAvg(**options()), 1e-5, 10.0, 4),
 }
 AVERAGING = {"FedAvg", "FedAvg, not in place", "FedProx", "FedAvgM", "FedAdagrad", "FedAdam", "FedYogi"}
 
@@ -130,7 +131,7 @@ def test_a_strategy_trains_as_it_does_without_us(name: str) -> None:
     strategy = DecodeLegacyUpdates(STRATEGIES[name]())
     assert strategy.decoder.mean_alone == (name in AVERAGING)
     done = run(app(Dense(), learn=towards).client_app(), strategy, rounds=2)
-    tolerance = 0.01 if name == "DP" else 1e-5  # of the noise
+    tolerance = {"DP": 1e-3, "QFedAvg": 2e-3}.get(name, 1e-5)  # noise; Flower's norm of an update counts the counter
     for before, after, first in zip(plain.model[:5], done.model[:5], initial(), strict=False):
         np.testing.assert_allclose(after, before, atol=tolerance)
         assert after.dtype == first.dtype
@@ -171,13 +172,13 @@ def test_the_strategy_aggregates_the_metrics_of_all_clients_as_they_sent_them(me
 
 def test_evaluation_gives_the_loss_and_metrics_of_the_strategy() -> None:
     def aggregate(pairs: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-        return {"nodes": sorted(metrics["node"] for _, metrics in pairs)}  # type: ignore[dict-item]
+        return {"nodes": sorted(metrics["node"] for _, metrics in pairs)}
 
     inner = Keeping(evaluate_metrics_aggregation_fn=aggregate)
     done = run(app(Dense()).client_app(), DecodeLegacyUpdates(inner), rounds=2)
     norms = [float(np.linalg.norm(model[0])) for model in inner.models[1:]]
     assert [loss for _, loss in done.history.losses_distributed] == pytest.approx(norms)
-    assert [nodes for _, nodes in done.history.metrics_distributed["nodes"]] == [[0, 1, 2, 3]] * 2
+    assert [str(nodes) for _, nodes in done.history.metrics_distributed["nodes"]] == ["[0, 1, 2, 3]"] * 2
 
 
 @pytest.mark.parametrize("downlink", [None, SuRP(budget=500)])
@@ -333,8 +334,6 @@ def test_a_client_that_lost_the_model_is_sent_it_again_in_the_same_round() -> No
             super().evaluate(server_round, parameters)
             if server_round == 2:
                 grids[0].contexts[2].state = RecordDict()
-
-    from surp_fl.testing import InProcessGrid, as_server
 
     strategy = DecodeLegacyUpdates(Forgetting(), downlink=SuRP(budget=500))
     with as_server():

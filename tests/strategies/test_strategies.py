@@ -159,7 +159,7 @@ def test_trees_are_refused(strategy: Callable[[], Strategy]) -> None:
 
 
 def test_a_strategy_of_the_older_api_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"port the app from NumPyClient and flwr\.server to ClientApp"):
+    with pytest.raises(TypeError, match=r"flwr\.server, use DecodeLegacyUpdates from surp_fl\.strategies\.legacy"):
         DecodeUpdates(OldFedAvg())  # type: ignore[arg-type]
 
 
@@ -217,7 +217,7 @@ def test_the_error_of_a_numpy_client_says_what_to_change() -> None:
             return parameters, 1, {}
 
     app = ClientApp(client_fn=lambda context: Client().to_client(), mods=[CompressUpdates(SURP)])
-    with as_server(), pytest.raises(NoUsableReplyError, match=r"NumPyClient.*@app\.train\(\)"):
+    with as_server(), pytest.raises(NoUsableReplyError, match=r"NumPyClient.*DecodeLegacyUpdates"):
         DecodeUpdates(FedAvg(**ALL)).start(
             grid=InProcessGrid(app, NODES), initial_arrays=record_of(initial()), num_rounds=1
         )
@@ -227,7 +227,7 @@ def test_the_error_of_a_server_of_the_older_api_says_what_to_change() -> None:
     context = Context(1, 1, {"partition-id": 0}, RecordDict(), {})
     with as_server():
         message = Message(RecordDict({"fitins.parameters": record_of(initial())}), dst_node_id=1, message_type="train")
-    with pytest.raises(RuntimeError, match=r"older API \(flwr\.server\), which cannot decode"):
+    with pytest.raises(RuntimeError, match=r"legacy strategy \(flwr\.server\) that cannot decode.*DecodeLegacyUpdates"):
         CompressUpdates(SURP)(message, context, app_with([]))
 
 
