@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.app import Context, Message, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from surp_fl import CompressUpdates, SuRP
@@ -71,6 +72,25 @@ def test_the_examples_of_a_page_run(page: Path) -> None:
             with as_server():
                 result = strategy.start(grid=InProcessGrid(app, 4), initial_arrays=record_of(initial()), num_rounds=2)
         assert result.train_metrics_clientapp[2]["surp-fl/failures"] == 0
+
+
+def test_the_legacy_guide_is_an_app_that_trains() -> None:
+    client, server = blocks(DOCS / "legacy-apps.md", "python")
+    names: dict[str, Any] = {}
+    exec(client, names)
+    client_app = names["app"]
+    exec(server, names)
+    replies: list[Message] = []
+
+    def note(reply: Message) -> Message:
+        replies.append(reply)
+        return reply
+
+    with as_server():
+        grid = InProcessGrid(client_app, 3, fault=note)
+        names["app"](grid, Context(1, 1, {}, RecordDict(), {}))
+    assert len(replies) == 12
+    assert not any(reply.has_error() for reply in replies)
 
 
 def headings_of(page: Path) -> list[str]:

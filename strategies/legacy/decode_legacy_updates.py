@@ -38,6 +38,8 @@ class DecodeLegacyUpdates(Strategy):
     handed one result, the weighted mean of all; `fit_metrics_aggregation_fn` is given the metrics of all clients. Any
     other strategy is handed each client's model.
 
+    Public attributes of the inner strategy can be read on the wrapper, for a `Server` of your own.
+
     Args:
         strategy: the inner strategy.
         scheme: see `DecodeUpdates`, as for the arguments below.
@@ -99,6 +101,12 @@ class DecodeLegacyUpdates(Strategy):
 
     def __repr__(self) -> str:
         return f"DecodeLegacyUpdates({self.strategy!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        """Public attributes and methods of the inner strategy, for servers that read them."""
+        if name.startswith("_") or name == "strategy":
+            raise AttributeError(f"DecodeLegacyUpdates has no attribute '{name}'")
+        return getattr(self.strategy, name)
 
     def initialize_parameters(self, client_manager: ClientManager) -> Parameters | None:
         """Give the inner strategy's initial model; a new run begins."""

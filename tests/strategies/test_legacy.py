@@ -170,6 +170,15 @@ def test_the_strategy_aggregates_the_metrics_of_all_clients_as_they_sent_them(me
     assert [number for _, number in metrics["surp-fl/failures"]] == [0, 0]
 
 
+def test_attributes_of_the_strategy_can_be_read_on_the_wrapper() -> None:
+    inner = Keeping(fraction_fit=0.5)
+    wrapper = DecodeLegacyUpdates(inner)
+    assert wrapper.fraction_fit == 0.5
+    assert wrapper.models is inner.models
+    assert not hasattr(wrapper, "_private")
+    assert repr(wrapper) == "DecodeLegacyUpdates(FedAvg(accept_failures=True))"
+
+
 def test_evaluation_gives_the_loss_and_metrics_of_the_strategy() -> None:
     def aggregate(pairs: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         return {"nodes": sorted(metrics["node"] for _, metrics in pairs)}
