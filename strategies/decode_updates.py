@@ -129,6 +129,7 @@ class DecodeUpdates(Strategy):
         self._untrained_mean: UntrainedMean | None = None  # of this round
         self._evaluation_downlink = DownlinkBytes([], [])  # of this round
         self._running = False
+        self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -138,29 +139,30 @@ class DecodeUpdates(Strategy):
     def start(self, *args: Any, **options: Any) -> Result:
         """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
         given = inspect.signature(super().start).bind(*args, **options).arguments
-        self.begin(given["initial_arrays"], given.get("timeout", 3600.0))
+        self.begin(given.get("timeout", 3600.0))
         try:
             result = super().start(*args, **options)
-            self.end(result.arrays if len(result.arrays) else given["initial_arrays"])
+            if len(result.arrays):
+                self._model = result.arrays
+            self.end()
             return result
         finally:
             self._running = False
 
-    def begin(self, initial: ArrayRecord, timeout: float = 3600.0) -> None:
-        """Begin a run from a model, as `start` does; for servers that call the other methods themselves.
+    def begin(self, timeout: float = 3600.0) -> None:
+        """Begin a run, as `start` does; for a server that calls the other methods itself.
 
         Args:
-            initial: the first model.
             timeout: seconds that training and evaluation of a round have for their replies.
         """
-        self._running = True
-        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
         self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
-        self._session.begin(initial)
+        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
+        self._running, self._model = True, None
 
-    def end(self, final: ArrayRecord) -> None:
-        """Remember the model that the run ended with: a run that begins with it continues the session."""
-        self._session.end(final)
+    def end(self) -> None:
+        """End a run: one that begins with the model that it ended with continues the session."""
+        if self._model is not None:
+            self._session.end(self._model)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -168,6 +170,9 @@ class DecodeUpdates(Strategy):
         """Configure as the inner strategy does, attach models and directives, and record what each node is sent."""
         check_outermost(self._running)
         session = self._session
+        if self._model is None:
+            session.begin(arrays)
+            self._model = arrays
         session.initial.read(arrays)
         config[SESSION] = session.id
         untrained = session.initial.untrained_in(arrays) if self._aggregator.untrained_apart else {}
@@ -231,6 +236,7 @@ class DecodeUpdates(Strategy):
             return None, None
         if arrays is not None:
             registry.applied.update(dict.fromkeys(nodes, self._session.round))
+            self._model = arrays
         if metrics is not None:
             self.traffic[-1].add_to_metrics(metrics)
         return arrays, metrics

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import ConfigRecord, Message
 from flwr.common import EvaluateIns, EvaluateRes, FitIns, FitRes, Parameters, Scalar
 from flwr.server.client_manager import ClientManager
 from flwr.server.client_proxy import ClientProxy
@@ -92,7 +92,7 @@ class DecodeLegacyUpdates(Strategy):
             proportion=proportion,
         )
         self._proxies: list[DecodingProxy] = []  # of this phase
-        self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
+        self._begun = False  # whether this run has sent its first model
 
     @property
     def traffic(self) -> list[RoundStats]:
@@ -110,9 +110,9 @@ class DecodeLegacyUpdates(Strategy):
 
     def initialize_parameters(self, client_manager: ClientManager) -> Parameters | None:
         """Give the inner strategy's initial model; a new run begins."""
-        if self._model is not None:
-            self.decoder.end(self._model)
-            self._model = None
+        if self._begun:
+            self.decoder.end()
+            self._begun = False
         return self.strategy.initialize_parameters(client_manager)
 
     def configure_fit(
@@ -123,9 +123,9 @@ class DecodeLegacyUpdates(Strategy):
         if not instructions:
             return []
         model = record_of_parameters(parameters)
-        if self._model is None:
-            self.decoder.begin(model)
-        self._model = model
+        if not self._begun:
+            self.decoder.begin()
+            self._begun = True
         self._translated.instructions = instructions
         grid = grid_of(instructions[0][0])
         messages = self.decoder.configure_train(server_round, model, ConfigRecord(), grid)
@@ -141,7 +141,6 @@ class DecodeLegacyUpdates(Strategy):
         arrays, ours = self.decoder.aggregate_train(server_round, self._replies(results, failures))
         if arrays is None:
             return None, {}
-        self._model = arrays
         return parameters_of_record(arrays), self._translated.metrics | _scalars(ours)
 
     def configure_evaluate(
@@ -149,7 +148,7 @@ class DecodeLegacyUpdates(Strategy):
     ) -> list[tuple[ClientProxy, EvaluateIns]]:
         """Configure as the inner strategy does, and prepare a message for each client, once a round was trained."""
         instructions = self.strategy.configure_evaluate(server_round, parameters, client_manager)
-        if not instructions or self._model is None:
+        if not instructions or not self._begun:
             return instructions
         model = record_of_parameters(parameters)
         self._translated.instructions = instructions
@@ -164,7 +163,7 @@ class DecodeLegacyUpdates(Strategy):
         failures: list[tuple[ClientProxy, EvaluateRes] | BaseException],
     ) -> tuple[float | None, dict[str, Scalar]]:
         """Aggregate as the inner strategy does; a metric counts the model bytes that evaluation sent to clients."""
-        if self._model is None:
+        if not self._begun:
             return self.strategy.aggregate_evaluate(server_round, results, failures)
         ours = self.decoder.aggregate_evaluate(server_round, self._replies(results, failures))
         return self._translated.loss, self._translated.metrics | _scalars(ours)
