@@ -5,7 +5,6 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -20,6 +19,7 @@ from surp_fl.flower.protocol import SESSION
 from surp_fl.flower.records import count_bytes
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
+from surp_fl.strategies.around import AroundStrategy
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.failures import FailureLimit
@@ -27,6 +27,7 @@ from surp_fl.strategies.initial_model import put_untrained
 from surp_fl.strategies.limits import payload_limit
 from surp_fl.strategies.node_registry import SentModel
 from surp_fl.strategies.norm_check import NormCheck
+from surp_fl.strategies.own_start import OwnStart, has_own_start, timeout_of
 from surp_fl.strategies.replies import (
     ParsedReply,
     by_content,
@@ -53,7 +54,7 @@ from surp_fl.updates import values_of
 log = logging.getLogger("flwr")
 
 
-class DecodeUpdates(Strategy):
+class DecodeUpdates(AroundStrategy):
     """Decodes the messages of `CompressUpdates` for any Flower strategy that averages arrays.
 
     Each usable reply becomes the reply that the client would have sent without compression: the model that it was
@@ -64,6 +65,9 @@ class DecodeUpdates(Strategy):
     FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam and FedYogi (and strategies that inherit their aggregation) need the
     weighted mean of the replies alone: it is summed up from the sparse updates and handed on as one reply, so that
     memory does not grow with the number of clients. Any other strategy is handed each client's model.
+
+    Public attributes and methods of the inner strategy are read, set and called on the wrapper as well, unless the
+    wrapper has the name itself. A strategy with a `start` of its own runs it.
 
     Args:
         strategy: the inner strategy.
@@ -110,12 +114,12 @@ class DecodeUpdates(Strategy):
         statistics: Kinds | None = None,
         proportion: float | None = 100.0,
     ) -> None:
-        check_inner(strategy, mean_alone)
+        check_inner(strategy, mean_alone, DecodeUpdates)
         check_downlink(downlink)
-        self.strategy = strategy
         self.scheme = scheme
         self.budget_for = budget_for
         self.mean_alone = needs_weighted_mean_only(strategy) if mean_alone is None else mean_alone
+        self._decides_mean_alone = mean_alone is None
         self.patience = patience
         self.downlink = downlink
         self.statistics = statistics
@@ -129,6 +133,8 @@ class DecodeUpdates(Strategy):
         self._untrained_mean: UntrainedMean | None = None  # of this round
         self._evaluation_downlink = DownlinkBytes([], [])  # of this round
         self._running = False
+        self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
+        self.strategy = strategy  # set last: see AroundStrategy
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -136,16 +142,22 @@ class DecodeUpdates(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **options: Any) -> Result:
-        """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
-        self._running = True
-        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
-        given = inspect.signature(super().start).bind(*args, **options).arguments
-        timeout = given.get("timeout", 3600.0)
+        """Run the rounds; arguments and result are those of the inner strategy's `start`, usually Flower's."""
+        own = OwnStart(self.strategy, self) if has_own_start(self.strategy) else None
+        start = super().start if own is None else own
+        timeout = timeout_of(self.strategy.start, args, options)
         self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
-        self._session.begin(given["initial_arrays"])
+        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
+        if self._decides_mean_alone:
+            self.mean_alone = needs_weighted_mean_only(self.strategy)
+        self._aggregator = Aggregator(self.strategy, self.mean_alone)  # its attributes may have been set since
+        self._running, self._model = True, None
         try:
-            result = super().start(*args, **options)
-            self._session.end(result.arrays if len(result.arrays) else given["initial_arrays"])
+            result = start(*args, **options)
+            if own is None and len(result.arrays):
+                self._model = result.arrays
+            if self._model is not None:
+                self._session.end(self._model)
             return result
         finally:
             self._running = False
@@ -154,8 +166,11 @@ class DecodeUpdates(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models and directives, and record what each node is sent."""
-        check_outermost(self._running)
+        check_outermost(self._running, None if type(self).start is DecodeUpdates.start else type(self).__name__)
         session = self._session
+        if self._model is None:
+            session.begin(arrays)
+            self._model = arrays
         session.initial.read(arrays)
         config[SESSION] = session.id
         untrained = session.initial.untrained_in(arrays) if self._aggregator.untrained_apart else {}
@@ -218,6 +233,7 @@ class DecodeUpdates(Strategy):
             return None, None
         if arrays is not None:
             registry.applied.update(dict.fromkeys(nodes, self._session.round))
+            self._model = arrays
         if metrics is not None:
             self.traffic[-1].add_to_metrics(metrics)
         return arrays, metrics
@@ -227,6 +243,8 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+        if not self.traffic:  # a start() of the strategy's own may evaluate first
+            self.traffic.append(RoundStats(server_round))
         self._delivery.evaluate(messages, grid, arrays)
         self._evaluation_downlink = self._delivery.attach_models(messages)
         self.traffic[-1].record_downlink(self._evaluation_downlink)

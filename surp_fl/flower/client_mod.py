@@ -33,7 +33,7 @@ from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
 from surp_fl.printable import printable
-from surp_fl.types import Reference
+from surp_fl.types import Reference, Vector
 from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
@@ -120,7 +120,7 @@ class CompressUpdates:
         compressed = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
-            stats=_stats(seconds, wanted, sent, memory.get("residual")),
+            stats=_stats(seconds, delta, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
@@ -220,9 +220,10 @@ def _node_of(context: Context) -> int:
     return int(context.node_config.get("partition-id", context.node_id))
 
 
-def _stats(
-    seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
-) -> Stats:
+def _stats(seconds: float, delta: Vector, wanted: Vector, sent: Vector, residual: NDArray[Any] | None) -> Stats:
     norm = norm_of(wanted)
-    residual_norm = 0.0 if residual is None else norm_of(residual)
-    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, residual_norm)
+    return Stats(
+        encode_seconds=seconds,
+        relative_error=norm_of(wanted - sent) / norm if norm > 0 else 0.0,
+        residual_norm=0.0 if residual is None else norm_of(residual),
+    )
