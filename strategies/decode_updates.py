@@ -37,7 +37,7 @@ from surp_fl.strategies.replies import (
     parse_replies,
     reject,
 )
-from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, RoundStats
+from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, MetricsChoice, RoundStats
 from surp_fl.strategies.sessions import Session
 from surp_fl.strategies.sparse_mean import needs_weighted_mean_only
 from surp_fl.strategies.untrained_mean import UntrainedMean
@@ -45,6 +45,7 @@ from surp_fl.strategies.validation import (
     all_finite,
     check_downlink,
     check_inner,
+    check_metrics,
     check_one_model,
     check_outermost,
     nested,
@@ -89,9 +90,12 @@ class DecodeUpdates(AroundStrategy):
             trained arrays, without error feedback. None recognises those of torch, Keras and flax by their names.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
             `strategies/proportion.py` defines the usual norm.
+        metrics: which figures of a round join the app's aggregated training metrics, under "surp-fl/": "few" (four),
+            "all" or "none". None is "few" with Flower's `start`, which logs them, and "none" with a `start` of the
+            strategy's own, which may write them to files. The inner strategy is given none in any case.
 
     Attributes:
-        traffic: bytes and seconds of every round so far.
+        traffic: bytes and seconds of every round so far, in full whatever `metrics` is.
 
     Raises:
         TypeError, ValueError: the strategy cannot be the inner one; when made.
@@ -113,9 +117,11 @@ class DecodeUpdates(AroundStrategy):
         packed: bool = True,
         statistics: Kinds | None = None,
         proportion: float | None = 100.0,
+        metrics: MetricsChoice | None = None,
     ) -> None:
         check_inner(strategy, mean_alone, DecodeUpdates)
         check_downlink(downlink)
+        check_metrics(metrics)
         self.scheme = scheme
         self.budget_for = budget_for
         self.mean_alone = needs_weighted_mean_only(strategy) if mean_alone is None else mean_alone
@@ -124,6 +130,7 @@ class DecodeUpdates(AroundStrategy):
         self.downlink = downlink
         self.statistics = statistics
         self.proportion = proportion
+        self._metrics = metrics  # private: strategies inside may have metrics of their own
         self.traffic: list[RoundStats] = []
         self._delivery = Delivery(downlink, packed, kinds=statistics)
         self._norm_check = NormCheck(proportion)
@@ -235,7 +242,7 @@ class DecodeUpdates(AroundStrategy):
             registry.applied.update(dict.fromkeys(nodes, self._session.round))
             self._model = arrays
         if metrics is not None:
-            self.traffic[-1].add_to_metrics(metrics)
+            self.traffic[-1].add_to_metrics(metrics, self._metrics_choice())
         return arrays, metrics
 
     def configure_evaluate(
@@ -251,16 +258,19 @@ class DecodeUpdates(AroundStrategy):
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Aggregate as the inner strategy does; a metric counts the model bytes that evaluation sent to clients."""
+        """Aggregate as the inner strategy does; with `metrics="all"`, one counts the model bytes that were sent."""
         answers, resent = self._delivery.resend_missing(replies)
         self.traffic[-1].record_downlink(resent)
         usable, errors = check_evaluation(answers)
         log_rejections(errors)
         metrics = self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
-        if metrics is not None:
+        if metrics is not None and self._metrics_choice() == "all":
             sent_bytes = sum(self._evaluation_downlink.payload) + sum(resent.payload)
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sent_bytes
         return metrics
+
+    def _metrics_choice(self) -> MetricsChoice:
+        return self._metrics or ("none" if has_own_start(self.strategy) else "few")
 
     def _decoded(self, parsed: list[ParsedReply], errors: list[Message]) -> Decoded:
         """Decode one reply after the other; those that cannot be decoded, or are out of proportion, become errors."""

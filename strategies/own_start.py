@@ -54,7 +54,8 @@ class OwnStart:
         names: dict[str, Any] = {name: self._through(getattr(outer, name)) for name in _ROUTED}
         names |= {name: getattr(self._class, name) for name in ("__module__", "__qualname__", "__doc__")}
         names |= {"__slots__": (), "__reduce_ex__": lambda inner, protocol: self._reduce(inner, protocol)}
-        self._routed = type(self._class)(self._class.__name__, (self._class,), names)
+        metaclass: Any = type(self._class)
+        self._routed: type[Strategy] = metaclass(self._class.__name__, (self._class,), names)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run `start`; give what it gives, and raise what it raises, with a note if it seems to bypass the wrapper."""
@@ -82,8 +83,8 @@ class OwnStart:
     def _reduce(self, inner: Strategy, protocol: Any) -> Any:
         """What pickle and copy make of a strategy of its own class; its constructor is hidden from pickle's check."""
         with self._as(self._class):
-            make, arguments, *state = inner.__reduce_ex__(protocol)
-        return (_made, (make, arguments), *state)
+            made: Any = inner.__reduce_ex__(protocol)
+        return (_made, made[:2], *made[2:])
 
     @contextmanager
     def _as(self, wanted: type[Strategy]) -> Iterator[None]:

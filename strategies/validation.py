@@ -13,6 +13,8 @@ from flwr.app import ArrayRecord, Message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
 
+from surp_fl.strategies.round_stats import CHOICES
+
 log = logging.getLogger("flwr")
 
 
@@ -69,6 +71,16 @@ def check_downlink(scheme: Any) -> None:
     """
     if scheme is not None and (isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode")):
         raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
+
+
+def check_metrics(choice: Any) -> None:
+    """Refuse a choice of metrics that there is not.
+
+    Raises:
+        ValueError: it is neither one of `CHOICES` nor None.
+    """
+    if choice is not None and not (isinstance(choice, str) and choice in CHOICES):
+        raise ValueError(f"metrics is {choice!r}; expected one of {', '.join(map(repr, CHOICES))}, or None")
 
 
 def check_one_model(messages: list[Message]) -> None:

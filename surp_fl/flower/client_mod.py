@@ -26,14 +26,15 @@ from surp_fl.flower.client_state import (
     save,
     save_local_version,
 )
+from surp_fl.flower.message_stats import stats_of
 from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, Stats, announced_kinds, arrays_of, to_record
+from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
 from surp_fl.printable import printable
-from surp_fl.types import Reference, Vector
+from surp_fl.types import Reference
 from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
@@ -120,7 +121,7 @@ class CompressUpdates:
         compressed = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
-            stats=_stats(seconds, delta, wanted, sent, memory.get("residual")),
+            stats=stats_of(seconds, delta, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
@@ -218,12 +219,3 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
 def _node_of(context: Context) -> int:
     """The partition id if there is one, else the node id: only the former is the same in every run."""
     return int(context.node_config.get("partition-id", context.node_id))
-
-
-def _stats(seconds: float, delta: Vector, wanted: Vector, sent: Vector, residual: NDArray[Any] | None) -> Stats:
-    norm = norm_of(wanted)
-    return Stats(
-        encode_seconds=seconds,
-        relative_error=norm_of(wanted - sent) / norm if norm > 0 else 0.0,
-        residual_norm=0.0 if residual is None else norm_of(residual),
-    )

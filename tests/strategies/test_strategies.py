@@ -109,7 +109,7 @@ def test_the_mean_in_pairs_is_the_mean_of_models(name: str) -> None:
     assert np.linalg.norm(steps[0]) > 0.01
     rounding = 4 * np.spacing(np.abs(Layout.of(initial()).flatten(initial())).max())  # of a sum of models
     np.testing.assert_allclose(steps[0], steps[1], atol=10 * rounding)  # adaptive steps multiply it by eta / tau
-    for key in ("loss", "surp-fl/payload_bytes_up_max"):
+    for key in ("loss", "surp-fl/payload_bytes_up_mean"):
         assert pairs.result.train_metrics_clientapp[1][key] == pytest.approx(
             models.result.train_metrics_clientapp[1][key]
         )
