@@ -149,7 +149,7 @@ class Aggregator:
         if not all_finite(*reply_content.array_records.values()):
             log.error("surp-fl: round %d: the mean of %d replies is %s", replies.server_round, len(nodes), NOT_FINITE)
             return Aggregate([], None, None)
-        log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(nodes))
+        log.info("surp-fl: the 1 result below is the weighted mean of %d clients' updates", len(nodes))
         one = next(each.reply for each in replies.parsed if each.node == nodes[0])
         one.content = reply_content
         with mean.metrics_of_all(self._strategy):

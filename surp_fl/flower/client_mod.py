@@ -28,9 +28,10 @@ from surp_fl.flower.client_state import (
 )
 from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
 from surp_fl.flower.mixed_apis import call_app, check_decodes
+from surp_fl.flower.message_stats import stats_of
 from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, Stats, announced_kinds, arrays_of, to_record
+from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
@@ -125,7 +126,7 @@ class CompressUpdates:
         compressed = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
-            stats=_stats(seconds, wanted, sent, memory.get("residual")),
+            stats=stats_of(seconds, delta, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
@@ -208,11 +209,3 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
 def _node_of(context: Context) -> int:
     """The partition id if there is one, else the node id: only the former is the same in every run."""
     return int(context.node_config.get("partition-id", context.node_id))
-
-
-def _stats(
-    seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
-) -> Stats:
-    norm = norm_of(wanted)
-    residual_norm = 0.0 if residual is None else norm_of(residual)
-    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, residual_norm)

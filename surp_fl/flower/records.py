@@ -42,7 +42,7 @@ from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays
 
-_STATS_FORMAT = struct.Struct("<3f")
+_STATS_FORMAT = struct.Struct("<5f")
 _LARGEST = float(np.finfo(np.float32).max)
 
 Metrics = Mapping[str, Any]
@@ -56,11 +56,15 @@ class Stats:
         encode_seconds: time to make the message.
         relative_error: ‖wanted − sent‖ / ‖wanted‖; 0 if the update is zero.
         residual_norm: ‖residual‖ after the message; 0 without error feedback.
+        update_norm: ‖delta‖, of what this round's training changed.
+        tenth: least number of coordinates that hold a tenth of ‖wanted‖².
     """
 
-    encode_seconds: float | None
-    relative_error: float | None
-    residual_norm: float | None
+    encode_seconds: float | None = None
+    relative_error: float | None = None
+    residual_norm: float | None = None
+    update_norm: float | None = None
+    tenth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def from_record(record: ConfigRecord) -> CompressedReply:
 def _stats_in(found: Any) -> Stats:
     """What a client measured. It is only reported, so that invalid figures count as missing and are no error."""
     if not isinstance(found, bytes) or len(found) != _STATS_FORMAT.size:
-        return Stats(None, None, None)
+        return Stats()
     return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORMAT.unpack(found)))
 
 
