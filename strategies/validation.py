@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, Message
-from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
+
+from surp_fl.flower.versions import ErrorCode
 
 
 def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:

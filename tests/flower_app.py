@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from numpy.typing import NDArray
 
 from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.flower.versions import Mod
 from surp_fl.testing import Fault, InProcessGrid, as_server
 
 Arrays = dict[str, NDArray[Any]]
