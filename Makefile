@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
 
-.PHONY: run test quick docs lint types tests reproduce flower bench deployment render setup clean
+.PHONY: run test quick docs lint types tests compat compat-short reproduce flower bench deployment render setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -53,6 +53,12 @@ docs: $(READY)  ## the site, from docs/, the docstrings and the committed result
 
 tests: $(READY)  # in two processes; tests of one xdist_group share one
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+compat:  ## Flower, Python and NumPy, oldest to newest, each in an environment of its own in build/compat
+	$(PYTHON) -m tests.compat.run
+
+compat-short:  ## the oldest Flower and NumPy on this Python, and fewer tests
+	$(PYTHON) -m tests.compat.run --short
 
 clean:
 	rm -rf $(VENV) build

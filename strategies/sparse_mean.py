@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import numpy as np
 from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, QFedAvg, Strategy
-from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
 from surp_fl.flower.records import CompressedReply, metrics_of, record_of
+from surp_fl.flower.versions import aggregate_metricrecords
 from surp_fl.strategies.node_registry import SentModel
 from surp_fl.strategies.translated import TranslatedStrategy
 from surp_fl.types import Update

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, Message
-from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
 
+from surp_fl.flower.versions import ErrorCode
 from surp_fl.strategies.round_stats import CHOICES
 
 log = logging.getLogger("flwr")

@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import Strategy
 from surp_fl import CompressUpdates, SuRP
 from surp_fl.flower.records import record_of
 from surp_fl.testing import InProcessGrid, as_server
-from tests.flower_app import app_with, initial
+from tests.flower_app import app_with, initial, needs_scalars
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 DOCS = ROOT / "docs"
@@ -56,7 +56,11 @@ def test_readme_and_guides_have_examples() -> None:
 
 
 @pytest.mark.usefixtures("registry_of_its_own")
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[needs_scalars] if page.stem == "privacy" else []) for page in WITH_EXAMPLES],
+    ids=name_of,
+)
 def test_the_examples_of_a_page_run(page: Path) -> None:
     source = "\n".join(blocks(page, "python"))
     names: dict[str, Any] = {}

@@ -27,8 +27,8 @@ from surp_fl.flower.client_state import (
     save_local_version,
 )
 from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
-from surp_fl.flower.mixed_apis import call_app, check_decodes
 from surp_fl.flower.message_stats import stats_of
+from surp_fl.flower.mixed_apis import call_app, check_decodes
 from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
 from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, to_record

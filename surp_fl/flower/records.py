@@ -14,13 +14,11 @@ from flwr.app import (
     Array,
     ArrayRecord,
     ConfigRecord,
-    ConfigRecordValues,
     Error,
     Message,
     MetricRecord,
     RecordDict,
 )
-from flwr.common.constant import ErrorCode
 from numpy.typing import NDArray
 
 from surp_fl.change import Change
@@ -37,6 +35,7 @@ from surp_fl.flower.protocol import (
     STATS,
     UNTIED,
 )
+from surp_fl.flower.versions import ConfigRecordValues, ErrorCode, error_in_place_of
 from surp_fl.printable import name as quoted
 from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
@@ -206,15 +205,13 @@ def metrics_of(reply: CompressedReply) -> RecordDict:
 def error_reply(reply: Message, reason: str, code: int | None = None) -> Message:
     """Make an error reply that replaces a reply.
 
-    `metadata=` is not a documented argument of Flower's Message; `reply_to=` would make a reply to the reply.
-
     Args:
         reply: that is replaced; its metadata are kept.
         reason: any text; it is made printable.
         code: of the error; None for `MOD_FAILED_PRECONDITION`.
     """
     error = Error(ErrorCode.MOD_FAILED_PRECONDITION if code is None else code, printable(reason))
-    return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+    return error_in_place_of(reply, error)
 
 
 def count_bytes(content: RecordDict) -> int:
