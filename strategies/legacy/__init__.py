@@ -5,8 +5,9 @@
     client_proxies.py          sends the messages of `DecodeUpdates` where the server asks a client to fit or evaluate
     conversions.py             legacy types ↔ records
     inner_strategies.py        which strategies can be inside, and how they aggregate
+    flower_types.py            Flower's legacy names, imported there alone
 
-All decoding is that of `DecodeUpdates`. Only here is `flwr.server` imported.
+All decoding is that of `DecodeUpdates`.
 """
 
 from surp_fl.strategies.legacy.decode_legacy_updates import DecodeLegacyUpdates

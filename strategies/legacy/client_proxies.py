@@ -11,7 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.common import (
+from flwr.serverapp import Grid
+
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.protocol import NAME
+from surp_fl.strategies.legacy.conversions import OK, evaluate_res_of
+from surp_fl.strategies.legacy.flower_types import (
+    ClientProxy,
     DisconnectRes,
     EvaluateIns,
     EvaluateRes,
@@ -23,12 +29,6 @@ from flwr.common import (
     GetPropertiesRes,
     ReconnectIns,
 )
-from flwr.server.client_proxy import ClientProxy
-from flwr.serverapp import Grid
-
-from surp_fl.errors import MalformedMessage
-from surp_fl.flower.protocol import NAME
-from surp_fl.strategies.legacy.conversions import OK, evaluate_res_of
 
 _Ins = TypeVar("_Ins", FitIns, EvaluateIns)
 _Answer = TypeVar("_Answer", "FitAnswer", "EvaluateAnswer")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
-from flwr.common import Code, EvaluateRes, FitRes, Parameters, Scalar, Status
 
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.legacy_records import FIT_METRICS, WEIGHT
+from surp_fl.strategies.legacy.flower_types import Code, EvaluateRes, FitRes, Parameters, Scalar, Status
 from surp_fl.strategies.limits import check_numbers
 
 _NUMPY = "numpy.ndarray"  # tensor type of arrays that are stored as numpy.save does

@@ -9,10 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flwr.app import ConfigRecord, Message
-from flwr.common import EvaluateIns, EvaluateRes, FitIns, FitRes, Parameters, Scalar
-from flwr.server.client_manager import ClientManager
-from flwr.server.client_proxy import ClientProxy
-from flwr.server.strategy import Strategy
 
 from surp_fl.codecs.codec import Scheme
 from surp_fl.statistics import Kind
@@ -20,6 +16,17 @@ from surp_fl.strategies.decode_updates import DecodeUpdates
 from surp_fl.strategies.directives import BudgetFor
 from surp_fl.strategies.legacy.client_proxies import DecodingProxy, grid_of, replies_in
 from surp_fl.strategies.legacy.conversions import parameters_of_record, record_of_parameters
+from surp_fl.strategies.legacy.flower_types import (
+    ClientManager,
+    ClientProxy,
+    EvaluateIns,
+    EvaluateRes,
+    FitIns,
+    FitRes,
+    Parameters,
+    Scalar,
+    Strategy,
+)
 from surp_fl.strategies.legacy.inner_strategies import check_inner
 from surp_fl.strategies.legacy.translation import LegacyStrategy
 from surp_fl.strategies.round_stats import RoundStats

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import flwr.serverapp.strategy as message_api
-from flwr.server.strategy import (
+
+from surp_fl.strategies.legacy.flower_types import (
     Bulyan,
     FedAdagrad,
     FedAdam,

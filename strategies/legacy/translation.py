@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.common import EvaluateIns, EvaluateRes, FitIns, FitRes, Parameters, Scalar
-from flwr.server.client_proxy import ClientProxy
-from flwr.server.strategy import Strategy
 from flwr.serverapp import Grid
 
 from surp_fl.errors import MalformedMessage
@@ -24,6 +21,16 @@ from surp_fl.strategies.legacy.conversions import (
     fit_res_of,
     metrics_of,
     record_of_parameters,
+)
+from surp_fl.strategies.legacy.flower_types import (
+    ClientProxy,
+    EvaluateIns,
+    EvaluateRes,
+    FitIns,
+    FitRes,
+    Parameters,
+    Scalar,
+    Strategy,
 )
 from surp_fl.strategies.legacy.inner_strategies import (
     averages_untrained_apart,
