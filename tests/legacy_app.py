@@ -10,7 +10,6 @@ import numpy as np
 from flwr.app import Context, RecordDict
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
 from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server import History, Server, ServerAppComponents, ServerConfig, SimpleClientManager
 from flwr.server.strategy import FedAvg, Strategy
@@ -85,7 +84,7 @@ class Client(NumPyClient):
 class LegacyApp:
     """The app's ClientApp, and the configs that its clients were given."""
 
-    mods: list[Mod]
+    mods: list[Any]
     learn: Learn = learn
     examples: Callable[[int], int] = lambda node: 10 + node
     configs: list[dict[str, Any]] = field(default_factory=list)
