@@ -14,9 +14,11 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from surp_fl.codecs.codec import Scheme
+from surp_fl.codecs.dense import longest
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import SESSION
 from surp_fl.flower.records import count_bytes
+from surp_fl.memory import norm_of
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
 from surp_fl.strategies.around import AroundStrategy
@@ -24,6 +26,7 @@ from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.failures import FailureLimit
 from surp_fl.strategies.initial_model import put_untrained
+from surp_fl.strategies.learning import LearningMonitor, SentMessage, training_loss
 from surp_fl.strategies.limits import payload_limit
 from surp_fl.strategies.node_registry import SentModel
 from surp_fl.strategies.norm_check import NormCheck
@@ -137,6 +140,7 @@ class DecodeUpdates(AroundStrategy):
         self._session = Session(history_bytes, statistics)
         self._aggregator = Aggregator(strategy, self.mean_alone)
         self._failures = FailureLimit(patience)
+        self._learning = LearningMonitor()
         self._untrained_mean: UntrainedMean | None = None  # of this round
         self._evaluation_downlink = DownlinkBytes([], [])  # of this round
         self._running = False
@@ -296,12 +300,13 @@ class DecodeUpdates(AroundStrategy):
             if self._untrained_mean is not None:
                 weight = each.compressed.metrics[weight_key] if weight_key else 1.0
                 self._untrained_mean.add(float(weight), result.untrained)
-            stats.decode_seconds.append(seconds)
-            stats.payload_bytes_up.append(each.compressed.change.payload)
-            stats.coordinates_up.append(values_of(result.update).size)
-            stats.record_bytes_up.append(count_bytes(each.reply.content))
-            stats.record_client_stats(each.compressed.stats)
+            compressed, values = each.compressed, values_of(result.update)
+            stats.record_reply(compressed, values.size, count_bytes(each.reply.content), seconds)
+            message = SentMessage.of(compressed.stats, norm_of(values), compressed.change.payload, values.size)
+            self._learning.observe(each.node, message, training_loss(compressed.metrics))
             yield each, result
+        if parsed:
+            self._learning.end_round(longest(parsed[0].sent_model.layout.untied))
 
     def _untrained_result(self) -> dict[str, Any]:
         """The integer arrays and running statistics of this round that are not left to the inner strategy."""

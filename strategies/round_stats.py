@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 
-from surp_fl.flower.records import Stats, count_record
+from surp_fl.flower.records import CompressedReply, Stats, count_record
 
 PREFIX = "surp-fl/"  # of our metrics
 _MEANS = (
@@ -102,6 +102,21 @@ class RoundStats:
         """Append the bytes of messages that were sent."""
         self.payload_bytes_down += sent.payload
         self.record_bytes_down += sent.record
+
+    def record_reply(self, compressed: CompressedReply, coordinates: int, record_bytes: int, seconds: float) -> None:
+        """Append the figures of a usable reply.
+
+        Args:
+            compressed: its record.
+            coordinates: number of values that its update stores.
+            record_bytes: Flower's count of it.
+            seconds: that decoding took.
+        """
+        self.payload_bytes_up.append(compressed.change.payload)
+        self.record_bytes_up.append(record_bytes)
+        self.coordinates_up.append(coordinates)
+        self.decode_seconds.append(seconds)
+        self.record_client_stats(compressed.stats)
 
     def record_client_stats(self, stats: Stats) -> None:
         """Append the figures that a client reported; None is left out."""
