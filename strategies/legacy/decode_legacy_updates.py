@@ -29,7 +29,7 @@ from surp_fl.strategies.legacy.flower_types import (
 )
 from surp_fl.strategies.legacy.inner_strategies import check_inner
 from surp_fl.strategies.legacy.translation import LegacyStrategy
-from surp_fl.strategies.round_stats import RoundStats
+from surp_fl.strategies.round_stats import MetricsChoice, RoundStats
 
 _Ins = TypeVar("_Ins", FitIns, EvaluateIns)
 
@@ -59,6 +59,7 @@ class DecodeLegacyUpdates(Strategy):
         statistics: which float arrays are running statistics, "mean" or "variance" by their place in the list of
             arrays, from 0. None for no array: a list has no names by which they could be recognised.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
+        metrics: which figures of a round join the strategy's metrics, under "surp-fl/": "few", "all" or "none".
 
     Attributes:
         decoder: the `DecodeUpdates` that decodes.
@@ -83,6 +84,7 @@ class DecodeLegacyUpdates(Strategy):
         packed: bool = True,
         statistics: Mapping[int, Kind] | None = None,
         proportion: float | None = 100.0,
+        metrics: MetricsChoice | None = None,
     ) -> None:
         check_inner(strategy, mean_alone)
         self.strategy = strategy
@@ -97,6 +99,7 @@ class DecodeLegacyUpdates(Strategy):
             packed=packed,
             statistics=None if statistics is None else {str(place): kind for place, kind in statistics.items()},
             proportion=proportion,
+            metrics=metrics,
         )
         self._proxies: list[DecodingProxy] = []  # of this phase
         self._begun = False  # whether this run has sent its first model
