@@ -7,6 +7,7 @@ in `surp_fl/flower/records.py` alone.
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class InProcessGrid(Grid):
         self._app = app
         self._fault = fault
         self._replies: dict[str, Message] = {}
+        self._lock = threading.Lock()  # legacy servers push the messages of a round in threads
         self.contexts = {
             node: Context(
                 run_id=1,
@@ -84,7 +86,8 @@ class InProcessGrid(Grid):
         for message in messages:
             message.metadata.__dict__["_message_id"] = uuid4().hex
             pushed.append(message.metadata.message_id)
-            reply = self._handle(_through_bytes(message))
+            with self._lock:
+                reply = self._handle(_through_bytes(message))
             if self._fault is not None and (faulty := self._fault(reply)) is not reply:
                 if faulty is None:
                     continue
