@@ -6,6 +6,7 @@ accident. Flower's undocumented names come from `surp_fl/flower/versions.py`.
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class InProcessGrid(Grid):
         self._app = app
         self._fault = fault
         self._replies: dict[str, Message] = {}
+        self._lock = threading.Lock()  # legacy servers push the messages of a round in threads
         self.contexts = {
             node: Context(
                 run_id=1,
@@ -80,7 +82,8 @@ class InProcessGrid(Grid):
         for message in messages:
             address(message, uuid4().hex, self._run.run_id)
             pushed.append(message.metadata.message_id)
-            reply = self._handle(through_bytes(message))
+            with self._lock:
+                reply = self._handle(through_bytes(message))
             if self._fault is not None and (faulty := self._fault(reply)) is not reply:
                 if faulty is None:
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +131,14 @@ def test_a_strategy_trains_as_it_does_without_us(name: str) -> None:
     plain = run(LegacyApp([], towards).client_app(), STRATEGIES[name](), rounds=2)
     strategy = DecodeLegacyUpdates(STRATEGIES[name]())
     assert strategy.decoder.mean_alone == (name in AVERAGING)
-    done = run(app(Dense(), learn=towards).client_app(), strategy, rounds=2)
+    errors: list[str] = []
+
+    def note(reply: Message) -> Message:
+        errors.extend([str(reply.error.reason)] if reply.has_error() else [])
+        return reply
+
+    done = run(app(Dense(), learn=towards).client_app(), strategy, rounds=2, fault=note)
+    assert errors == []
     tolerance = {"DP": 1e-3, "QFedAvg": 2e-3}.get(name, 1e-5)  # noise; Flower's norm of an update counts the counter
     for before, after, first in zip(plain.model[:5], done.model[:5], initial(), strict=False):
         np.testing.assert_allclose(after, before, atol=tolerance)
@@ -202,6 +210,21 @@ def test_the_app_sees_its_own_config_alone(downlink: Scheme | None, packed: bool
     expected = [{"round": number} for number in (1, 2, 3)] + [{"evaluated": number} for number in (1, 2, 3)]
     assert [made.configs.count(config) for config in expected] == [4] * 6
     assert len(made.configs) == 24
+
+
+def test_the_in_process_grid_runs_one_node_after_the_other_though_the_server_asks_in_threads() -> None:
+    running: list[int] = []
+    most: list[int] = []
+
+    def learn(model: Model, node: int, server_round: int) -> Model:
+        running.append(node)
+        time.sleep(0.05)
+        most.append(len(running))
+        running.remove(node)
+        return model
+
+    run(app(learn=learn).client_app(), DecodeLegacyUpdates(FedAvg(**options())), rounds=1)
+    assert most == [1, 1, 1, 1]
 
 
 def test_a_reply_is_one_record() -> None:
