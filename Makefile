@@ -8,7 +8,8 @@ OUT ?= results
 
 LOOPS := $(shell find surp_fl -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find surp_fl -name '*.pxd'))
 
-.PHONY: run test quick docs lint types tests reproduce flower bench deployment render setup fuzz clean
+.PHONY: run test quick docs lint types tests fuzz compat compat-short reproduce flower bench deployment render \
+	setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
@@ -60,6 +61,12 @@ tests: $(READY)  # in two processes; tests of one xdist_group share one; those o
 fuzz: $(READY)  ## every decoder against damaged and invented messages, in a build that checks every index
 	SURP_FL_CHECK_BOUNDS=1 $(BIN)/python setup.py --quiet build --build-temp build/checked-temp --build-lib build/checked
 	PYTHONPATH=build/checked:. $(BIN)/python -P -m tests.fuzz.messages --count 200000
+
+compat:  ## Flower, Python and NumPy, oldest to newest, each in an environment of its own in build/compat
+	$(PYTHON) -m tests.compat.run
+
+compat-short:  ## the oldest Flower and NumPy on this Python, and fewer tests
+	$(PYTHON) -m tests.compat.run --short
 
 clean:
 	rm -rf $(VENV) build

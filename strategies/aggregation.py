@@ -20,6 +20,7 @@ from surp_fl.flower.records import arrays_of, ordinary_reply
 from surp_fl.strategies.replies import DecodedReply, ParsedReply, is_rejection, reject, shorten_errors
 from surp_fl.strategies.sparse_mean import Mean, averages_untrained_apart
 from surp_fl.strategies.stagnation import StagnationMonitor
+from surp_fl.strategies.translated import chain_of
 from surp_fl.strategies.validation import all_finite, nested
 from surp_fl.updates import as_vector, indices_of
 
@@ -97,7 +98,7 @@ class Aggregator:
 
     def errors_to_show(self, errors: list[Message]) -> list[Message]:
         """The errors that the inner strategy is given: Flower's DP wrappers skip a round that has a single error."""
-        shown = errors if len(nested(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
+        shown = errors if len(chain_of(self._strategy)) == 1 else [reply for reply in errors if not is_rejection(reply)]
         return shorten_errors(shown)
 
     def _aggregate_models(self, replies: RoundReplies) -> Aggregate:
@@ -148,7 +149,7 @@ class Aggregator:
         if not all_finite(*reply_content.array_records.values()):
             log.error("surp-fl: round %d: the mean of %d replies is %s", replies.server_round, len(nodes), NOT_FINITE)
             return Aggregate([], None, None)
-        log.info("aggregate_train: surp-fl hands on the mean of %d replies as one", len(nodes))
+        log.info("surp-fl: the 1 result below is the weighted mean of %d clients' updates", len(nodes))
         one = next(each.reply for each in replies.parsed if each.node == nodes[0])
         one.content = reply_content
         with mean.metrics_of_all(self._strategy):

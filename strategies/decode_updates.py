@@ -5,7 +5,6 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -15,18 +14,23 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from surp_fl.codecs.codec import Scheme
+from surp_fl.codecs.dense import longest
 from surp_fl.errors import MalformedMessage
 from surp_fl.flower.protocol import SESSION
 from surp_fl.flower.records import count_bytes
+from surp_fl.memory import norm_of
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
+from surp_fl.strategies.around import AroundStrategy
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.failures import FailureLimit
 from surp_fl.strategies.initial_model import put_untrained
+from surp_fl.strategies.learning import LearningMonitor, SentMessage, training_loss
 from surp_fl.strategies.limits import payload_limit
 from surp_fl.strategies.node_registry import SentModel
 from surp_fl.strategies.norm_check import NormCheck
+from surp_fl.strategies.own_start import OwnStart, has_own_start, timeout_of
 from surp_fl.strategies.replies import (
     ParsedReply,
     by_content,
@@ -36,24 +40,25 @@ from surp_fl.strategies.replies import (
     parse_replies,
     reject,
 )
-from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, RoundStats
+from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, MetricsChoice, RoundStats
 from surp_fl.strategies.sessions import Session
 from surp_fl.strategies.sparse_mean import needs_weighted_mean_only
+from surp_fl.strategies.translated import chain_of
 from surp_fl.strategies.untrained_mean import UntrainedMean
 from surp_fl.strategies.validation import (
     all_finite,
     check_downlink,
     check_inner,
+    check_metrics,
     check_one_model,
     check_outermost,
-    nested,
 )
 from surp_fl.updates import values_of
 
 log = logging.getLogger("flwr")
 
 
-class DecodeUpdates(Strategy):
+class DecodeUpdates(AroundStrategy):
     """Decodes the messages of `CompressUpdates` for any Flower strategy that averages arrays.
 
     Each usable reply becomes the reply that the client would have sent without compression: the model that it was
@@ -64,6 +69,9 @@ class DecodeUpdates(Strategy):
     FedAvg, FedProx, FedAvgM, FedAdagrad, FedAdam and FedYogi (and strategies that inherit their aggregation) need the
     weighted mean of the replies alone: it is summed up from the sparse updates and handed on as one reply, so that
     memory does not grow with the number of clients. Any other strategy is handed each client's model.
+
+    Public attributes and methods of the inner strategy are read, set and called on the wrapper as well, unless the
+    wrapper has the name itself. A strategy with a `start` of its own runs it.
 
     Args:
         strategy: the inner strategy.
@@ -85,9 +93,12 @@ class DecodeUpdates(Strategy):
             trained arrays, without error feedback. None recognises those of torch, Keras and flax by their names.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
             `strategies/proportion.py` defines the usual norm.
+        metrics: which figures of a round join the app's aggregated training metrics, under "surp-fl/": "few" (four),
+            "all" or "none". None is "few" with Flower's `start`, which logs them, and "none" with a `start` of the
+            strategy's own, which may write them to files. The inner strategy is given none in any case.
 
     Attributes:
-        traffic: bytes and seconds of every round so far.
+        traffic: bytes and seconds of every round so far, in full whatever `metrics` is.
 
     Raises:
         TypeError, ValueError: the strategy cannot be the inner one; when made.
@@ -109,26 +120,32 @@ class DecodeUpdates(Strategy):
         packed: bool = True,
         statistics: Kinds | None = None,
         proportion: float | None = 100.0,
+        metrics: MetricsChoice | None = None,
     ) -> None:
-        check_inner(strategy, mean_alone)
+        check_inner(strategy, mean_alone, DecodeUpdates)
         check_downlink(downlink)
-        self.strategy = strategy
+        check_metrics(metrics)
         self.scheme = scheme
         self.budget_for = budget_for
         self.mean_alone = needs_weighted_mean_only(strategy) if mean_alone is None else mean_alone
+        self._decides_mean_alone = mean_alone is None
         self.patience = patience
         self.downlink = downlink
         self.statistics = statistics
         self.proportion = proportion
+        self._metrics = metrics  # private: strategies inside may have metrics of their own
         self.traffic: list[RoundStats] = []
         self._delivery = Delivery(downlink, packed, kinds=statistics)
         self._norm_check = NormCheck(proportion)
         self._session = Session(history_bytes, statistics)
         self._aggregator = Aggregator(strategy, self.mean_alone)
         self._failures = FailureLimit(patience)
+        self._learning = LearningMonitor()
         self._untrained_mean: UntrainedMean | None = None  # of this round
         self._evaluation_downlink = DownlinkBytes([], [])  # of this round
         self._running = False
+        self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
+        self.strategy = strategy  # set last: see AroundStrategy
 
     def summary(self) -> None:
         """Log the inner strategy's configuration."""
@@ -136,26 +153,46 @@ class DecodeUpdates(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **options: Any) -> Result:
-        """Run the rounds; arguments and result are those of Flower's `Strategy.start`."""
-        self._running = True
-        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
-        given = inspect.signature(super().start).bind(*args, **options).arguments
-        timeout = given.get("timeout", 3600.0)
-        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
-        self._session.begin(given["initial_arrays"])
+        """Run the rounds; arguments and result are those of the inner strategy's `start`, usually Flower's."""
+        own = OwnStart(self.strategy, self) if has_own_start(self.strategy) else None
+        start = super().start if own is None else own
+        self.begin(timeout_of(self.strategy.start, args, options))
         try:
-            result = super().start(*args, **options)
-            self._session.end(result.arrays if len(result.arrays) else given["initial_arrays"])
+            result = start(*args, **options)
+            if own is None and len(result.arrays):
+                self._model = result.arrays
+            self.end()
             return result
         finally:
             self._running = False
+
+    def begin(self, timeout: float = 3600.0) -> None:
+        """Begin a run, as `start` does; for a server that calls the other methods itself.
+
+        Args:
+            timeout: seconds that training and evaluation of a round have for their replies.
+        """
+        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
+        self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
+        if self._decides_mean_alone:
+            self.mean_alone = needs_weighted_mean_only(self.strategy)
+        self._aggregator = Aggregator(self.strategy, self.mean_alone)  # its attributes may have been set since
+        self._running, self._model = True, None
+
+    def end(self) -> None:
+        """End a run: one that begins with the model that it ended with continues the session."""
+        if self._model is not None:
+            self._session.end(self._model)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models and directives, and record what each node is sent."""
-        check_outermost(self._running)
+        check_outermost(self._running, None if type(self).start is DecodeUpdates.start else type(self).__name__)
         session = self._session
+        if self._model is None:
+            session.begin(arrays)
+            self._model = arrays
         session.initial.read(arrays)
         config[SESSION] = session.id
         untrained = session.initial.untrained_in(arrays) if self._aggregator.untrained_apart else {}
@@ -199,7 +236,7 @@ class DecodeUpdates(Strategy):
         parsed.sort(key=lambda each: registry.retained_rounds(each.node)[:1])  # by history: the context cache hits
         model = parsed[0].sent_model if parsed else None
         self._untrained_mean = None if model is None else UntrainedMean(model.layout, model.untrained)
-        before = [dict(vars(inner)) for inner in nested(self.strategy)]
+        before = [dict(vars(inner)) for inner in chain_of(self.strategy)]
         residual = dict(initial.residual)
 
         def check_usable(usable: int) -> None:
@@ -211,15 +248,17 @@ class DecodeUpdates(Strategy):
         if arrays is not None:
             arrays = initial.cast(arrays, self._untrained_result())
         if arrays is not None and aggregator.untrained_apart and not all_finite(arrays):  # others report their own NaN
-            log.error("surp-fl: round %d: what %s gives is %s", server_round, type(self.strategy).__name__, NOT_FINITE)
+            name = type(chain_of(self.strategy)[0]).__name__
+            log.error("surp-fl: round %d: what %s gives is %s", server_round, name, NOT_FINITE)
             initial.residual = residual
-            for inner, attributes in zip(nested(self.strategy), before, strict=True):
+            for inner, attributes in zip(chain_of(self.strategy), before, strict=True):
                 vars(inner).update(attributes)  # its momentum is not finite either
             return None, None
         if arrays is not None:
             registry.applied.update(dict.fromkeys(nodes, self._session.round))
+            self._model = arrays
         if metrics is not None:
-            self.traffic[-1].add_to_metrics(metrics)
+            self.traffic[-1].add_to_metrics(metrics, self._metrics_choice())
         return arrays, metrics
 
     def configure_evaluate(
@@ -227,22 +266,27 @@ class DecodeUpdates(Strategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+        if not self.traffic:  # a start() of the strategy's own may evaluate first
+            self.traffic.append(RoundStats(server_round))
         self._delivery.evaluate(messages, grid, arrays)
         self._evaluation_downlink = self._delivery.attach_models(messages)
         self.traffic[-1].record_downlink(self._evaluation_downlink)
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Aggregate as the inner strategy does; a metric counts the model bytes that evaluation sent to clients."""
+        """Aggregate as the inner strategy does; with `metrics="all"`, one counts the model bytes that were sent."""
         answers, resent = self._delivery.resend_missing(replies)
         self.traffic[-1].record_downlink(resent)
         usable, errors = check_evaluation(answers)
         log_rejections(errors)
         metrics = self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
-        if metrics is not None:
+        if metrics is not None and self._metrics_choice() == "all":
             sent_bytes = sum(self._evaluation_downlink.payload) + sum(resent.payload)
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sent_bytes
         return metrics
+
+    def _metrics_choice(self) -> MetricsChoice:
+        return self._metrics or ("none" if has_own_start(self.strategy) else "few")
 
     def _decoded(self, parsed: list[ParsedReply], errors: list[Message]) -> Decoded:
         """Decode one reply after the other; those that cannot be decoded, or are out of proportion, become errors."""
@@ -256,12 +300,13 @@ class DecodeUpdates(Strategy):
             if self._untrained_mean is not None:
                 weight = each.compressed.metrics[weight_key] if weight_key else 1.0
                 self._untrained_mean.add(float(weight), result.untrained)
-            stats.decode_seconds.append(seconds)
-            stats.payload_bytes_up.append(each.compressed.change.payload)
-            stats.coordinates_up.append(values_of(result.update).size)
-            stats.record_bytes_up.append(count_bytes(each.reply.content))
-            stats.record_client_stats(each.compressed.stats)
+            compressed, values = each.compressed, values_of(result.update)
+            stats.record_reply(compressed, values.size, count_bytes(each.reply.content), seconds)
+            message = SentMessage.of(compressed.stats, norm_of(values), compressed.change.payload, values.size)
+            self._learning.observe(each.node, message, training_loss(compressed.metrics))
             yield each, result
+        if parsed:
+            self._learning.end_round(longest(parsed[0].sent_model.layout.untied))
 
     def _untrained_result(self) -> dict[str, Any]:
         """The integer arrays and running statistics of this round that are not left to the inner strategy."""

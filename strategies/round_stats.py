@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 
-from surp_fl.flower.records import Stats, count_record
+from surp_fl.flower.records import CompressedReply, Stats, count_record
 
 PREFIX = "surp-fl/"  # of our metrics
 _MEANS = (
@@ -20,7 +20,15 @@ _MEANS = (
     "decode_seconds",
     "relative_error",
     "residual_norm",
+    "update_norm",
 )
+
+MetricsChoice = Literal["few", "all", "none"]
+CHOICES: dict[MetricsChoice, frozenset[str] | None] = {
+    "few": frozenset({"payload_bytes_up_mean", "compression_ratio", "relative_error_mean", "failures"}),
+    "all": None,
+    "none": frozenset(),
+}  # which figures of a round become metrics; None for every one
 
 
 class DownlinkBytes(NamedTuple):
@@ -69,6 +77,8 @@ class RoundStats:
         decode_seconds: measured by the server.
         relative_error: ‖wanted − sent‖ / ‖wanted‖, measured by the client.
         residual_norm: ‖residual‖ after the round, measured by the client.
+        update_norm: ‖trained − received‖, measured by the client.
+        tenth: number of coordinates that hold a tenth of ‖wanted‖², counted by the client.
         failures: replies that were errors or could not be used.
         model_bytes: of the model's arrays.
     """
@@ -83,6 +93,8 @@ class RoundStats:
     decode_seconds: list[float] = field(default_factory=list)
     relative_error: list[float] = field(default_factory=list)
     residual_norm: list[float] = field(default_factory=list)
+    update_norm: list[float] = field(default_factory=list)
+    tenth: list[float] = field(default_factory=list)
     failures: int = 0
     model_bytes: int = 0
 
@@ -91,28 +103,52 @@ class RoundStats:
         self.payload_bytes_down += sent.payload
         self.record_bytes_down += sent.record
 
+    def record_reply(self, compressed: CompressedReply, coordinates: int, record_bytes: int, seconds: float) -> None:
+        """Append the figures of a usable reply.
+
+        Args:
+            compressed: its record.
+            coordinates: number of values that its update stores.
+            record_bytes: Flower's count of it.
+            seconds: that decoding took.
+        """
+        self.payload_bytes_up.append(compressed.change.payload)
+        self.record_bytes_up.append(record_bytes)
+        self.coordinates_up.append(coordinates)
+        self.decode_seconds.append(seconds)
+        self.record_client_stats(compressed.stats)
+
     def record_client_stats(self, stats: Stats) -> None:
         """Append the figures that a client reported; None is left out."""
         for values, measured in (
             (self.encode_seconds, stats.encode_seconds),
             (self.relative_error, stats.relative_error),
             (self.residual_norm, stats.residual_norm),
+            (self.update_norm, stats.update_norm),
+            (self.tenth, stats.tenth),
         ):
             values += [] if measured is None else [measured]
 
-    def add_to_metrics(self, metrics: MetricRecord) -> None:
-        """Add means and sums of a training round to the metrics that Flower logs and returns, as "surp-fl/...".
+    def figures(self) -> dict[str, float]:
+        """Means and sums of a training round, by name.
 
         The compression ratio is the model's bytes to the messages', both summed over the usable replies.
         """
+        found: dict[str, float] = {}
         for name in _MEANS:
-            values = getattr(self, name)
-            if values:
-                metrics[f"{PREFIX}{name}_mean"] = sum(values) / len(values)
+            if values := getattr(self, name):
+                found[f"{name}_mean"] = sum(values) / len(values)
         if self.payload_bytes_up:
-            metrics[f"{PREFIX}payload_bytes_up_max"] = max(self.payload_bytes_up)
-            metrics[f"{PREFIX}payload_bytes_up_sum"] = sum(self.payload_bytes_up)
-            metrics[f"{PREFIX}payload_bytes_down_sum"] = sum(self.payload_bytes_down)
-            uncompressed = self.model_bytes * len(self.payload_bytes_up)
-            metrics[f"{PREFIX}compression_ratio"] = uncompressed / sum(self.payload_bytes_up)
-        metrics[f"{PREFIX}failures"] = self.failures
+            found["payload_bytes_up_max"] = max(self.payload_bytes_up)
+            found["payload_bytes_up_sum"] = sum(self.payload_bytes_up)
+            found["payload_bytes_down_sum"] = sum(self.payload_bytes_down)
+            found["compression_ratio"] = self.model_bytes * len(self.payload_bytes_up) / sum(self.payload_bytes_up)
+        found["failures"] = self.failures
+        return found
+
+    def add_to_metrics(self, metrics: MetricRecord, choice: MetricsChoice = "all") -> None:
+        """Add the chosen figures to the metrics that Flower logs and returns, as "surp-fl/..."."""
+        names = CHOICES[choice]
+        for name, figure in self.figures().items():
+            if names is None or name in names:
+                metrics[f"{PREFIX}{name}"] = figure

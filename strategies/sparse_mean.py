@@ -12,10 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, QFedAvg, Strategy
-from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
-from surp_fl.flower.records import CompressedReply, record_of
+from surp_fl.flower.records import CompressedReply, metrics_of, record_of
+from surp_fl.flower.versions import aggregate_metricrecords
 from surp_fl.strategies.node_registry import SentModel
+from surp_fl.strategies.translated import TranslatedStrategy
 from surp_fl.types import Update
 from surp_fl.updates import add_to
 
@@ -24,6 +25,8 @@ _AVERAGING = {strategy.aggregate_train for strategy in (FedAvg, FedProx, FedAvgM
 
 def needs_weighted_mean_only(strategy: Strategy) -> bool:
     """Whether a strategy aggregates as Flower's averaging strategies do, from the replies' weighted mean alone."""
+    if isinstance(strategy, TranslatedStrategy):
+        return strategy.weighted_mean_only
     return (
         isinstance(strategy, FedAvg)
         and type(strategy).aggregate_train in _AVERAGING
@@ -39,6 +42,8 @@ def averages_untrained_apart(strategy: Strategy) -> bool:
 
     Robust and private strategies handle them as they handle weights.
     """
+    if isinstance(strategy, TranslatedStrategy):
+        return strategy.untrained_apart
     return type(strategy).aggregate_train in _AVERAGING | {QFedAvg.aggregate_train}
 
 
@@ -66,7 +71,7 @@ class Mean:
         add_to(self._sum, update, weight / (self._unit or 1.0))
         self.weight += weight
         self._names = self._names or (compressed.arrays_name or self._sent_model.arrays_name, compressed.metrics_name)
-        self._metrics.append(RecordDict({compressed.metrics_name: MetricRecord(dict(compressed.metrics))}))
+        self._metrics.append(metrics_of(compressed))
 
     def content(self) -> RecordDict:
         """The content of the one reply that replaces all; may be called once, when the weight is not zero."""

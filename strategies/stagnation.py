@@ -13,6 +13,8 @@ import numpy as np
 from flwr.serverapp.strategy import Bulyan, FedMedian, FedTrimmedAvg, Strategy
 from numpy.typing import NDArray
 
+from surp_fl.strategies.translated import TranslatedStrategy, chain_of
+
 log = logging.getLogger("flwr")
 
 _COORDINATEWISE = {strategy.aggregate_train for strategy in (FedMedian, FedTrimmedAvg, Bulyan)}
@@ -28,8 +30,8 @@ class StagnationMonitor:
     """
 
     def __init__(self, strategy: Strategy) -> None:
-        self._name = type(strategy).__name__
-        self._rounds = _ROUNDS if type(strategy).aggregate_train in _COORDINATEWISE else 0
+        self._name = type(chain_of(strategy)[-1]).__name__
+        self._rounds = _ROUNDS if _is_coordinatewise(strategy) else 0
         self._shares: list[float] = []  # by round: of the coordinates that messages changed, the share that moved
 
     @property
@@ -61,3 +63,9 @@ class StagnationMonitor:
                 100 * share,
                 _ROUNDS,
             )
+
+
+def _is_coordinatewise(strategy: Strategy) -> bool:
+    if isinstance(strategy, TranslatedStrategy):
+        return strategy.coordinatewise
+    return type(strategy).aggregate_train in _COORDINATEWISE

@@ -5,26 +5,35 @@ Errors say what was found, what was expected, and what to do. Knows Flower's str
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, Message
-from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
 
+from surp_fl.flower.versions import ErrorCode
+from surp_fl.strategies.round_stats import CHOICES
 
-def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
-    """Refuse inner strategies that `DecodeUpdates` cannot wrap.
+log = logging.getLogger("flwr")
+
+
+def check_inner(strategy: Strategy, mean_alone: bool | None, wrapper: type[Strategy]) -> None:
+    """Refuse inner strategies that `DecodeUpdates` cannot wrap; warn of a `start` that does not run.
+
+    Args:
+        strategy: the inner strategy.
+        mean_alone: whether it needs the weighted mean alone, where the user says so.
+        wrapper: the class of `DecodeUpdates`.
 
     Raises:
         TypeError: not a strategy of `flwr.serverapp.strategy`.
-        ValueError: its clients do not train arrays, it has a `start` of its own, or `mean_alone` does not fit it.
+        ValueError: its clients do not train arrays, a wrapper is inside it, or `mean_alone` does not fit it.
     """
     if not isinstance(strategy, Strategy):
         raise TypeError(
             f"{type(strategy).__module__}.{type(strategy).__name__} is not a strategy of flwr.serverapp.strategy: "
-            "port the app from NumPyClient and flwr.server to ClientApp with @app.train() and ServerApp with "
-            "@app.main(), then put the strategy of the same name from flwr.serverapp.strategy inside DecodeUpdates"
+            "for an app with NumPyClient and flwr.server, use DecodeLegacyUpdates from surp_fl.strategies.legacy"
         )
     chain = nested(strategy)
     for inner in chain:
@@ -34,11 +43,17 @@ def check_inner(strategy: Strategy, mean_alone: bool | None) -> None:
                 f"{name} collects trees, and DecodeUpdates adds up updates of arrays: run {name} without it, and its "
                 "clients without CompressUpdates"
             )
-        if type(inner).start is not Strategy.start:
-            where = "DecodeUpdates is inside already" if name == "DecodeUpdates" else f"{name} has a start() of its own"
+        if isinstance(inner, wrapper):
             raise ValueError(
-                f"{where}, and only the outermost strategy's start() runs: put DecodeUpdates outside of everything, "
-                "once; subclass DecodeUpdates to change start()"
+                f"{name} is inside already, and would leave nothing to decode: put DecodeUpdates outside of "
+                "everything, once"
+            )
+        if type(inner).start is not Strategy.start and type(strategy).start is Strategy.start:
+            log.warning(
+                "surp-fl: %s has a start() of its own, which does not run, as in Flower: only the start() of %s does, "
+                "the strategy around it; give that one the loop if you need it",
+                name,
+                type(strategy).__name__,
             )
     if mean_alone and not isinstance(strategy, FedAvg):
         raise ValueError(
@@ -57,6 +72,16 @@ def check_downlink(scheme: Any) -> None:
         raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
 
 
+def check_metrics(choice: Any) -> None:
+    """Refuse a choice of metrics that there is not.
+
+    Raises:
+        ValueError: it is neither one of `CHOICES` nor None.
+    """
+    if choice is not None and not (isinstance(choice, str) and choice in CHOICES):
+        raise ValueError(f"metrics is {choice!r}; expected one of {', '.join(map(repr, CHOICES))}, or None")
+
+
 def check_one_model(messages: list[Message]) -> None:
     """Refuse train messages that hold anything but one model each.
 
@@ -72,15 +97,22 @@ def check_one_model(messages: list[Message]) -> None:
             )
 
 
-def check_outermost(running: bool) -> None:
-    """Refuse to be wrapped by another strategy.
+def check_outermost(running: bool, overriding: str | None) -> None:
+    """Refuse to be called outside of the `start` of `DecodeUpdates`, as by a strategy around it.
 
     Args:
-        running: whether the call comes from within the `start` of `DecodeUpdates`.
+        running: whether the call comes from within that `start`.
+        overriding: name of the subclass of `DecodeUpdates` that overrides it; None for none.
 
     Raises:
-        RuntimeError: it does not.
+        RuntimeError: it does not come from there.
     """
+    if not running and overriding is not None:
+        raise RuntimeError(
+            f"{overriding} was called outside of DecodeUpdates.start(), which it overrides: move the loop into the "
+            "start() of a subclass of the inner strategy, and put that inside DecodeUpdates, which runs it; or call "
+            "super().start()"
+        )
     if not running:
         raise RuntimeError(
             "DecodeUpdates was called by something other than its own start(): another strategy around it would be "

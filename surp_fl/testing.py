@@ -1,12 +1,12 @@
 """A Flower Grid inside this process: real Messages, really serialised, and no Ray.
 
 Each node is a Context of its own; messages and replies are serialised and parsed again, so that no object is shared by
-accident. Flower's undocumented names (TaskIdentity, `metadata=` in Message, the serialisers) are used in this file and
-in `surp_fl/flower/records.py` alone.
+accident. Flower's undocumented names come from `surp_fl/flower/versions.py`.
 """
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,12 +14,9 @@ from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
-from flwr.common.serde import message_from_proto, message_to_proto
-from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity
+
+from surp_fl.flower.versions import ErrorCode, Run, address, server_identity, through_bytes
 
 RunConfig = dict[str, str | int | float | bool]
 Fault = Callable[[Message], Message | None]  # a reply → the reply that arrives; None: it is lost
@@ -48,6 +45,7 @@ class InProcessGrid(Grid):
         self._app = app
         self._fault = fault
         self._replies: dict[str, Message] = {}
+        self._lock = threading.Lock()  # legacy servers push the messages of a round in threads
         self.contexts = {
             node: Context(
                 run_id=1,
@@ -82,14 +80,15 @@ class InProcessGrid(Grid):
         """Let each node handle its message; give the ids by which `pull_messages` finds the replies."""
         pushed = []
         for message in messages:
-            message.metadata.__dict__["_message_id"] = uuid4().hex
+            address(message, uuid4().hex, self._run.run_id)
             pushed.append(message.metadata.message_id)
-            reply = self._handle(_through_bytes(message))
+            with self._lock:
+                reply = self._handle(through_bytes(message))
             if self._fault is not None and (faulty := self._fault(reply)) is not reply:
                 if faulty is None:
                     continue
                 reply = faulty
-            self._replies[message.metadata.message_id] = _through_bytes(reply)
+            self._replies[message.metadata.message_id] = through_bytes(reply)
         return pushed
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
@@ -109,16 +108,8 @@ class InProcessGrid(Grid):
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 
 
-def _through_bytes(message: Message) -> Message:
-    return message_from_proto(ProtoMessage.FromString(message_to_proto(message).SerializeToString()))
-
-
 @contextmanager
 def as_server() -> Iterator[None]:
-    """Within the context, this process is the server task: Flower needs its identity to construct a Message."""
-    before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SUPERLINK_NODE_ID
-    try:
+    """Within the context, this process is the server task of run 1: Flower needs one to construct a Message."""
+    with server_identity(run_id=1):
         yield
-    finally:
-        TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before

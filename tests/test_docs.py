@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.app import Context, Message, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from surp_fl import CompressUpdates, SuRP
 from surp_fl.flower.records import record_of
 from surp_fl.testing import InProcessGrid, as_server
-from tests.flower_app import app_with, initial
+from tests.flower_app import app_with, initial, needs_scalars
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 DOCS = ROOT / "docs"
@@ -55,7 +56,11 @@ def test_readme_and_guides_have_examples() -> None:
 
 
 @pytest.mark.usefixtures("registry_of_its_own")
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[needs_scalars] if page.stem == "privacy" else []) for page in WITH_EXAMPLES],
+    ids=name_of,
+)
 def test_the_examples_of_a_page_run(page: Path) -> None:
     source = "\n".join(blocks(page, "python"))
     names: dict[str, Any] = {}
@@ -71,6 +76,25 @@ def test_the_examples_of_a_page_run(page: Path) -> None:
             with as_server():
                 result = strategy.start(grid=InProcessGrid(app, 4), initial_arrays=record_of(initial()), num_rounds=2)
         assert result.train_metrics_clientapp[2]["surp-fl/failures"] == 0
+
+
+def test_the_legacy_guide_is_an_app_that_trains() -> None:
+    client, server = blocks(DOCS / "legacy-apps.md", "python")
+    names: dict[str, Any] = {}
+    exec(client, names)
+    client_app = names["app"]
+    exec(server, names)
+    replies: list[Message] = []
+
+    def note(reply: Message) -> Message:
+        replies.append(reply)
+        return reply
+
+    with as_server():
+        grid = InProcessGrid(client_app, 3, fault=note)
+        names["app"](grid, Context(1, 1, {}, RecordDict(), {}))
+    assert len(replies) == 12
+    assert not any(reply.has_error() for reply in replies)
 
 
 def headings_of(page: Path) -> list[str]:

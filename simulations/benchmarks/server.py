@@ -31,6 +31,7 @@ from surp_fl import Layout, SuRP
 from surp_fl.change import Change
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import CompressedReply, Stats, arrays_of, record_of, to_record
+from surp_fl.flower.versions import address
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.testing import InProcessGrid, as_server
 
@@ -55,7 +56,7 @@ class _Answers(InProcessGrid):
         update = CompressedReply(
             Change(self._messages[node - 1]), {"num-examples": 100 + node % 7}, Stats(0.0, 0.0, 0.0)
         )
-        message.metadata.__dict__["_message_id"] = str(node)
+        address(message, str(node))
         return Message(RecordDict({NAME: to_record(update)}), reply_to=message)
 
 

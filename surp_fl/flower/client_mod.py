@@ -26,9 +26,12 @@ from surp_fl.flower.client_state import (
     save,
     save_local_version,
 )
+from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
+from surp_fl.flower.message_stats import stats_of
+from surp_fl.flower.mixed_apis import call_app, check_decodes
 from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, Stats, announced_kinds, arrays_of, to_record
+from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.memory import NoMemory, State, fault_of, norm_of
@@ -38,11 +41,9 @@ from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
 
-_OLDER_API = "fitins."  # how Flower's NumPyClient API names its records
-
 
 class CompressUpdates:
-    """A mod that replaces the trained model in a train reply by a compressed update.
+    """A mod that replaces the trained model in a train reply by a compressed update, also that of a `NumPyClient`.
 
     `Context.state` stores the client's memory (for error feedback: one float32 vector of the model's size) and, for
     schemes that code against it, the model that the client was sent last. If a message is lost, or its reply is not
@@ -87,15 +88,20 @@ class CompressUpdates:
             return call_next(message, context)
         directives = ServerDirectives.of(message.content)
         scheme = _with_allowed_budget(self._scheme_of(directives.server_round), directives, context)
-        _check_protocol(message.content, scheme)
+        legacy = is_legacy(message.content)
+        _check_protocol(message.content, scheme, directives.session is not None)
         received_name, received_record = _only_array_record(message.content, "the server's message")
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received, kinds)
         rng = np.random.default_rng([self.seed, directives.server_round, _node_of(context)])
+        if legacy:
+            message.content = without_directives(message.content)
 
-        reply = _reply_of(call_next, message, context)
+        reply = call_app(call_next, message, context)
         if reply.has_error():
             return reply
+        if legacy:
+            reply.content = message_content(reply.content)
         trained_name, trained_record = _only_array_record(reply.content, "the app's reply")
         trained = arrays_of(trained_record)
         try:
@@ -120,10 +126,11 @@ class CompressUpdates:
         compressed = CompressedReply(
             change=change,
             metrics=_metrics(reply.content),
-            stats=_stats(seconds, wanted, sent, memory.get("residual")),
+            stats=stats_of(seconds, delta, wanted, sent, memory.get("residual")),
             arrays_name=None if trained_name == received_name else trained_name,
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
+            legacy_metrics=reply.content.config_records.pop(FIT_METRICS) if legacy else None,
         )
         reply.content = RecordDict({NAME: to_record(compressed), **reply.content.config_records})
         later_reference = start if self.history and reference is not None else None
@@ -150,18 +157,6 @@ def _checked(memory: State, scale: float) -> State:
     return {}
 
 
-def _reply_of(call_next: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
-    try:
-        return call_next(message, context)
-    except KeyError as fault:
-        if _OLDER_API in str(fault):
-            raise RuntimeError(
-                "this app is a NumPyClient, of Flower's older API, and the server's strategy is of the newer one: give "
-                "the ClientApp a function with @app.train() that reads the model from message.content"
-            ) from fault
-        raise
-
-
 def _with_allowed_budget(scheme: Scheme, directives: ServerDirectives, context: Context) -> Scheme:
     """The scheme with the lesser of the server's and the node's budget; unchanged if there is neither."""
     node: Any = context.node_config.get(NODE_BUDGET)
@@ -178,13 +173,9 @@ def _with_allowed_budget(scheme: Scheme, directives: ServerDirectives, context: 
     return with_budget(scheme, min(allowed))
 
 
-def _check_protocol(content: RecordDict, scheme: Scheme) -> None:
+def _check_protocol(content: RecordDict, scheme: Scheme, in_session: bool) -> None:
     """Raise RuntimeError if the server runs a protocol that compressed replies would break."""
-    if any(name.startswith(_OLDER_API) for name in content.array_records):
-        raise RuntimeError(
-            "the server runs a strategy of Flower's older API (flwr.server), which cannot decode: give the ServerApp a "
-            "function with @app.main() that starts DecodeUpdates around a strategy of flwr.serverapp.strategy"
-        )
+    check_decodes(content, in_session)
     if "secaggplus_configs" in content.config_records:
         raise RuntimeError(
             "the server runs SecAgg+, which adds up masked vectors; compressed messages cannot be added up: "
@@ -218,11 +209,3 @@ def _metrics(content: RecordDict) -> dict[str, Any]:
 def _node_of(context: Context) -> int:
     """The partition id if there is one, else the node id: only the former is the same in every run."""
     return int(context.node_config.get("partition-id", context.node_id))
-
-
-def _stats(
-    seconds: float, wanted: NDArray[np.float32], sent: NDArray[np.float32], residual: NDArray[Any] | None
-) -> Stats:
-    norm = norm_of(wanted)
-    residual_norm = 0.0 if residual is None else norm_of(residual)
-    return Stats(seconds, norm_of(wanted - sent) / norm if norm > 0 else 0.0, residual_norm)

@@ -7,10 +7,12 @@ on Flower's wire, with its own request.
     STATISTICS           bytes   changes of running statistics, if there are any: see change.py
     INTEGER_ARRAYS       bytes   changes of integer and boolean arrays, if there are any: see integer_arrays.py
     UNTIED               bool    true if tied arrays are no longer equal: the message encodes each of them separately
-    STATS                bytes   encode seconds, relative error, norm of the residual; float32, little-endian
+    STATS                bytes   encode seconds, relative error, norms of residual and update, coordinates that hold a
+                                 tenth of what the client wants to send; float32, little-endian
     ARRAYS_NAME          str     name of the app's ArrayRecord, if it is not the server's
     METRICS_NAME         str     name of the app's MetricRecord, if it is not "metrics"
-    anything else                the app's metrics
+    EXAMPLES             int     of a legacy app (NumPyClient) alone: its number of examples
+    anything else                the app's metrics: numbers; of a legacy app, also text, bytes and booleans
 
 A client that holds no base of the deltas that it was sent replies with `MISSING` (bool) alone.
 
@@ -56,6 +58,7 @@ UNTIED = f"{NAME}:untied"
 STATS = f"{NAME}:stats"
 ARRAYS_NAME = f"{NAME}:arrays"
 METRICS_NAME = f"{NAME}:metrics"
+EXAMPLES = f"{NAME}:examples"
 MISSING = f"{NAME}:missing"
 
 SESSION = f"{NAME}:session"

@@ -14,24 +14,34 @@ from flwr.app import (
     Array,
     ArrayRecord,
     ConfigRecord,
-    ConfigRecordValues,
     Error,
     Message,
     MetricRecord,
     RecordDict,
 )
-from flwr.common.constant import ErrorCode
 from numpy.typing import NDArray
 
 from surp_fl.change import Change
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.protocol import ARRAYS_NAME, INTEGER_ARRAYS, KINDS, METRICS_NAME, NAME, STATISTICS, STATS, UNTIED
+from surp_fl.flower.legacy_records import FIT_METRICS, WEIGHT
+from surp_fl.flower.protocol import (
+    ARRAYS_NAME,
+    EXAMPLES,
+    INTEGER_ARRAYS,
+    KINDS,
+    METRICS_NAME,
+    NAME,
+    STATISTICS,
+    STATS,
+    UNTIED,
+)
+from surp_fl.flower.versions import ConfigRecordValues, ErrorCode, error_in_place_of
 from surp_fl.printable import name as quoted
 from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays
 
-_STATS_FORMAT = struct.Struct("<3f")
+_STATS_FORMAT = struct.Struct("<5f")
 _LARGEST = float(np.finfo(np.float32).max)
 
 Metrics = Mapping[str, Any]
@@ -45,11 +55,15 @@ class Stats:
         encode_seconds: time to make the message.
         relative_error: ‖wanted − sent‖ / ‖wanted‖; 0 if the update is zero.
         residual_norm: ‖residual‖ after the message; 0 without error feedback.
+        update_norm: ‖delta‖, of what this round's training changed.
+        tenth: least number of coordinates that hold a tenth of ‖wanted‖².
     """
 
-    encode_seconds: float | None
-    relative_error: float | None
-    residual_norm: float | None
+    encode_seconds: float | None = None
+    relative_error: float | None = None
+    residual_norm: float | None = None
+    update_norm: float | None = None
+    tenth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,8 @@ class CompressedReply:
         arrays_name: the app's name for its ArrayRecord, None for the name that the server used.
         metrics_name: the app's name for its MetricRecord.
         untied: whether the message encodes tied arrays separately, because they are no longer equal.
+        legacy_metrics: of a legacy app, whose `metrics` are its number of examples alone; numbers, text, bytes and
+            booleans by name. None for other apps.
     """
 
     change: Change
@@ -71,6 +87,7 @@ class CompressedReply:
     arrays_name: str | None = None
     metrics_name: str = "metrics"
     untied: bool = False
+    legacy_metrics: Metrics | None = None
 
 
 def to_record(reply: CompressedReply) -> ConfigRecord:
@@ -93,7 +110,9 @@ def to_record(reply: CompressedReply) -> ConfigRecord:
         values[ARRAYS_NAME] = reply.arrays_name
     if reply.metrics_name != "metrics":
         values[METRICS_NAME] = reply.metrics_name
-    for name, value in reply.metrics.items():
+    if reply.legacy_metrics is not None:
+        values[EXAMPLES] = reply.metrics[WEIGHT]
+    for name, value in (reply.metrics if reply.legacy_metrics is None else reply.legacy_metrics).items():
         if name.startswith(NAME):
             raise ValueError(f"the app's metric '{name}' has a name that surp-fl uses itself: rename the metric")
         values[name] = value
@@ -114,19 +133,23 @@ def from_record(record: ConfigRecord) -> CompressedReply:
     arrays_name, metrics_name = record.get(ARRAYS_NAME), record.get(METRICS_NAME, "metrics")
     if not isinstance(arrays_name, str | None) or not isinstance(metrics_name, str):
         raise MalformedMessage("the record's names for the app's own records are not strings")
-    metrics = {name: value for name, value in record.items() if not name.startswith(NAME)}
+    metrics: dict[str, Any] = {name: value for name, value in record.items() if not name.startswith(NAME)}
+    legacy_metrics = metrics if EXAMPLES in record else None
+    if legacy_metrics is not None:
+        metrics = {WEIGHT: record[EXAMPLES]}
     for name, value in metrics.items():
         first = (value[0] if value else 0) if isinstance(value, list) else value
         if isinstance(first, bool) or not isinstance(first, int | float):
             raise MalformedMessage(f"the metric {quoted(name)} is {type(first).__name__}; expected a number")
     change, untied = Change(*map(bytes, sections)), record.get(UNTIED) is True  # type: ignore[arg-type]
-    return CompressedReply(change, metrics, _stats_in(record.get(STATS)), arrays_name, metrics_name, untied)
+    stats = _stats_in(record.get(STATS))
+    return CompressedReply(change, metrics, stats, arrays_name, metrics_name, untied, legacy_metrics)
 
 
 def _stats_in(found: Any) -> Stats:
     """What a client measured. It is only reported, so that invalid figures count as missing and are no error."""
     if not isinstance(found, bytes) or len(found) != _STATS_FORMAT.size:
-        return Stats(None, None, None)
+        return Stats()
     return Stats(*(each if math.isfinite(each) else None for each in _STATS_FORMAT.unpack(found)))
 
 
@@ -165,18 +188,22 @@ def ordinary_reply(reply: CompressedReply, arrays: Arrays, arrays_name: str, rec
         received: the content that came; its further configs are kept.
     """
     content = RecordDict({reply.arrays_name or arrays_name: record_of(arrays)})
-    if reply.metrics:
-        content[reply.metrics_name] = MetricRecord(dict(reply.metrics))
     for name, record in received.config_records.items():  # not arrays or metrics, which other replies do not have
         if name != NAME:
             content[name] = record
+    return RecordDict({**content, **metrics_of(reply)})
+
+
+def metrics_of(reply: CompressedReply) -> RecordDict:
+    """The metrics of a reply in the records that a client without compression would have sent."""
+    content = RecordDict({reply.metrics_name: MetricRecord(dict(reply.metrics))} if reply.metrics else {})
+    if reply.legacy_metrics is not None:
+        content[FIT_METRICS] = ConfigRecord(dict(reply.legacy_metrics))
     return content
 
 
 def error_reply(reply: Message, reason: str, code: int | None = None) -> Message:
     """Make an error reply that replaces a reply.
-
-    `metadata=` is not a documented argument of Flower's Message; `reply_to=` would make a reply to the reply.
 
     Args:
         reply: that is replaced; its metadata are kept.
@@ -184,7 +211,7 @@ def error_reply(reply: Message, reason: str, code: int | None = None) -> Message
         code: of the error; None for `MOD_FAILED_PRECONDITION`.
     """
     error = Error(ErrorCode.MOD_FAILED_PRECONDITION if code is None else code, printable(reason))
-    return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+    return error_in_place_of(reply, error)
 
 
 def count_bytes(content: RecordDict) -> int:

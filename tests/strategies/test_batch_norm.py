@@ -9,7 +9,10 @@ import pytest
 
 from surp_fl import STC, PaperSuRP, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
-from tests.batch_norm import FLAX, KERAS, NUMBERS, TORCH, Case, Naming, run_case
+
+for needed in ("torch", "sklearn"):
+    pytest.importorskip(needed, reason=f"the network and its data need {needed}")
+from tests.batch_norm import FLAX, KERAS, NUMBERS, TORCH, Case, Naming, run_case  # noqa: E402
 
 pytestmark = [pytest.mark.xdist_group("batch normalization"), pytest.mark.slow]  # they share runs
 

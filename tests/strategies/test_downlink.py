@@ -27,7 +27,7 @@ from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.downlink.deltas import Downlink
 from surp_fl.strategies.node_registry import NodeRegistry, SentModel
 from surp_fl.testing import InProcessGrid, as_server
-from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
+from tests.flower_app import Arrays, app_with, fedavg, initial, learn, needs_scalars, run
 
 LAYOUT = Layout.of(initial())
 UP, DOWN = SuRP(budget=100), SuRP(budget=150)
@@ -87,7 +87,7 @@ def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
     [
         FedAvgM(server_momentum=0.5, min_available_nodes=7, min_train_nodes=7),
         FedAdam(eta=0.01, min_available_nodes=7, min_train_nodes=7),
-        FedMedian(min_available_nodes=7, min_train_nodes=7),
+        pytest.param(FedMedian(min_available_nodes=7, min_train_nodes=7), marks=needs_scalars),
         Krum(num_malicious_nodes=1, min_available_nodes=7, min_train_nodes=7),
     ],
     ids=lambda inner: type(inner).__name__,

@@ -18,7 +18,7 @@ from surp_fl.integer_arrays import add_saturated, cast_saturated, subtract
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.initial_model import InitialModel
 from surp_fl.strategies.untrained_mean import UntrainedMean
-from tests.flower_app import Arrays, app_with, fedavg, run
+from tests.flower_app import Arrays, app_with, fedavg, needs_scalars, run
 
 FLOATS = [np.dtype(code) for code in ("f2", "f4", "f8")]
 INTEGERS = [np.dtype(code) for code in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]
@@ -39,7 +39,7 @@ def stepping(step: float) -> Any:
 
 
 @pytest.mark.parametrize("downlink", [None, SuRP(budget=500)], ids=["up", "both ways"])
-@pytest.mark.parametrize("alone", [None, False], ids=["pairs", "models"])
+@pytest.mark.parametrize("alone", [None, pytest.param(False, marks=needs_scalars)], ids=["pairs", "models"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_a_round_in_which_nobody_learns_changes_nothing(
     dtype: np.dtype[Any], alone: bool | None, downlink: Scheme | None

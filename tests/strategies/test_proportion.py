@@ -23,7 +23,7 @@ from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates, norm_check, replies
 from surp_fl.strategies.proportion import ROUNDS, lower_median, norm_limit, recent_medians
 from surp_fl.testing import InProcessGrid, as_server
-from tests.flower_app import Arrays, app_with, initial, learn
+from tests.flower_app import Arrays, app_with, initial, learn, needs_scalars
 
 LAYOUT = Layout.of(initial())
 LARGEST = float(np.finfo(np.float32).max)
@@ -118,7 +118,9 @@ def inner(make: Any = FedAvg, nodes: int = NODES, **options: Any) -> Any:
     return make(fraction_evaluate=0.0, min_train_nodes=nodes, min_available_nodes=nodes, **options)
 
 
-@pytest.mark.parametrize("make", [FedAvg, FedAdam, FedMedian], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [FedAvg, FedAdam, pytest.param(FedMedian, marks=needs_scalars)], ids=lambda make: make.__name__
+)
 @pytest.mark.parametrize("value", [LARGEST, 1e6, -1e3])
 def test_an_update_out_of_all_proportion_costs_itself(make: Any, value: float) -> None:
     strategy = DecodeUpdates(inner(make))

@@ -129,6 +129,7 @@ def test_the_messages_of_a_round_share_one_context(downlink: SuRP | None, readin
 
 
 def test_the_vectors_of_benchmark_and_fuzzing_share_one_context() -> None:
+    pytest.importorskip("torch", reason="the benchmark needs PyTorch")
     from simulations.benchmarks.codec import vector_of
     from tests.fuzz.messages import originals
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.codecs.codec import Scheme
@@ -143,9 +142,6 @@ def test_gathering_finds_the_largest(name: str, count: int) -> None:
     order = np.argsort(-np.abs(vector), kind="stable")[: min(count, np.count_nonzero(vector))]
     assert found.tolist() == order.tolist()
     np.testing.assert_array_equal(values, vector[found])
-    on_device, values_on_device = largest(torch.from_numpy(vector), count)
-    np.testing.assert_array_equal(on_device, found)
-    np.testing.assert_array_equal(values_on_device, values)
 
 
 def test_gathering_finds_the_largest_in_a_sorted_and_a_striped_vector() -> None:
@@ -155,34 +151,6 @@ def test_gathering_finds_the_largest_in_a_sorted_and_a_striped_vector() -> None:
         found, values = largest(magnitudes, 500)
         assert found.tolist() == np.argsort(-magnitudes, kind="stable")[:500].tolist()
         assert values.tolist() == magnitudes[found].tolist()
-
-
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("budget", [50, 218, 2000, 20_000])
-def test_a_tensor_gives_the_bytes_that_the_array_gives(device: str, budget: int) -> None:
-    layout, vector, model, before = update()
-    codec = SuRP(budget=budget).codec
-    for reference in (None, model, (model, before)):
-        from_tensor = codec.encode(torch.from_numpy(vector).to(device), layout, rng=RNG, reference=reference)
-        assert from_tensor == codec.encode(vector, layout, rng=RNG, reference=reference)
-
-
-def test_a_diverged_tensor_is_refused() -> None:
-    layout = Layout.of({"a": np.zeros(100, np.float32)})
-    for broken in (np.nan, np.inf):
-        tensor = torch.ones(100)
-        tensor[3] = broken
-        with pytest.raises(ValueError, match="diverged"):
-            SuRP(budget=218).codec.encode(tensor, layout, rng=RNG)
-
-
-def test_other_schemes_take_a_tensor_to_the_host() -> None:
-    layout, vector, _, _ = update()
-    codec = STC(budget=218).codec
-    assert codec.encode(torch.from_numpy(vector), layout, rng=RNG) == codec.encode(vector, layout, rng=RNG)
 
 
 def test_groups_are_disjoint_and_fall() -> None:

@@ -1,0 +1,183 @@
+"""The server warns once where compression keeps a model from learning, and not where it does not."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surp_fl import CompressUpdates, Dense, SuRP
+from surp_fl.codecs.codec import Scheme
+from surp_fl.flower.message_stats import coordinates_of, stats_of
+from surp_fl.flower.records import Stats
+from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.learning import (
+    LOSS_ROUNDS,
+    MESSAGES,
+    LearningMonitor,
+    SentMessage,
+    rounded_up,
+    says_next_to_nothing,
+    training_loss,
+)
+from tests import lora
+from tests.flower_app import fedavg, run
+
+LITTLE = SentMessage(sent=0.2, held=0.01, residual_norm=1.0, tenth_bytes=2345.0)
+DENSE_BYTES = 400_000
+
+
+def growing(count: int = MESSAGES, **changes: Any) -> list[SentMessage]:
+    return [replace(LITTLE, residual_norm=1.0 + place, **changes) for place in range(count)]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "squared norm" in each.getMessage()]
+
+
+@pytest.fixture(autouse=True)
+def _hear(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("flwr").propagate = True
+    caplog.set_level(logging.WARNING, "flwr")
+
+
+# What is measured.
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("freedom", [2, 50])
+def test_the_coordinates_that_hold_a_share_are_those_that_sorting_finds(share: float, freedom: int) -> None:
+    vector = np.random.default_rng(0).standard_t(freedom, 3_000_000).astype(np.float32)
+    energies = np.cumsum(np.sort(np.square(vector, dtype=np.float64))[::-1])
+    exact = int(np.searchsorted(energies, share * energies[-1])) + 1
+    assert coordinates_of(vector, share) == pytest.approx(exact, rel=0.02, abs=1)
+
+
+@pytest.mark.parametrize(("vector", "expected"), [([0, 0], 0), ([0, -3], 1), ([1] * 100, 10), ([1e-38] * 20, 2)])
+def test_coordinates_of_special_vectors(vector: list[float], expected: float) -> None:
+    assert coordinates_of(np.array(vector, np.float32), 0.1) == pytest.approx(expected)
+
+
+def test_the_stats_of_a_message_are_its_norms() -> None:
+    delta, wanted, sent = (np.array(each, np.float32) for each in ([3, 4], [6, 8], [6, 0]))
+    assert stats_of(0.5, delta, wanted, sent, wanted - sent) == Stats(0.5, 0.8, 8.0, 5.0, 1.0)
+
+
+def test_a_client_that_reports_no_figures_or_trained_nothing_is_not_judged() -> None:
+    full = Stats(0.5, 0.8, 8.0, 5.0, 10.0)
+    assert SentMessage.of(full, 6.0, 218, 2) == SentMessage(1.2, pytest.approx(0.36), 8.0, 1090.0)
+    for name in ("relative_error", "residual_norm", "update_norm", "tenth"):
+        assert SentMessage.of(replace(full, **{name: None}), 6.0, 218, 2) is None
+    assert SentMessage.of(replace(full, update_norm=0.0), 0.0, 4, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"num-examples": 3, "train_loss": 2.0}, 2.0),
+        ({"loss": 1, "eval_loss": 5.0}, 1.0),
+        ({"val-loss": 5.0, "testLoss": 4.0}, None),
+        ({"accuracy": 0.5, "losses": [1.0, 2.0]}, None),
+    ],
+)
+def test_the_training_loss_is_found_by_its_name(metrics: dict[str, Any], expected: float | None) -> None:
+    assert training_loss(metrics) == expected
+
+
+# The signs.
+
+
+def test_a_client_says_next_to_nothing_if_it_sent_little_held_little_and_never_owed_less() -> None:
+    assert says_next_to_nothing(growing())
+    assert not says_next_to_nothing(growing(sent=0.3))
+    assert not says_next_to_nothing([*growing(MESSAGES - 1), replace(LITTLE, residual_norm=9.0, held=0.1)])
+    assert not says_next_to_nothing([*growing(MESSAGES - 1), replace(LITTLE, residual_norm=0.5)])
+
+
+def observed(monitor: LearningMonitor, rounds: list[dict[int, SentMessage]], losses: list[float] | None = None) -> None:
+    for place, replies in enumerate(rounds):
+        for node, message in replies.items():
+            monitor.observe(node, message, None if losses is None else losses[place])
+        monitor.end_round(DENSE_BYTES)
+
+
+def test_one_warning_says_how_many_clients_how_much_and_what_budget(caplog: pytest.LogCaptureFixture) -> None:
+    monitor, good = LearningMonitor(), SentMessage(1.0, 0.5, 1.0, 100.0)
+    rounds = [{1: message, 2: message, 3: good} for message in growing(2 * MESSAGES)]
+    observed(monitor, rounds[: MESSAGES - 1])
+    assert not told(caplog)
+    observed(monitor, rounds[MESSAGES - 1 :])
+    (line,) = told(caplog)
+    assert "2 of 3 clients sent 20% of what training changed" in line
+    assert (
+        "A message holds 1 % of the squared norm; CompressUpdates(SuRP(budget=2400)) would send about a tenth" in line
+    )
+
+
+def test_clients_are_judged_by_their_own_messages_however_seldom_they_take_part(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monitor = LearningMonitor()
+    observed(monitor, [{place % 3: message} for place, message in enumerate(growing(3 * MESSAGES - 3))])
+    assert not told(caplog)
+    observed(monitor, [{0: replace(LITTLE, residual_norm=99.0)}])
+    assert len(told(caplog)) == 1
+
+
+def test_where_a_tenth_takes_as_much_as_everything_the_cure_is_dense(caplog: pytest.LogCaptureFixture) -> None:
+    observed(LearningMonitor(), [{1: message} for message in growing(tenth_bytes=4e5)])
+    assert "CompressUpdates(Dense()) would send all of it" in told(caplog)[0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "held", "warns"),
+    [
+        ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.01, True),
+        ([6.5, 6.5, 6.5, 6.6, 6.6, 6.6], 0.01, False),
+        ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.2, False),
+        ([6.5, 6.5, 6.8, 6.9, 7.0], 0.01, False),
+        ([6.5, 6.5, 6.5, 5.0, 4.0, 3.0, 6.8, 6.8, 6.8], 0.01, True),
+    ],
+    ids=["risen", "noise", "messages hold enough", "too few rounds", "fell first"],
+)
+def test_a_training_loss_that_rises_is_warned_about(
+    losses: list[float], held: float, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = replace(LITTLE, sent=1.0, held=held)
+    observed(LearningMonitor(), [{1: message, 2: message}] * len(losses), losses)
+    assert len(told(caplog)) == warns
+    assert all(f"rose from 6.5 (first {LOSS_ROUNDS} rounds) to 6." in line for line in told(caplog))
+    assert all("lower the learning rate, or send more" in line for line in told(caplog))
+
+
+@pytest.mark.parametrize(("figure", "expected"), [(16_208.3, 17_000), (99.5, 100), (7.5, 8), (0.0, 0), (2300, 2300)])
+def test_budgets_are_rounded_up_to_two_digits(figure: float, expected: int) -> None:
+    assert rounded_up(figure) == expected
+
+
+# Whole runs.
+
+
+@pytest.mark.slow
+def test_a_lora_app_at_218_bytes_is_warned_about_and_learns_with_the_budget_that_the_warning_names(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def progress(scheme: Scheme) -> float:
+        strategy = DecodeUpdates(fedavg(nodes=4, fraction_evaluate=0.0))
+        found = run(lora.app_with([CompressUpdates(scheme)]), strategy, MESSAGES, nodes=4, start=lora.initial)
+        return lora.test_loss(found.models[0]) - lora.test_loss(found.models[-1])
+
+    plain = progress(Dense())
+    assert plain > 0.9  # of a loss of 6.7
+    assert not told(caplog)
+    assert progress(SuRP(budget=218)) < plain / 10
+    (line,) = told(caplog)
+    found = re.search(r"4 of 4 clients sent \d+% of what training changed.*SuRP\(budget=(\d+)\)", line)
+    assert found
+    caplog.clear()
+    assert progress(SuRP(budget=int(found[1]))) > plain / 4
+    assert not told(caplog)
