@@ -241,7 +241,7 @@ class Layout:
             raise ValueError(f"the vector has shape {vector.shape}; this layout needs ({self.size},)")
         views = {spec.name: vector[part].reshape(spec.shape) for spec, part in self._parts()}
         floats = self.rounded({name: view.copy() if copy else view for name, view in views.items()})
-        return floats | {name: np.array(floats[first], copy=copy or None) for name, first in self.copies}
+        return floats | {name: floats[first].copy() if copy else floats[first] for name, first in self.copies}
 
     def untrained_of(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The running statistics and integer arrays of a model, by name; no copies."""

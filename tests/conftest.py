@@ -10,6 +10,7 @@ from hypothesis import settings
 from surp_fl.codecs import READERS, SCHEMES, registry
 
 settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("few", max_examples=10, deadline=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

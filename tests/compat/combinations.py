@@ -1,7 +1,8 @@
 """Which versions of Flower, Python and NumPy are tried together: the one place that states them.
 
-Flower changes names that surp-fl uses in 1.31, 1.32 and 1.38 (see surp_fl/flower/versions.py): there is a version on
-each side of these. tests/compat/test_combinations.py compares the list with pyproject.toml and the pages.
+Flower moves names that surp-fl uses in 1.31, 1.32 and 1.38 (see surp_fl/flower/versions.py): 1.27 is before them,
+1.37 between, and the newest after them. tests/compat/test_combinations.py compares the list with pyproject.toml and
+the pages.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ COMBINATIONS = (
     Combination(OLDEST, "3.11", "1.26"),
     Combination(OLDEST, "3.13"),
     Combination("1.27", "3.12"),
-    Combination("1.31", "3.11"),
     Combination("1.37", "3.12", "1.26"),
     Combination(NEWEST, "3.11", "1.26"),
     Combination(NEWEST, "3.12"),

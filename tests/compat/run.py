@@ -34,8 +34,14 @@ SUITE = (
     *("simulations/results/README.md", "surp_fl/FORMAT.md"),
 )
 EXAMPLES = "tests/test_docs.py::test_the_examples_of_a_page_run"
-TESTS = ("tests/flower", "tests/strategies", "tests/codecs", EXAMPLES)
-SHORT_TESTS = ("tests/flower", "tests/strategies/test_strategies.py", EXAMPLES)
+TESTS = (
+    *("tests/flower", "tests/strategies", "tests/codecs", "tests/entropy", EXAMPLES),
+    *(f"tests/test_{name}.py" for name in ("change", "frame", "layout", "memory", "printable", "statistics")),
+)
+SHORT_TESTS = (
+    *("tests/flower", "tests/codecs/test_golden.py", "tests/test_layout.py", EXAMPLES),
+    *(f"tests/strategies/test_{name}.py" for name in ("dtypes", "strategies", "ties")),
+)
 HEADER = ("Flower", "Python", "NumPy", "passed", "failed", "skipped")
 MARK, END = "<!-- combinations -->\n", "<!-- end -->\n"
 FOUND = """
@@ -127,7 +133,8 @@ def run(combination: Combination, interpreter: str, tests: Sequence[str], proces
     report.unlink(missing_ok=True)
     options = ["-n", str(processes), "--dist", "loadgroup", "-m", "not slow and not deployment", f"--junitxml={report}"]
     command = [str(python), "-m", "pytest", "--disable-warnings", *options, *tests]
-    subprocess.run(command, cwd=BUILD / "suite", env=_environment(), check=False)
+    few = {"HYPOTHESIS_PROFILE": "few"}  # all examples are `make test`'s
+    subprocess.run(command, cwd=BUILD / "suite", env=_environment() | few, check=False)
     if not report.exists():
         raise StepError("pytest wrote no report: its message stands above")
     return outcome_of(report, versions)
