@@ -39,13 +39,11 @@ class Combination:
         return [flower, *([] if self.numpy == ANY else [f"numpy=={self.numpy}.*"])]
 
 
-COMBINATIONS = (
+COMBINATIONS = (  # `make test` tries the newest of all on one Python
     Combination(OLDEST, "3.11", "1.26"),
     Combination(OLDEST, "3.13"),
     Combination("1.27", "3.12"),
     Combination("1.37", "3.12", "1.26"),
-    Combination(NEWEST, "3.11", "1.26"),
-    Combination(NEWEST, "3.12"),
     Combination(NEWEST, "3.13"),
 )
 
