@@ -22,13 +22,17 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from surp_fl import _compiled
 from surp_fl.codecs import DGC, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK, truncate
+from surp_fl.entropy import range_coder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, MomentumCorrection, NoMemory
 
 if TYPE_CHECKING:
     from surp_fl.flower.client_mod import CompressUpdates
+
+_compiled.warn_unless_compiled(range_coder)
 
 try:
     __version__ = version("surp-fl")

@@ -10,75 +10,16 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from surp_fl._compile import njit
 from surp_fl.errors import DIVERGED
 from surp_fl.types import Integers, Vector
+from surp_fl.vector_scans import at_least
 
 if TYPE_CHECKING:
     import torch
 
-_INFINITY_BITS = 0x7F800000  # float32's infinity as an integer; NaN is above it
 _MAGNITUDE_MASK = np.int32(0x7FFFFFFF)  # clears the sign bit
-_BLOCK = 256  # coordinates; set by hand, simulations.benchmarks.codec measures the time
 _SAMPLE = 16384  # coordinates that estimate the threshold; set by hand, simulations.benchmarks.codec measures it
-
-
-@njit(cache=True)
-def _gather(bits: NDArray[np.int32], threshold: int, count: int) -> tuple[Integers, int]:
-    """Find where |v| (as float bits) is at least a threshold, and the largest |v|, in one pass.
-
-    If there are far more than `count`, the smaller ones are dropped on the way, and among equals the later ones.
-    """
-    capacity = 4 * count + 1024
-    found = np.empty(capacity, np.int64)
-    size = 0
-    largest = np.int32(0)
-    for block in range(-(-bits.size // _BLOCK)):
-        block_bits = bits[block * _BLOCK : (block + 1) * _BLOCK]
-        peak = _peak(block_bits)
-        largest = max(largest, peak)
-        if peak >= threshold:
-            for i in range(block_bits.size):
-                if (block_bits[i] & _MAGNITUDE_MASK) >= threshold:
-                    if size == capacity:
-                        size, threshold = _prune_to(bits, found, count)
-                        if (block_bits[i] & _MAGNITUDE_MASK) < threshold:
-                            continue
-                    found[size] = block * _BLOCK + i
-                    size += 1
-    return found[:size].copy(), int(largest)
-
-
-@njit(cache=True)
-def _peak(block_bits: NDArray[np.int32]) -> np.int32:
-    """Largest magnitude of a block, in a form that compiles to a few vector instructions."""
-    peak = np.int32(0)
-    if block_bits.size == _BLOCK:
-        for i in range(_BLOCK):
-            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
-            peak = magnitude if magnitude > peak else peak
-    else:
-        for i in range(block_bits.size):
-            magnitude = np.int32(block_bits[i] & _MAGNITUDE_MASK)
-            peak = magnitude if magnitude > peak else peak
-    return peak
-
-
-@njit(cache=True)
-def _prune_to(bits: NDArray[np.int32], found: Integers, count: int) -> tuple[int, int]:
-    """Keep the `count` largest of `found`, in place; give their number, and the least magnitude of later ones."""
-    magnitudes = bits[found] & _MAGNITUDE_MASK
-    last = np.partition(magnitudes, magnitudes.size - count)[magnitudes.size - count]
-    equals = count - (magnitudes > last).sum()
-    size = 0
-    for place in range(found.size):
-        if magnitudes[place] > last or (magnitudes[place] == last and equals > 0):
-            equals -= 1 if magnitudes[place] == last else 0
-            found[size] = found[place]
-            size += 1
-    return size, int(last) + 1
 
 
 def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector]:
@@ -101,6 +42,8 @@ def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector
     if isinstance(vector, np.ndarray):
         found = _at_least_the_largest(vector, count)
         values = vector[found]
+        if not np.isfinite(values).all():
+            raise ValueError(DIVERGED)
     else:
         found, values = _at_least_the_largest_of_tensor(vector, count)
     order = np.argsort(-np.abs(values), kind="stable")[:count]
@@ -122,9 +65,7 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
         threshold = max(1, int(sample[place])) if place < sample.size else 1
-        found, peak = _gather(bits, threshold, count)
-        if peak >= _INFINITY_BITS:
-            raise ValueError(DIVERGED)
+        found = at_least(bits, threshold, count)
         if found.size >= count or threshold == 1:
             return found
         rank = 4 * rank + 4

@@ -11,6 +11,7 @@ Vector = NDArray[np.float32]  # shape (n,): all trained arrays of a model, end t
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Signs = NDArray[np.bool_]  # true where negative
+Flags = NDArray[np.uint8]  # 0 or 1
 Sparse = tuple[Integers, Vector]  # ascending indices, and the value at each
 Update = Sparse | Vector  # what a message decodes to, in whichever form is smaller
 Array = NDArray[Any]

@@ -14,14 +14,11 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from simulations.app.row import Row
-from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from simulations.report import rows as results
-from surp_fl import Layout
 from surp_fl.strategies import RoundStats
 
 _Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
@@ -33,7 +30,6 @@ def in_process(settings: Settings, on_round: Any) -> Row:
     from surp_fl.testing import InProcessGrid, as_server
 
     quiet()
-    _compile(settings)
     with as_server():
         grid = InProcessGrid(client_app.app, settings.clients, settings.to_run_config())
         return server_app.federate(grid, settings, on_round)
@@ -42,13 +38,6 @@ def in_process(settings: Settings, on_round: Any) -> Row:
 def quiet() -> None:
     """Let Flower speak up for warnings only."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
-
-
-def _compile(settings: Settings) -> None:
-    """Load the compiled loops before any of them is timed."""
-    layout = Layout.of({"weight": np.ones(8, np.float32)})
-    codec = last_scheme_of(settings.scheme).codec
-    codec.decode(codec.encode(np.ones(8, np.float32), layout, rng=np.random.default_rng(0)), layout)
 
 
 def _work(settings: Settings, events: Queue[_Event | None]) -> Row:

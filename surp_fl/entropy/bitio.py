@@ -10,7 +10,7 @@ import numpy as np
 from bitarray import bitarray
 from numpy.typing import NDArray
 
-from surp_fl._compile import njit
+from surp_fl.entropy.bit_fields import read_integers
 
 _VARINT_GROUPS = 5  # 35 bits: more than the length of any message in bits
 
@@ -83,13 +83,13 @@ class BitReader:
     """
 
     def __init__(self, body: bytes) -> None:
-        self._bytes = np.frombuffer(body, np.uint8)
+        self._bytes = body
         self._at = 0
 
     @property
     def left(self) -> int:
         """Bits that are not read yet."""
-        return 8 * self._bytes.size - self._at
+        return 8 * len(self._bytes) - self._at
 
     def read(self, count: int, width: int) -> NDArray[np.int64]:
         """Read integers of a fixed width.
@@ -106,9 +106,9 @@ class BitReader:
         """
         end = self._at + count * width
         if count * width > self.left:
-            raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {8 * self._bytes.size}")
+            raise MalformedBits(f"{count} values of {width} bits end at bit {end}; there are {8 * len(self._bytes)}")
         values = np.empty(count, np.int64)
-        _read(self._bytes, self._at, width, values)
+        read_integers(self._bytes, self._at, width, values)
         self._at = end
         return values
 
@@ -120,8 +120,8 @@ class BitReader:
         """
         end = self._at + width
         if width > self.left:
-            raise MalformedBits(f"a value of {width} bits ends at bit {end}; there are {8 * self._bytes.size}")
-        whole = int.from_bytes(self._bytes[self._at >> 3 : (end + 7) >> 3].tobytes(), "big")
+            raise MalformedBits(f"a value of {width} bits ends at bit {end}; there are {8 * len(self._bytes)}")
+        whole = int.from_bytes(self._bytes[self._at >> 3 : (end + 7) >> 3], "big")
         self._at = end
         return (whole >> (-end & 7)) & ((1 << width) - 1)
 
@@ -141,7 +141,7 @@ class BitReader:
                 return value
         raise MalformedBits(f"a varint of more than {7 * _VARINT_GROUPS} bits")
 
-    def rest(self) -> tuple[NDArray[np.uint8], int]:
+    def rest(self) -> tuple[bytes, int]:
         """The remaining bytes, and which bit of the first one is the next."""
         return self._bytes[self._at >> 3 :], self._at & 7
 
@@ -157,16 +157,3 @@ class BitReader:
         """
         if self.left >= 8 or (self.left > 0 and self._bytes[-1] & ((1 << self.left) - 1)):
             raise MalformedBits(f"{self.left} bits left over where at most 7 zeros may fill the last byte")
-
-
-@njit(cache=True)
-def _read(data: NDArray[np.uint8], at: int, width: int, values: NDArray[np.int64]) -> None:
-    """Fill `values` with integers of `width` bits, from bit `at` of the data on."""
-    for place in range(values.size):
-        value, missing = 0, width
-        while missing > 0:
-            here = min(8 - (at & 7), missing)
-            value = value << here | (int(data[at >> 3]) >> (8 - (at & 7) - here)) & ((1 << here) - 1)
-            at += here
-            missing -= here
-        values[place] = value

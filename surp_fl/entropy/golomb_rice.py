@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl._compile import njit
+from surp_fl.entropy.bit_fields import read_rice_codes
 from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
 
 _GOLDEN_RATIO_INVERSE = (math.sqrt(5) - 1) / 2
@@ -102,36 +102,10 @@ def read_gaps(bits: BitReader, count: int, n: int, parameter: int) -> NDArray[np
         raise MalformedBits(f"{count} gaps of at least {1 + parameter} bits; there are {bits.left}")
     indices = np.full(count, n, np.int64)
     data, first = bits.rest()
-    at = _read(data, first, n, parameter, indices)
+    at = read_rice_codes(data, first, n, parameter, indices)
     if at < 0:
         raise MalformedBits("the bits end within a gap")
     if count > 0 and indices[-1] >= n:
         raise MalformedBits(f"index {indices[-1]} in a model of {n} coordinates")
     bits.skip(at - first)
     return indices
-
-
-@njit(cache=True)
-def _bit(data: NDArray[np.uint8], at: int) -> int:
-    return (int(data[at >> 3]) >> (7 - (at & 7))) & 1
-
-
-@njit(cache=True)
-def _read(data: NDArray[np.uint8], at: int, n: int, parameter: int, indices: NDArray[np.int64]) -> int:
-    """Fill `indices`, each below n, and give the bit where they end (−1: beyond the last byte)."""
-    index = -1
-    for place in range(indices.size):
-        zero = at
-        while zero < 8 * data.size and _bit(data, zero) == 1:
-            zero += 1
-        if zero + 1 + parameter > 8 * data.size:
-            return -1
-        remainder = 0
-        for bit in range(zero + 1, zero + 1 + parameter):
-            remainder = remainder << 1 | _bit(data, bit)
-        index += 1 + ((zero - at) << parameter | remainder)
-        at = zero + 1 + parameter
-        if index >= n:
-            return at
-        indices[place] = index
-    return at

@@ -10,37 +10,38 @@ are ordered like their numbers.
 from __future__ import annotations
 
 import math
+from math import frexp
 
 import numpy as np
 
-from surp_fl._compile import njit
-
 MAX_CODE = 65535
+_MAX_CODE = MAX_CODE
 _EXPONENT_BIAS = 263
+_INFINITY = float("inf")
 
 
-@njit(cache=True)
 def to_float(code: int) -> float:
     """The number of a 16-bit code."""
     if code == 0:
         return 0.0
-    return math.ldexp(128.0 + (code & 127), (code >> 7) - _EXPONENT_BIAS)
+    return math.ldexp(128.0 + (code & 127), int((code >> 7) - _EXPONENT_BIAS))
 
 
-@njit(cache=True)
 def to_code(value: float, down: bool) -> int:
     """The code nearest to a non-negative number; or, with `down`, the largest code whose number is not above it."""
     if not value > 0.0:
         return 0
-    fraction, exponent = math.frexp(value)
-    mantissa = math.floor(fraction * 256.0 + (0.0 if down else 0.5))
+    if value == _INFINITY:
+        return _MAX_CODE
+    fraction, exponent = frexp(value)
+    mantissa = int(fraction * 256.0 + (0.0 if down else 0.5))
     exponent += _EXPONENT_BIAS - 8
     if mantissa == 256:
         mantissa, exponent = 128, exponent + 1
     if exponent < 0:
         return 0
     if exponent > 511:
-        return 65535
+        return _MAX_CODE
     return max(1, exponent << 7 | mantissa - 128)
 
 

@@ -8,26 +8,19 @@ is. Knows keys. Does not know what they stand for.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from surp_fl._compile import njit
 from surp_fl.types import Integers
-
-Words = NDArray[np.uint64]  # of 64 cells each; empty while the set is small
-Counts = NDArray[np.int32]  # a Fenwick tree over the words, of the same length
 
 # Set by hand: where bisection becomes slower than the Fenwick tree. It changes no message, but FORMAT.md's "Credit".
 _MIN_MAX_KEYS, _CELLS_PER_KEY = 4096, 1024  # keys in any model; cells of the model for one key more
-_1 = np.uint64(1)
+_ONE, _ALL_ONES = 1, 0xFFFFFFFFFFFFFFFF  # as 64-bit integers, for C
 
 
-@njit(cache=True)
 def max_keys(cells: int) -> int:
     """Largest number of cells that are kept as keys, in a model of so many cells."""
     return _MIN_MAX_KEYS + cells // _CELLS_PER_KEY
 
 
-@njit(cache=True)
 def bisect(keys: Integers, low: int, high: int, key: int) -> int:
     """The first position in [low, high) whose key is at least `key`; high if there is none.
 
@@ -43,97 +36,105 @@ def bisect(keys: Integers, low: int, high: int, key: int) -> int:
     return low
 
 
-@njit(cache=True)
-def max_coded(keys: Integers, bits: Words) -> int:
-    """An upper bound of the number of coded cells."""
-    return keys.size if bits.size == 0 else 64 * bits.size
-
-
-@njit(cache=True)
-def rank(keys: Integers, bits: Words, counts: Counts, low: int, high: int, key: int) -> int:
-    """Number of coded cells with a smaller key.
-
-    Args:
-        keys: ascending keys; empty if there is a bitmap.
-        bits: the bitmap, in words of 64 cells; empty if there are keys.
-        counts: Fenwick tree over its words.
-        low: a lower bound of the result.
-        high: an upper bound of the result.
-        key: of the cell.
-    """
-    if bits.size == 0:
-        return bisect(keys, low, high, key)
-    if low == high:
-        return low
-    word = key >> 6
-    found = 0 if key & 63 == 0 else _popcount(bits[word] & ((_1 << np.uint64(key & 63)) - _1))
-    while word > 0:
-        found += int(counts[word - 1])
-        word &= word - 1
-    return found
-
-
-@njit(cache=True)
 def _popcount(word: int) -> int:
-    """Number of bits that are set."""
-    x = np.uint64(word)
-    x -= (x >> _1) & np.uint64(0x5555555555555555)
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int(np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56)))
+    """Number of bits that are set, of 64."""
+    word -= (word >> 1) & 0x5555555555555555
+    word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333)
+    word = (word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F
+    return ((word * 0x0101010101010101) & _ALL_ONES) >> 56
 
 
-@njit(cache=True)
-def with_keys(keys: Integers, bits: Words, counts: Counts, new: Integers, cells: int) -> tuple[Integers, Words, Counts]:
-    """The set with more cells; what is given is not to be used any more.
+class CodedCells:
+    """Coded cells, by their keys.
 
     Args:
-        keys: ascending keys so far.
-        bits: bitmap so far.
-        counts: Fenwick tree so far.
-        new: keys of the cells to add, in any order; may contain cells of the set.
         cells: of the model.
-
-    Returns:
-        Keys, bitmap and Fenwick tree.
     """
-    if bits.size == 0 and keys.size + new.size <= max_keys(cells):
-        return _merged(keys, new), bits, counts
-    if bits.size == 0:
-        bits, counts = np.zeros(cells // 64 + 1, np.uint64), np.zeros(cells // 64 + 1, np.int32)
-        _set_bits(bits, counts, keys)
-    _set_bits(bits, counts, new)
-    return keys[:0], bits, counts
+
+    def __init__(self, cells: int) -> None:
+        self._cells = cells
+        self._keys = np.empty(0, np.int64)  # ascending; empty if there is a bitmap
+        self._is_bitmap = False
+        self._bits = np.empty(0, np.uint64)  # words of 64 cells
+        self._counts = np.empty(0, np.int32)  # Fenwick tree over the words
+
+    def copy(self) -> CodedCells:
+        """The same set, which can grow by itself."""
+        other = CodedCells(self._cells)
+        other._keys, other._is_bitmap = self._keys, self._is_bitmap  # keys are never changed in place
+        if self._is_bitmap:
+            other._bits, other._counts = np.array(self._bits), np.array(self._counts)
+        return other
+
+    def max_rank(self) -> int:
+        """An upper bound of the number of coded cells."""
+        return 64 * len(self._bits) if self._is_bitmap else len(self._keys)
+
+    def rank(self, low: int, high: int, key: int) -> int:
+        """Number of coded cells with a smaller key.
+
+        Args:
+            low: a lower bound of the result.
+            high: an upper bound of the result.
+            key: of the cell.
+        """
+        if not self._is_bitmap:
+            return bisect(self._keys, low, high, key)
+        if low == high:
+            return low
+        word = key >> 6
+        below = (_ONE << int(key & 63)) - 1
+        found = 0 if below == 0 else _popcount(int(self._bits[word]) & below)
+        while word > 0:
+            found += self._counts[word - 1]
+            word &= word - 1
+        return int(found)
+
+    def add(self, new: Integers) -> None:
+        """Add cells.
+
+        Args:
+            new: their keys, in any order; may contain cells of the set.
+        """
+        if not self._is_bitmap and len(self._keys) + len(new) <= max_keys(self._cells):
+            self._keys = _merged(self._keys, np.sort(new))
+            return
+        if not self._is_bitmap:
+            self._is_bitmap = True
+            words = self._cells // 64 + 1
+            self._bits, self._counts = np.zeros(words, np.uint64), np.zeros(words, np.int32)
+            self._set_bits(self._keys)
+            self._keys = np.empty(0, np.int64)
+        self._set_bits(new)
+
+    def _set_bits(self, keys: Integers) -> None:
+        """Add keys to the bitmap and its Fenwick tree."""
+        for i in range(len(keys)):
+            word = keys[i] >> 6
+            bit = _ONE << int(keys[i] & 63)
+            bits = int(self._bits[word])
+            if bits & bit:
+                continue
+            self._bits[word] = bits | bit
+            word += 1
+            while word <= len(self._counts):
+                self._counts[word - 1] += 1
+                word += word & -word
 
 
-@njit(cache=True)
-def _set_bits(bits: Words, counts: Counts, keys: Integers) -> None:
-    """Add keys to the bitmap and its Fenwick tree."""
-    for key in keys:
-        word, bit = key >> 6, _1 << np.uint64(key & 63)
-        if bits[word] & bit:
-            continue
-        bits[word] |= bit
-        word += 1
-        while word <= counts.size:
-            counts[word - 1] += 1
-            word += word & -word
-
-
-@njit(cache=True)
-def _merged(already_coded: Integers, keys: Integers) -> Integers:
-    """The union of ascending keys and new ones, ascending."""
-    keys = np.sort(keys)
-    merged = np.empty(already_coded.size + keys.size, np.int64)
+def _merged(coded: Integers, new: Integers) -> Integers:
+    """The union of two arrays of ascending keys, ascending."""
+    union = np.empty(len(coded) + len(new), np.int64)
+    merged = union
     size = i = j = 0
-    while i < already_coded.size or j < keys.size:
-        if j == keys.size or (i < already_coded.size and already_coded[i] <= keys[j]):
-            key = already_coded[i]
+    while i < len(coded) or j < len(new):
+        if j == len(new) or (i < len(coded) and coded[i] <= new[j]):
+            key = coded[i]
             i += 1
         else:
-            key = keys[j]
+            key = new[j]
             j += 1
         if size == 0 or merged[size - 1] != key:
             merged[size] = key
             size += 1
-    return merged[:size].copy()
+    return union[:size]

@@ -17,16 +17,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl._compile import njit
-from surp_fl.codecs.surp.layers import STEPS_PER_OCTAVE, SideInformation, keys_of
+from surp_fl.codecs.surp.layers import STEPS_PER_OCTAVE, SideInformation
 from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
-from surp_fl.types import Integers, Reference, Vector
+from surp_fl.types import Flags, Integers, Reference, Vector
+from surp_fl.vector_scans import changed, largest_of_rows_and_columns
 
 NO_TABLES = -1  # of a layer all of whose cells are alike
 # Part of the format. Set by hand; simulations.experiments.messages measures what a change does.
 _COORDINATES_PER_CHANGE = 16  # at most one coordinate in so many may have changed, for the changes to be a layer
-_ROUNDING_ULPS = 16  # units in the last place; a smaller change is the rounding of an average
 _CELLS_PER_TABLE_ENTRY = 4  # fewer cells a row or column, and a layer has no tables
 _MIN_LOG2_WEIGHT = -20 * STEPS_PER_OCTAVE  # of a row or column of zeros
 _LOG2 = np.array(
@@ -84,7 +83,7 @@ class Context:
                 continue
             assert reference is not None
             bits = reference[start[layer] : start[layer] + r * c].view(np.int32)
-            for axis, largest in enumerate(_largest(bits, c)):
+            for axis, largest in enumerate(largest_of_rows_and_columns(bits, c)):
                 first_entry[axis, layer] = tables[axis].add(_log2_weights(largest))
         by_row, by_column = (table.joined() for table in tables)
         digest = 0
@@ -92,7 +91,7 @@ class Context:
             for table in (by_row[0], by_column[0], by_row[1], by_column[1]):
                 digest = zlib.crc32(table.astype("<i4").tobytes(), digest)
         side = SideInformation(
-            start[:0], np.empty(0, np.bool_), start[:0], start, rows, columns, first_entry[0], first_entry[1],
+            start, rows, columns, first_entry[0], first_entry[1],
             by_row[0], by_column[0], by_row[1], by_column[1], by_row[2], by_column[2],
         )  # fmt: skip
         recent, recent_negative = _recently_changed(reference, before)
@@ -100,16 +99,7 @@ class Context:
             digest = zlib.crc32(
                 np.packbits(recent_negative).tobytes(), zlib.crc32(recent.astype("<i8").tobytes(), digest)
             )
-            side = side._replace(
-                recent=recent,
-                recent_negative=recent_negative,
-                recent_keys=keys_of(recent, side),
-                start=np.append(0, start),
-                rows=np.append(1, rows),
-                columns=np.append(recent.size, columns),
-                first_row=np.append(NO_TABLES, first_entry[0]),
-                first_column=np.append(NO_TABLES, first_entry[1]),
-            )
+            side = side.with_recent(recent, recent_negative)
         return cls(side, digest)
 
 
@@ -159,45 +149,12 @@ class _Table:
         return np.concatenate(log2_weights), np.concatenate(orders), np.concatenate(ranks)
 
 
-def _recently_changed(model: Vector | None, before: Vector | None) -> tuple[Integers, NDArray[np.bool_]]:
+def _recently_changed(model: Vector | None, before: Vector | None) -> tuple[Integers, Flags]:
     """Coordinates of the last change of the model, if it was sparse, and whether each decreased."""
     if model is None or before is None:
-        return np.empty(0, np.int64), np.empty(0, np.bool_)
-    recent = _changed(model.view(np.int32), before.view(np.int32), model.size // _COORDINATES_PER_CHANGE)
-    return recent, model[recent] < before[recent]
-
-
-@njit(cache=True)
-def _changed(after: NDArray[np.int32], before: NDArray[np.int32], max_changes: int) -> Integers:
-    """Where two float vectors differ by more than rounding; nothing if there are more than `max_changes` places."""
-    found = np.empty(max_changes, np.int64)
-    size = 0
-    for i in range(after.size):
-        if after[i] == before[i]:
-            continue
-        a, b = np.int64(after[i] & np.int32(0x7FFFFFFF)), np.int64(before[i] & np.int32(0x7FFFFFFF))
-        ulps_apart = abs(a - b) if (after[i] < 0) == (before[i] < 0) else a + b
-        if ulps_apart > _ROUNDING_ULPS:
-            if size == max_changes:
-                return found[:0]
-            found[size] = i
-            size += 1
-    return found[:size].copy()
-
-
-@njit(cache=True)
-def _largest(bits: NDArray[np.int32], columns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Largest |w| of each row and of each column, as float32 bits, which are ordered like the magnitudes."""
-    rows = bits.size // columns
-    by_row, by_column = np.zeros(rows, np.int32), np.zeros(columns, np.int32)
-    for row in range(rows):
-        largest = np.int32(0)
-        for column in range(columns):
-            magnitude = bits[row * columns + column] & np.int32(0x7FFFFFFF)
-            largest = max(largest, magnitude)
-            by_column[column] = max(by_column[column], magnitude)
-        by_row[row] = largest
-    return by_row, by_column
+        return np.empty(0, np.int64), np.empty(0, np.uint8)
+    recent = changed(model.view(np.int32), before.view(np.int32), model.size // _COORDINATES_PER_CHANGE)
+    return recent, (model[recent] < before[recent]).view(np.uint8)
 
 
 def _log2_weights(largest: NDArray[np.int32]) -> Integers:

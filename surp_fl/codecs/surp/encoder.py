@@ -10,38 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surp_fl._compile import njit
-from surp_fl.codecs.surp.coded_state import CodedState, nothing_coded
+from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.decoder import (
-    CODE_BITS,
-    DISJOINT_IN_16,
-    DROPPED_BITS,
-    HISTORY,
-    MAX_GROUPS,
-    MAX_INDICES,
-    MODEL,
-    NO_CONTEXT,
-)
-from surp_fl.codecs.surp.index_set import encode_set
-from surp_fl.codecs.surp.layers import SideInformation, cells_from_each_layer
+from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT
+from surp_fl.codecs.surp.groups import CODE_BITS, DROPPED_BITS, MAX_GROUPS, MAX_INDICES, write_group
+from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
-from surp_fl.entropy.range_coder import (
-    Bytes,
-    CoderState,
-    bytes_written,
-    encode,
-    flush,
-    grant,
-    new_encoder,
-    overdrawn,
-)
+from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
 from surp_fl.topk import on_host
-from surp_fl.types import Integers, Reference, Signs, Vector
+from surp_fl.types import Reference, Vector
 
 if TYPE_CHECKING:
     import torch
@@ -109,28 +90,27 @@ class _Message:
 
     def __init__(self, context: int, side: SideInformation, capacity: int) -> None:
         self._side = side
-        self._out = np.zeros(capacity, np.uint8)
-        self._state = new_encoder()
-        self._coded = nothing_coded(side)
+        self._capacity = capacity
+        self._encoder = RangeEncoder(capacity)
+        self._state = CodedState(side)
         self._code = self._groups = 0
         self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
-        grant(self._state, int(cells_from_each_layer(side)[0]) - side.recent.size)
-        encode_bits(self._state, self._out, context, 2)
+        self._encoder.grant(int(side.cells_from_each_layer()[0]) - len(side.recent))
+        encode_bits(self._encoder, context, 2)
 
     @property
     def bits_left(self) -> float:
         """Bits left, minus an estimate for the next group's count and magnitude."""
-        return 8.0 * (self._out.size - int(bytes_written(self._state))) - _HEAD_BITS
+        return 8.0 * (self._capacity - self._encoder.bytes_written()) - _HEAD_BITS
 
     @property
     def excess_bits(self) -> float:
         """Bits beyond the capacity, with the last symbol made certain; a multiple of 8."""
-        return 8.0 * (int(flush(self._state.copy(), self._out[:0])) - self._out.size)
+        return 8.0 * (self._encoder.length() - self._capacity)
 
     def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> _Message:
         """A copy with more groups at its end; `disjoint` if no coordinate of theirs is coded yet."""
         longer = copy(self)
-        longer._out, longer._state, longer._coded = self._out.copy(), self._state.copy(), _copy_of(self._coded)
         for group in chosen:
             longer._append_group(group, disjoint)
         return longer
@@ -138,55 +118,27 @@ class _Message:
     def _append_group(self, group: MagnitudeGroup, disjoint: bool) -> None:
         """Write a group, in parts if it is too long or would exceed a decoder's credit."""
         code = _code_of(group.magnitude)
+        negative = group.negative.view(np.uint8)
         first, size = 0, MAX_INDICES
         while first < group.coordinates.size and not self.full:
             part = slice(first, first + size)
-            state, coded = self._state.copy(), _copy_of(self._coded)
-            coded = _append_group(
-                state, self._out, self._code, code, group.coordinates[part], group.negative[part],
-                self._side, coded, disjoint,
-            )  # fmt: skip
-            if overdrawn(state) or self._groups == MAX_GROUPS:
+            encoder, state = self._encoder.copy(), self._state.copy()
+            write_group(encoder, self._code, code, group.coordinates[part], negative[part], self._side, state, disjoint)
+            if encoder.overdrawn or self._groups == MAX_GROUPS:
                 size = min(size, group.coordinates.size - first) // 2
                 self.full = size < _MIN_PART or self._groups == MAX_GROUPS
                 continue
-            self._state, self._coded, self._code = state, coded, code
+            self._encoder, self._state, self._code = encoder, state, code
             self._groups += 1
             first += size
 
     def to_bytes(self) -> bytes:
         """The body, with a count of zero at its end if that fits."""
-        encode_uint(self._state, self._out, 0)
-        length = flush(self._state, self._out)
-        return self._out[: min(length, self._out.size)].tobytes()
-
-
-def _copy_of(coded: CodedState) -> CodedState:
-    """A copy of what the next group changes in place."""
-    return coded._replace(
-        seen=coded.seen.copy(), exponents=coded.exponents.copy(), coded_in_layer=coded.coded_in_layer.copy(),
-        bits=coded.bits.copy(), counts=coded.counts.copy(),
-    )  # fmt: skip
+        encode_uint(self._encoder, 0)
+        return self._encoder.finish()
 
 
 def _code_of(magnitude: float) -> int:
     """The nearest 13-bit code of a magnitude, at least 1."""
     nearest = (encode_minifloat(magnitude) + (1 << DROPPED_BITS - 1)) >> DROPPED_BITS
     return min(max(nearest, 1), (1 << CODE_BITS) - 1)
-
-
-@njit(cache=True)
-def _append_group(
-    state: CoderState, out: Bytes, previous_code: int, code: int, coordinates: Integers, negative: Signs,
-    side: SideInformation, coded: CodedState, disjoint: bool,
-) -> CodedState:  # fmt: skip
-    """Write one group; `previous_code` is that of the group before it, 0 for none."""
-    encode_uint(state, out, coordinates.size)
-    if previous_code == 0:
-        encode_bits(state, out, code, CODE_BITS)
-    else:
-        encode_uint(state, out, 2 * (code - previous_code) if code >= previous_code else 2 * (previous_code - code) - 1)
-    if previous_code > 0:
-        cum_freq, freq = (0, DISJOINT_IN_16) if disjoint else (DISJOINT_IN_16, 1)
-        encode(state, out, cum_freq, freq, DISJOINT_IN_16 + 1)
-    return encode_set(state, out, coordinates, negative, side, coded, disjoint)

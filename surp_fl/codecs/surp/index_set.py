@@ -8,196 +8,199 @@ from __future__ import annotations
 
 import numpy as np
 
-from surp_fl._compile import njit
-from surp_fl.codecs.surp.beta_binomial import decode_split, encode_split
+from surp_fl.codecs.surp.beta_binomial import BetaBinomial
 from surp_fl.codecs.surp.cell_ranges import LayerCells
-from surp_fl.codecs.surp.coded_set import max_keys
-from surp_fl.codecs.surp.coded_state import CodedState, free_cells_from, layer_weights_from, with_coded
-from surp_fl.codecs.surp.index_tree import decode_layer, encode_layer
+from surp_fl.codecs.surp.coded_state import CodedState
+from surp_fl.codecs.surp.index_tree import LayerDecoder, LayerEncoder, SignCounts
 from surp_fl.codecs.surp.layer_weights import (
     DEFAULT_EXPONENT,
     MIN_PICKS,
-    best_exponents,
+    best_exponent,
     cumulative_weights,
     decode_exponent,
     encode_exponent,
 )
-from surp_fl.codecs.surp.layers import SideInformation, cell_of, coordinate_of, is_recent, layers_of, tables_of
-from surp_fl.entropy.range_coder import Bytes, CoderState, exhausted, spend
-from surp_fl.types import Integers, Signs
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder, WorkAccount
+from surp_fl.types import Flags, Integers
 
 # Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
 _WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # each set; each layer with picks
 _LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK = 1, 4, 4  # one more unit for so many of each
+_DEFAULT, _MIN_PICKS = DEFAULT_EXPONENT, MIN_PICKS  # as C numbers
 
 
-@njit(cache=True)
-def _exponents_of(layer: int, k: int, exponents: Integers, side: SideInformation) -> tuple[int, int, bool]:
-    """A layer's exponents for rows and columns, and whether they are to be sent with these k picks."""
-    if exponents[layer, 0] >= 0:
-        return exponents[layer, 0], exponents[layer, 1], False
-    return DEFAULT_EXPONENT, DEFAULT_EXPONENT, side.first_row[layer] >= 0 and k >= MIN_PICKS
-
-
-@njit(cache=True)
-def _initial_sign_counts(layer: int, side: SideInformation) -> Integers:
-    """Counts of false and true flags at the start of a layer, and where they are counted.
-
-    A recently changed coordinate mostly changes in the same direction again; other signs are counted by rows.
-    """
-    return np.array([6, 1, -1]) if is_recent(layer, side) else np.array([1, 1, 0])
-
-
-@njit(cache=True)
-def _sign_flags(negative: Signs, cells: Integers, layer: int, side: SideInformation) -> Signs:
-    """Signs ↔ flags: of a recently changed coordinate, whether it changes in the other direction."""
-    return negative != side.recent_negative[cells] if is_recent(layer, side) else negative
-
-
-@njit(cache=True)
-def _begin_set(state: CoderState, coded: CodedState, disjoint: bool) -> tuple[Integers, Integers, int]:
-    """Free cells and weights of each layer and all later ones, and the concentration between layers."""
-    keys_kept = min(coded.coded_in_layer.sum(), max_keys(coded.cells_from[0]))
-    spend(state, _WORK_OF_SET + coded.prior.size // _LAYERS_PER_WORK + keys_kept // _KEYS_PER_WORK)
-    weights, concentration = layer_weights_from(coded.prior, coded.seen)
-    return free_cells_from(coded, disjoint), weights, concentration
-
-
-@njit(cache=True)
-def _layer_cells(
-    layer: int, by_row: int, by_column: int, side: SideInformation, coded: CodedState, disjoint: bool
-) -> LayerCells:
-    """A layer's cells, with the weights of rows and columns that these exponents give."""
-    row_log2_weights, column_log2_weights = tables_of(layer, side)
-    return LayerCells(
-        side.rows[layer], side.columns[layer], coded.cells_from[layer + 1],
-        cumulative_weights(row_log2_weights, by_row), cumulative_weights(column_log2_weights, by_column),
-        side.recent_keys, coded.already_coded, coded.bits, coded.counts, disjoint,
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def _spend_on_layer(state: CoderState, layer: int, side: SideInformation) -> None:
-    row_log2_weights, column_log2_weights = tables_of(layer, side)
-    spend(state, _WORK_OF_LAYER + (row_log2_weights.size + column_log2_weights.size) // _TABLE_ENTRIES_PER_WORK)
-
-
-@njit(cache=True)
 def encode_set(
-    state: CoderState, out: Bytes, coordinates: Integers, negative: Signs, side: SideInformation, coded: CodedState,
+    encoder: RangeEncoder, coordinates: Integers, negative: Flags, side: SideInformation, state: CodedState,
     disjoint: bool,
-) -> CodedState:  # fmt: skip
+) -> None:  # fmt: skip
     """Encode a set of distinct coordinates and their signs; the decoder knows how many.
 
     Args:
-        state: of the encoder.
-        out: where bytes go; uint8, shape (capacity,).
+        encoder: of the message.
         coordinates: int64, shape (k,).
-        negative: bool, shape (k,).
+        negative: uint8, shape (k,).
         side: what the decoder holds.
-        coded: state after the earlier sets; not to be used any more.
+        state: after the earlier sets; updated.
         disjoint: whether no coordinate is in an earlier set.
-
-    Returns:
-        The state after this set.
     """
-    keys = np.empty(coordinates.size, np.int64)
-    table = np.empty(coordinates.size + 2, np.int64)
-    in_layer = np.zeros(coded.seen.size, np.int64)
-    layer_of = layers_of(coordinates, side)
-    free, weights, concentration = _begin_set(state, coded, disjoint)
-    remaining = coordinates.size
-    for layer in range(coded.seen.size):
-        members = np.flatnonzero(layer_of == layer)
-        k, free_here = members.size, free[layer] - free[layer + 1]
-        weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
-        encode_split(state, out, k, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
+    remaining = len(coordinates)
+    splits = BetaBinomial(remaining)
+    keys_of_set = np.empty(remaining, np.int64)
+    picks_of_layer = np.zeros(side.layer_count(), np.int64)
+    keys, picks = keys_of_set, picks_of_layer
+    layers_of_picks = side.layers_of(coordinates)
+    by_layer = np.argsort(layers_of_picks, kind="stable")
+    layer_of = layers_of_picks
+    for i in range(remaining):
+        picks[layer_of[i]] += 1
+    _spend_on_set(encoder, state)
+    free, weights, concentration = state.free_cells_from(disjoint), state.layer_weights_from(), state.concentration()
+    for layer in range(side.layer_count()):
+        k = picks[layer]
+        splits.encode(
+            encoder, k, remaining, free[layer] - free[layer + 1], free[layer + 1],
+            weights[layer] - weights[layer + 1], weights[layer + 1], concentration,
+        )  # fmt: skip
         remaining -= k
-        coded.seen[layer] += k
-        in_layer[layer] = k
+        state.seen[layer] += k
         if k > 0:
-            _spend_on_layer(state, layer, side)
-            cells = np.empty(k, np.int64)
-            for i in range(k):
-                cells[i] = cell_of(coordinates[members[i]], layer, side)
-            order = np.argsort(cells)
-            cells = cells[order]
-            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
-            if send_them:
-                by_rows, by_columns = tables_of(layer, side)
+            _spend_on_layer(encoder, layer, side)
+            members = by_layer[len(coordinates) - remaining - k : len(coordinates) - remaining]
+            cells_of_picks, flags = _cells_and_flags(coordinates, negative, members, layer, side)
+            cells = cells_of_picks
+            if _sends_exponents(layer, k, side, state):
                 columns = side.columns[layer]
-                by_row, by_column = best_exponents(by_rows, by_columns, cells // columns, cells % columns)
-                encode_exponent(state, out, by_row)
-                encode_exponent(state, out, by_column)
-                coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
-            cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
-            flags = _sign_flags(negative[members[order]], cells, layer, side)
-            encode_layer(state, out, cells, flags, _initial_sign_counts(layer, side), cells_of_layer, table)
-            keys[remaining : remaining + k] = cells + coded.cells_from[layer + 1]
+                rows_of_picks = cells_of_picks // columns
+                state.row_exponents[layer] = best_exponent(side.row_table(layer), rows_of_picks)
+                state.column_exponents[layer] = best_exponent(
+                    side.column_table(layer), cells_of_picks - rows_of_picks * columns
+                )
+                encode_exponent(encoder, state.row_exponents[layer])
+                encode_exponent(encoder, state.column_exponents[layer])
+            layer_cells = _layer_cells(layer, side, state, disjoint)
+            LayerEncoder(encoder, layer_cells, cells, flags, _sign_counts(layer, side), splits).encode()
+            for i in range(k):
+                keys[remaining + i] = cells[i] + state.cells_from[layer + 1]
         if remaining == 0:
             break
-    return with_coded(coded, keys, in_layer)
+    state.add(keys, picks)
 
 
-@njit(cache=True)
 def decode_set(
-    state: CoderState, data: Bytes, count: int, side: SideInformation, coded: CodedState, disjoint: bool
-) -> tuple[Integers, Signs, CodedState, float]:
+    decoder: RangeDecoder, coordinates: Integers, negative: Flags, side: SideInformation, state: CodedState,
+    disjoint: bool,
+) -> tuple[int, float]:  # fmt: skip
     """Decode a set of coordinates and their signs.
 
     Args:
-        state: of the decoder.
-        data: the message; uint8, shape (length,).
-        count: coordinates of the set; at most `capacity`.
+        decoder: of the message.
+        coordinates: filled in; int64, shape (k,), with k at most `state.capacity`.
+        negative: filled in; uint8, shape (k,).
         side: what the encoder held.
-        coded: state after the earlier sets; not to be used any more.
+        state: after the earlier sets; updated.
         disjoint: whether no coordinate is in an earlier set.
 
     Returns:
-        Coordinates and signs in the order of coding, fewer than `count` if the decoder was exhausted; the state after
-        this set; bits of the signs.
+        How many were decoded, fewer than k if the decoder was exhausted; bits of their signs.
     """
+    count = len(coordinates)
     sign_bits = 0.0
-    coordinates, negative = np.empty(count, np.int64), np.empty(count, np.bool_)
-    keys = np.empty(count, np.int64)
-    table = np.empty(count + 2, np.int64)
-    in_layer = np.zeros(coded.seen.size, np.int64)
-    free, weights, concentration = _begin_set(state, coded, disjoint)
+    splits = BetaBinomial(count)
+    keys_of_set = np.empty(count, np.int64)
+    picks_of_layer = np.zeros(side.layer_count(), np.int64)
+    keys, picks = keys_of_set, picks_of_layer
+    _spend_on_set(decoder, state)
+    free, weights, concentration = state.free_cells_from(disjoint), state.layer_weights_from(), state.concentration()
     done = 0
-    for layer in range(coded.seen.size):
-        if exhausted(state):
+    for layer in range(side.layer_count()):
+        if decoder.exhausted():
             break
-        remaining, free_here = count - done, free[layer] - free[layer + 1]
-        weight, later_weight = weights[layer] - weights[layer + 1], weights[layer + 1]
-        k = decode_split(state, data, remaining, free_here, free[layer + 1], weight, later_weight, concentration, table)
-        if exhausted(state):
+        k = splits.decode(
+            decoder, count - done, free[layer] - free[layer + 1], free[layer + 1],
+            weights[layer] - weights[layer + 1], weights[layer + 1], concentration,
+        )  # fmt: skip
+        if decoder.exhausted():
             break
-        coded.seen[layer] += k
+        state.seen[layer] += k
         if k > 0:
-            _spend_on_layer(state, layer, side)
-            by_row, by_column, send_them = _exponents_of(layer, k, coded.exponents, side)
-            if send_them:
-                by_row = decode_exponent(state, data)
-                by_column = decode_exponent(state, data)
-                if exhausted(state):
+            _spend_on_layer(decoder, layer, side)
+            if _sends_exponents(layer, k, side, state):
+                row_exponent, column_exponent = decode_exponent(decoder), decode_exponent(decoder)
+                if decoder.exhausted():
                     break
-                coded.exponents[layer, 0], coded.exponents[layer, 1] = by_row, by_column
-            if exhausted(state):
+                state.row_exponents[layer], state.column_exponents[layer] = row_exponent, column_exponent
+            if decoder.exhausted():
                 break
-            picks = coordinates[done : done + k]
-            cells_of_layer = _layer_cells(layer, by_row, by_column, side, coded, disjoint)
-            flags = negative[done : done + k]
-            sign_counts = _initial_sign_counts(layer, side)
-            picks_read, flag_bits = decode_layer(state, data, picks, flags, sign_counts, cells_of_layer, table)
-            sign_bits += flag_bits
-            in_layer[layer] = picks_read
-            keys[done : done + picks_read] = picks[:picks_read] + coded.cells_from[layer + 1]
-            negative[done : done + picks_read] = _sign_flags(flags[:picks_read], picks[:picks_read], layer, side)
-            for i in range(picks_read):
-                picks[i] = coordinate_of(picks[i], layer, side)
-            done += picks_read
-            if picks_read < k:
+            layer_decoder = LayerDecoder(
+                decoder, _layer_cells(layer, side, state, disjoint), coordinates[done : done + k],
+                negative[done : done + k], _sign_counts(layer, side), splits,
+            )  # fmt: skip
+            read = layer_decoder.decode()
+            sign_bits += layer_decoder.flag_bits
+            picks[layer] = read
+            for i in range(done, done + read):
+                keys[i] = coordinates[i] + state.cells_from[layer + 1]
+                if side.is_recent(layer):
+                    negative[i] ^= side.recent_negative[coordinates[i]]
+                coordinates[i] = side.coordinate_of(coordinates[i], layer)
+            done += read
+            if read < k:
                 break
         if done == count:
             break
-    return coordinates[:done], negative[:done], with_coded(coded, keys[:done], in_layer), sign_bits
+    state.add(keys[:done], picks)
+    return done, sign_bits
+
+
+def _spend_on_set(account: WorkAccount, state: CodedState) -> None:
+    account.spend(_WORK_OF_SET + len(state.seen) // _LAYERS_PER_WORK + state.keys_kept() // _KEYS_PER_WORK)
+
+
+def _spend_on_layer(account: WorkAccount, layer: int, side: SideInformation) -> None:
+    table_entries = len(side.row_table(layer)) + len(side.column_table(layer))
+    account.spend(_WORK_OF_LAYER + table_entries // _TABLE_ENTRIES_PER_WORK)
+
+
+def _sends_exponents(layer: int, k: int, side: SideInformation, state: CodedState) -> bool:
+    """Whether a layer's exponents are sent with these k picks."""
+    return state.row_exponents[layer] < 0 and side.first_row[layer] >= 0 and k >= _MIN_PICKS
+
+
+def _layer_cells(layer: int, side: SideInformation, state: CodedState, disjoint: bool) -> LayerCells:
+    """A layer's cells, with the weights of rows and columns that its exponents give."""
+    known = state.row_exponents[layer] >= 0
+    return LayerCells(
+        side.rows[layer], side.columns[layer], state.cells_from[layer + 1],
+        cumulative_weights(side.row_table(layer), state.row_exponents[layer] if known else _DEFAULT),
+        cumulative_weights(side.column_table(layer), state.column_exponents[layer] if known else _DEFAULT),
+        side.recent_keys, state.coded, disjoint,
+    )  # fmt: skip
+
+
+def _sign_counts(layer: int, side: SideInformation) -> SignCounts:
+    """The model of a layer's signs.
+
+    A recently changed coordinate mostly changes in the same direction again; other signs are counted by rows.
+    """
+    return SignCounts(6, 1, False) if side.is_recent(layer) else SignCounts(1, 1, True)
+
+
+def _cells_and_flags(
+    coordinates: Integers, negative: Flags, members: Integers, layer: int, side: SideInformation
+) -> tuple[Integers, Flags]:
+    """The cells of a layer's picks, ascending, and their sign flags.
+
+    The flag of a recently changed coordinate says whether it changes in the other direction.
+    """
+    cells_of_picks = np.empty(len(members), np.int64)
+    cells, indices = cells_of_picks, members
+    for i in range(len(indices)):
+        cells[i] = side.cell_of(coordinates[indices[i]], layer)
+    order = np.argsort(cells_of_picks)
+    sorted_cells, flags_of_picks = cells_of_picks[order], np.asarray(negative)[members[order]]
+    cells, flags = sorted_cells, flags_of_picks
+    if side.is_recent(layer):
+        for i in range(len(cells)):
+            flags[i] ^= side.recent_negative[cells[i]]
+    return sorted_cells, flags_of_picks

@@ -8,153 +8,185 @@ and decoder mirror each other. Knows nodes. Does not know side information.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from surp_fl._compile import njit
-from surp_fl.codecs.surp.beta_binomial import decode_split, encode_split
-from surp_fl.codecs.surp.cell_ranges import (
-    LayerCells,
-    axis,
-    cell_count,
-    first_cell,
-    free_cells,
-    halve,
-    narrowed,
-    position_of,
-    root,
-    weight_of,
-)
+from surp_fl.codecs.surp.beta_binomial import BetaBinomial
+from surp_fl.codecs.surp.cell_ranges import LayerCells, Node, cell_count, narrowed
 from surp_fl.codecs.surp.coded_set import bisect
-from surp_fl.entropy.range_coder import (
-    Bytes,
-    CoderState,
-    bits_read,
-    decode_target,
-    decode_update,
-    encode,
-    exhausted,
-    spend,
-)
-from surp_fl.types import Integers
-
-Flags = NDArray[np.bool_]
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
+from surp_fl.types import Flags, Integers
 
 # Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
 _WORK_OF_HALVING, _WORK_OF_POSITION, _WORK_OF_PICK = 12, 8, 16
 
 
-@njit(cache=True)
-def _reset_at_new_row(sign_counts: Integers, cell: int, cells: LayerCells) -> None:
-    """Begin new sign counts where a row begins, if they are counted by rows."""
-    if sign_counts[2] >= 0 and sign_counts[2] != cell // cells.columns:
-        sign_counts[0], sign_counts[1], sign_counts[2] = 1, 1, cell // cells.columns
-
-
-@njit(cache=True)
-def encode_layer(
-    state: CoderState, out: Bytes, picks: Integers, flags: Flags, sign_counts: Integers, cells: LayerCells,
-    table: Integers,
-) -> None:  # fmt: skip
-    """Encode picks among a layer's cells, each with a sign flag; the decoder knows how many.
+class SignCounts:
+    """The adaptive model of a layer's sign flags: counts of false and of true flags so far.
 
     Args:
-        state: of the encoder.
-        out: where bytes go; uint8, shape (capacity,).
-        picks: ascending cells; shape (k,).
-        flags: of each pick; bool, shape (k,).
-        sign_counts: of false and of true flags so far, and the row they are counted in (−1: counted for the whole
-            layer); shape (3,), updated in place.
-        cells: of the layer.
-        table: working memory of splits; int64, shape (k + 1,) or more.
+        false: the first count of false flags.
+        true: the first count of true flags.
+        by_row: begin anew, with 1 and 1, where a row begins; the first row is row 0.
     """
-    stack = [(root(cells), 0, picks.size)]
-    while len(stack) > 0:
-        node, start, end = stack.pop()
-        k = end - start
-        while 0 < k < cell_count(node):
-            low, _, sums, total_weight = axis(node, cells)
-            if k == 1 and total_weight > 0:
-                spend(state, _WORK_OF_POSITION)
-                row = picks[start] // cells.columns
-                position = row if node[1] - node[0] > 1 else picks[start] - row * cells.columns
-                cum_freq, freq = weight_of(sums, low, position), weight_of(sums, position, position + 1)
-                encode(state, out, cum_freq, freq, total_weight)
-                node = narrowed(node, position)
-                continue
-            spend(state, _WORK_OF_HALVING)
-            left_node, right_node, left, right, concentration = halve(node, cells)
-            j = bisect(picks, start, start + k, first_cell(right_node, cells)) - start
-            free_left, free_right = free_cells(left_node, cells), free_cells(right_node, cells)
-            encode_split(state, out, j, k, free_left, free_right, left, right, concentration, table)
-            if 0 < j < k:
-                stack.append((right_node, start + j, start + k))
-            node, k, start = (left_node, j, start) if j > 0 else (right_node, k, start)
-        spend(state, _WORK_OF_PICK * k)
-        for i in range(start, start + k):
-            _reset_at_new_row(sign_counts, picks[i], cells)
-            one = 1 if flags[i] else 0
-            encode(state, out, sign_counts[0] if one else 0, sign_counts[one], sign_counts[0] + sign_counts[1])
-            sign_counts[one] += 1
+
+    def __init__(self, false: int, true: int, by_row: bool) -> None:
+        self._false, self._true = false, true
+        self._row = 0 if by_row else -1
+
+    def encode(self, encoder: RangeEncoder, flag: int, row: int) -> None:
+        """Encode the flag of a pick in a row, after those of all earlier picks."""
+        self._begin(row)
+        if flag:
+            encoder.encode(self._false, self._true, self._false + self._true)
+            self._true += 1
+        else:
+            encoder.encode(0, self._false, self._false + self._true)
+            self._false += 1
+
+    def decode(self, decoder: RangeDecoder, row: int) -> int:
+        """Decode a flag; not to be used if the decoder is exhausted after it."""
+        self._begin(row)
+        flag = decoder.decode_target(self._false + self._true) >= self._false
+        if flag:
+            decoder.decode_update(self._false, self._true, self._false + self._true)
+            self._true += 1
+        else:
+            decoder.decode_update(0, self._false, self._false + self._true)
+            self._false += 1
+        return flag
+
+    def _begin(self, row: int) -> None:
+        if self._row >= 0 and self._row != row:
+            self._false, self._true, self._row = 1, 1, row
 
 
-@njit(cache=True)
-def decode_layer(
-    state: CoderState, data: Bytes, picks: Integers, flags: Flags, sign_counts: Integers, cells: LayerCells,
-    table: Integers,
-) -> tuple[int, float]:  # fmt: skip
-    """Decode ascending picks among a layer's cells, and their sign flags.
+class LayerEncoder:
+    """Encodes picks among a layer's cells, each with a sign flag; the decoder knows how many.
 
     Args:
-        state: of the decoder.
-        data: the message; uint8, shape (length,).
-        picks: filled in; shape (k,).
-        flags: filled in; shape (k,).
-        sign_counts: as in `encode_layer`.
+        encoder: of the message.
         cells: of the layer.
-        table: working memory of splits; int64, shape (k + 1,) or more.
-
-    Returns:
-        How many picks were decoded before the decoder was exhausted, and the bits of their flags.
+        picks: ascending cells; int64, shape (k,).
+        flags: of each pick; uint8, shape (k,).
+        signs: the model of the flags.
+        splits: working memory, for k picks or more.
     """
-    flag_bits = 0.0
-    stack = [(root(cells), 0, picks.size)]
-    while len(stack) > 0:
-        node, start, end = stack.pop()
-        k = end - start
-        while 0 < k < cell_count(node):
-            low, high, sums, total_weight = axis(node, cells)
-            if k == 1 and total_weight > 0:
-                spend(state, _WORK_OF_POSITION)
-                position = position_of(decode_target(state, total_weight), low, high, sums)
-                cum_freq, freq = weight_of(sums, low, position), weight_of(sums, position, position + 1)
-                decode_update(state, data, cum_freq, freq, total_weight)
-                if exhausted(state):
-                    return start, flag_bits
+
+    def __init__(
+        self,
+        encoder: RangeEncoder,
+        cells: LayerCells,
+        picks: Integers,
+        flags: Flags,
+        signs: SignCounts,
+        splits: BetaBinomial,
+    ) -> None:
+        self._encoder, self._cells = encoder, cells
+        self._picks, self._flags, self._signs = picks, flags, signs
+        self._splits = splits
+
+    def encode(self) -> None:
+        """Encode all picks."""
+        self._encode(self._cells.root(), 0, len(self._picks))
+
+    def _encode(self, node: Node, start: int, end: int) -> None:
+        """Encode the picks start to end, which are those of a node."""
+        while 0 < end - start < cell_count(node):
+            total_weight = self._cells.axis_weight(node) if end - start == 1 else 0
+            if total_weight > 0:
+                self._encoder.spend(_WORK_OF_POSITION)
+                row = self._picks[start] // self._cells.columns
+                position = row if node[1] - node[0] > 1 else self._picks[start] - row * self._cells.columns
+                cum_freq = self._cells.weight_at(node, -1, position)
+                self._encoder.encode(cum_freq, self._cells.weight_at(node, position, position + 1), total_weight)
                 node = narrowed(node, position)
                 continue
-            spend(state, _WORK_OF_HALVING)
-            left_node, right_node, left, right, concentration = halve(node, cells)
-            free_left, free_right = free_cells(left_node, cells), free_cells(right_node, cells)
-            j = decode_split(state, data, k, free_left, free_right, left, right, concentration, table)
-            if exhausted(state):
-                return start, flag_bits
-            if 0 < j < k:
-                stack.append((right_node, start + j, start + k))
-            node, k = (left_node, j) if j > 0 else (right_node, k)
-        spend(state, _WORK_OF_PICK * k)
-        if exhausted(state):
-            return start, flag_bits
-        cell = first_cell(node, cells)
-        bits_before = bits_read(state)
-        for i in range(start, start + k):
-            _reset_at_new_row(sign_counts, cell, cells)
-            one = 1 if decode_target(state, sign_counts[0] + sign_counts[1]) >= sign_counts[0] else 0
-            decode_update(state, data, sign_counts[0] if one else 0, sign_counts[one], sign_counts[0] + sign_counts[1])
-            if exhausted(state):
-                return i, flag_bits
-            sign_counts[one] += 1
-            picks[i], flags[i] = cell, one == 1
+            self._encoder.spend(_WORK_OF_HALVING)
+            left, right, left_weight, right_weight, concentration = self._cells.halve(node)
+            middle = bisect(self._picks, start, end, self._cells.first_cell(right))
+            self._splits.encode(
+                self._encoder, middle - start, end - start, self._cells.free_cells(left), self._cells.free_cells(right),
+                left_weight, right_weight, concentration,
+            )  # fmt: skip
+            if start < middle < end:
+                self._encode(left, start, middle)
+                node, start = right, middle
+            else:
+                node = left if middle == end else right
+        self._encoder.spend(_WORK_OF_PICK * (end - start))
+        for i in range(start, end):
+            self._signs.encode(self._encoder, self._flags[i], self._picks[i] // self._cells.columns)
+
+
+class LayerDecoder:
+    """Decodes ascending picks among a layer's cells, and their sign flags.
+
+    Args:
+        decoder: of the message.
+        cells: of the layer.
+        picks: filled in; int64, shape (k,).
+        flags: filled in; uint8, shape (k,).
+        signs: the model of the flags.
+        splits: working memory, for k picks or more.
+
+    Attributes:
+        flag_bits: bits of the flags that were decoded.
+    """
+
+    def __init__(
+        self,
+        decoder: RangeDecoder,
+        cells: LayerCells,
+        picks: Integers,
+        flags: Flags,
+        signs: SignCounts,
+        splits: BetaBinomial,
+    ) -> None:
+        self._decoder, self._cells = decoder, cells
+        self._picks, self._flags, self._signs = picks, flags, signs
+        self._splits = splits
+        self._done = 0
+        self.flag_bits = 0.0
+
+    def decode(self) -> int:
+        """Decode picks; gives how many there were before the decoder was exhausted."""
+        self._decode(self._cells.root(), len(self._picks))
+        return self._done
+
+    def _decode(self, node: Node, k: int) -> None:
+        """Decode the k picks of a node, which are the next ones."""
+        while 0 < k < cell_count(node):
+            total_weight = self._cells.axis_weight(node) if k == 1 else 0
+            if total_weight > 0:
+                self._decoder.spend(_WORK_OF_POSITION)
+                position = self._cells.position_of(node, self._decoder.decode_target(total_weight))
+                cum_freq = self._cells.weight_at(node, -1, position)
+                self._decoder.decode_update(cum_freq, self._cells.weight_at(node, position, position + 1), total_weight)
+                node = narrowed(node, position)
+            else:
+                self._decoder.spend(_WORK_OF_HALVING)
+                left, right, left_weight, right_weight, concentration = self._cells.halve(node)
+                on_left = self._splits.decode(
+                    self._decoder, k, self._cells.free_cells(left), self._cells.free_cells(right),
+                    left_weight, right_weight, concentration,
+                )  # fmt: skip
+                if 0 < on_left < k and not self._decoder.exhausted():
+                    self._decode(left, on_left)
+                    node, k = right, k - on_left
+                else:
+                    node = left if on_left > 0 else right
+            if self._decoder.exhausted():
+                k = 0
+        self._decoder.spend(_WORK_OF_PICK * k)
+        if k > 0 and not self._decoder.exhausted():
+            self._decode_flags(self._cells.first_cell(node), k)
+
+    def _decode_flags(self, cell: int, k: int) -> None:
+        """Decode the flags of the k picks from a cell on."""
+        bits_before = self._decoder.bits_read()
+        for _ in range(k):
+            flag = self._signs.decode(self._decoder, cell // self._cells.columns)
+            if self._decoder.exhausted():
+                break
+            self._picks[self._done], self._flags[self._done] = cell, flag
+            self._done += 1
             cell += 1
-        flag_bits += bits_read(state) - bits_before
-    return picks.size, flag_bits
+        self.flag_bits += self._decoder.bits_read() - bits_before

@@ -5,25 +5,19 @@ Maps coordinates to cells of layers, and back. Knows log2 weights. Does not know
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from surp_fl._compile import njit
-from surp_fl.types import Integers, Signs
+from surp_fl.codecs.surp.coded_set import bisect
+from surp_fl.types import Flags, Integers
 
 STEPS_PER_OCTAVE = 256  # of a log2 weight; part of the format
+_NOTHING, _NO_FLAGS = np.empty(0, np.int64), np.empty(0, np.uint8)
 
 
-class SideInformation(NamedTuple):
+class SideInformation:
     """What encoder and decoder both hold; int64, one entry a layer in the order of coding unless said otherwise.
 
     Attributes:
-        recent: ascending coordinates that changed in the last update, therefore likely to change again; shape (r,).
-            If there are any, they are coded as the first layer.
-        recent_negative: whether each of them decreased; bool, shape (r,).
-        recent_keys: ascending keys of the same coordinates in their own layers; a key is a cell's place in its layer,
-            plus the cells of all later layers.
         start: the layer's first coordinate in the vector.
         rows: of the layer: its first axis.
         columns: of the layer: all other axes.
@@ -35,91 +29,132 @@ class SideInformation(NamedTuple):
         column_order: the column of each rank.
         row_rank: the rank of each row.
         column_rank: the rank of each column.
+        recent: ascending coordinates that changed in the last update, therefore likely to change again; shape (r,).
+            If there are any, they are coded as the first layer.
+        recent_negative: whether each of them decreased; uint8, shape (r,).
+        recent_keys: ascending keys of the same coordinates in their own layers; a key is a cell's place in its layer,
+            plus the cells of all later layers.
     """
 
-    recent: Integers
-    recent_negative: Signs
-    recent_keys: Integers
-    start: Integers
-    rows: Integers
-    columns: Integers
-    first_row: Integers
-    first_column: Integers
-    row_log2_weight: Integers
-    column_log2_weight: Integers
-    row_order: Integers
-    column_order: Integers
-    row_rank: Integers
-    column_rank: Integers
+    def __init__(
+        self,
+        start: Integers,
+        rows: Integers,
+        columns: Integers,
+        first_row: Integers,
+        first_column: Integers,
+        row_log2_weight: Integers,
+        column_log2_weight: Integers,
+        row_order: Integers,
+        column_order: Integers,
+        row_rank: Integers,
+        column_rank: Integers,
+        recent: Integers = _NOTHING,
+        recent_negative: Flags = _NO_FLAGS,
+        recent_keys: Integers = _NOTHING,
+    ) -> None:
+        self.start, self.rows, self.columns = start, rows, columns
+        self.first_row, self.first_column = first_row, first_column
+        self.row_log2_weight, self.column_log2_weight = row_log2_weight, column_log2_weight
+        self.row_order, self.column_order = row_order, column_order
+        self.row_rank, self.column_rank = row_rank, column_rank
+        self.recent, self.recent_negative, self.recent_keys = recent, recent_negative, recent_keys
+        self._has_recent = len(recent) > 0
+        first = 1 if self._has_recent else 0
+        by_start = np.argsort(start[first:])
+        self._by_start, self._starts = by_start + first, start[first:][by_start]
 
+    def with_recent(self, recent: Integers, negative: Flags) -> SideInformation:
+        """The same, with recently changed coordinates as a layer of their own in front.
 
-@njit(cache=True)
-def is_recent(layer: int, side: SideInformation) -> bool:
-    """Whether a layer is that of the recently changed coordinates."""
-    return bool(layer == 0 and side.recent.size > 0)
+        Args:
+            recent: ascending coordinates, at least one; int64, shape (r,).
+            negative: whether each decreased; uint8, shape (r,).
+        """
+        return SideInformation(
+            np.append(0, self.start), np.append(1, self.rows), np.append(len(recent), self.columns),
+            np.append(-1, self.first_row), np.append(-1, self.first_column),
+            self.row_log2_weight, self.column_log2_weight, self.row_order, self.column_order,
+            self.row_rank, self.column_rank, recent, negative, self.keys_of(recent),
+        )  # fmt: skip
 
+    def layer_count(self) -> int:
+        """Number of layers, that of recently changed coordinates included."""
+        return len(self.start)
 
-@njit(cache=True)
-def cells_from_each_layer(side: SideInformation) -> Integers:
-    """Cells of each layer and all later ones; shape (layers + 1,)."""
-    cells_from = np.zeros(side.start.size + 1, np.int64)
-    for layer in range(side.start.size - 1, -1, -1):
-        cells_from[layer] = cells_from[layer + 1] + side.rows[layer] * side.columns[layer]
-    return cells_from
+    def is_recent(self, layer: int) -> bool:
+        """Whether a layer is that of the recently changed coordinates."""
+        return self._has_recent and layer == 0
 
+    def recent_position(self, coordinate: int) -> int:
+        """The place of a coordinate among the recently changed ones; −1 if it is none of them."""
+        position = bisect(self.recent, 0, len(self.recent), coordinate)
+        return position if position < len(self.recent) and self.recent[position] == coordinate else -1
 
-@njit(cache=True)
-def layers_of(coordinates: Integers, side: SideInformation) -> Integers:
-    """The layer in which each coordinate is coded; shape (k,) for shape (k,)."""
-    first = 1 if side.recent.size > 0 else 0
-    by_start = np.argsort(side.start[first:])
-    layers = first + by_start[np.searchsorted(side.start[first:][by_start], coordinates, side="right") - 1]
-    if first > 0:
-        position = np.minimum(np.searchsorted(side.recent, coordinates), side.recent.size - 1)
-        layers[side.recent[position] == coordinates] = 0
-    return layers
+    def layer_of(self, coordinate: int) -> int:
+        """The layer in which a coordinate is coded."""
+        if self._has_recent and self.recent_position(coordinate) >= 0:
+            return 0
+        return int(self._by_start[bisect(self._starts, 0, len(self._starts), coordinate + 1) - 1])
 
+    def layers_of(self, coordinates: Integers) -> Integers:
+        """The layer in which each coordinate is coded; shape (k,) for shape (k,)."""
+        found = np.empty(len(coordinates), np.int64)
+        layers = found
+        for i in range(len(coordinates)):
+            layers[i] = self.layer_of(coordinates[i])
+        return found
 
-@njit(cache=True)
-def cell_of(coordinate: int, layer: int, side: SideInformation) -> int:
-    """The place of a coordinate among its layer's cells, with rows and columns ordered by rank."""
-    if is_recent(layer, side):
-        return int(np.searchsorted(side.recent, coordinate))
-    offset = coordinate - side.start[layer]
-    if side.first_row[layer] < 0:
-        return int(offset)
-    columns = side.columns[layer]
-    row = side.row_rank[side.first_row[layer] + offset // columns]
-    return int(row * columns + side.column_rank[side.first_column[layer] + offset % columns])
+    def cells_from_each_layer(self) -> Integers:
+        """Cells of each layer and all later ones; shape (layers + 1,)."""
+        found = np.zeros(len(self.start) + 1, np.int64)
+        cells_from = found
+        for layer in range(len(self.start) - 1, -1, -1):
+            cells_from[layer] = cells_from[layer + 1] + self.rows[layer] * self.columns[layer]
+        return found
 
+    def cell_of(self, coordinate: int, layer: int) -> int:
+        """The place of a coordinate among its layer's cells, with rows and columns ordered by rank."""
+        if self.is_recent(layer):
+            return self.recent_position(coordinate)
+        offset = coordinate - self.start[layer]
+        if self.first_row[layer] < 0:
+            return int(offset)
+        columns = self.columns[layer]
+        row = offset // columns
+        rank_of_row = self.row_rank[self.first_row[layer] + row]
+        return int(rank_of_row * columns + self.column_rank[self.first_column[layer] + offset - row * columns])
 
-@njit(cache=True)
-def coordinate_of(cell: int, layer: int, side: SideInformation) -> int:
-    """The inverse of `cell_of`."""
-    if is_recent(layer, side):
-        return int(side.recent[cell])
-    if side.first_row[layer] < 0:
-        return int(side.start[layer] + cell)
-    columns = side.columns[layer]
-    row = side.row_order[side.first_row[layer] + cell // columns]
-    column = side.column_order[side.first_column[layer] + cell % columns]
-    return int(side.start[layer] + row * columns + column)
+    def coordinate_of(self, cell: int, layer: int) -> int:
+        """The inverse of `cell_of`."""
+        if self.is_recent(layer):
+            return int(self.recent[cell])
+        if self.first_row[layer] < 0:
+            return int(self.start[layer] + cell)
+        columns = self.columns[layer]
+        rank_of_row = cell // columns
+        row = self.row_order[self.first_row[layer] + rank_of_row]
+        column = self.column_order[self.first_column[layer] + cell - rank_of_row * columns]
+        return int(self.start[layer] + row * columns + column)
 
+    def keys_of(self, coordinates: Integers) -> Integers:
+        """Keys of coordinates, ascending: the cell within its layer, plus the cells of all later layers."""
+        cells_from = self.cells_from_each_layer()
+        found = np.empty(len(coordinates), np.int64)
+        keys = found
+        for i in range(len(coordinates)):
+            layer = self.layer_of(coordinates[i])
+            keys[i] = cells_from[layer + 1] + self.cell_of(coordinates[i], layer)
+        return np.sort(found)
 
-@njit(cache=True)
-def keys_of(coordinates: Integers, side: SideInformation) -> Integers:
-    """Keys of coordinates, ascending: the cell within its layer, plus the cells of all later layers."""
-    cells_from, layer_of = cells_from_each_layer(side), layers_of(coordinates, side)
-    keys = np.empty(coordinates.size, np.int64)
-    for i in range(coordinates.size):
-        keys[i] = cells_from[layer_of[i] + 1] + cell_of(coordinates[i], layer_of[i], side)
-    return np.sort(keys)
+    def row_table(self, layer: int) -> Integers:
+        """Log2 weights of a layer's rows, by rank; empty for a layer without tables."""
+        first = self.first_row[layer]
+        return self.row_log2_weight[:0] if first < 0 else self.row_log2_weight[first : first + self.rows[layer]]
 
-
-@njit(cache=True)
-def tables_of(layer: int, side: SideInformation) -> tuple[Integers, Integers]:
-    """Log2 weights of a layer's rows and columns, by rank; empty for a layer without tables."""
-    r, c = side.first_row[layer], side.first_column[layer]
-    if r < 0:
-        return side.row_log2_weight[:0], side.column_log2_weight[:0]
-    return side.row_log2_weight[r : r + side.rows[layer]], side.column_log2_weight[c : c + side.columns[layer]]
+    def column_table(self, layer: int) -> Integers:
+        """Log2 weights of a layer's columns, by rank; empty for a layer without tables."""
+        first = self.first_column[layer]
+        return (
+            self.column_log2_weight[:0] if first < 0 else self.column_log2_weight[first : first + self.columns[layer]]
+        )

@@ -77,7 +77,7 @@ def select_groups(
         return []
     u = np.abs(values).astype(np.float64)
     negative = np.signbit(values)
-    rate_model = RateModel(found, negative, side)
+    rate_model = RateModel(found, negative.view(np.uint8), side)
     remaining, spent_bits = np.arange(found.size), 0.0
     groups: list[MagnitudeGroup] = []
     for target_bits in (

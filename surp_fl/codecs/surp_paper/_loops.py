@@ -11,17 +11,16 @@ import math
 
 import numpy as np
 
-from surp_fl._compile import njit
 from surp_fl.codecs.surp_paper._candidates import add_to_count, partition, pop, position_of, push, top_waiting
 from surp_fl.codecs.surp_paper._scans import grown, sum_and_top, track_above
 from surp_fl.entropy.minifloat import to_code, to_float
 from surp_fl.types import Floats, Integers, Vector
 
 _SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector
+_INFINITY = float("inf")
 _STALE_SHARE = math.ldexp(1.0, -20)  # a running sum below this share is computed again, for its rounding error
 
 
-@njit(cache=True)
 def bit_length(value: int) -> int:
     """As int.bit_length, of a non-negative integer."""
     bits = 0
@@ -31,7 +30,6 @@ def bit_length(value: int) -> int:
     return bits
 
 
-@njit(cache=True)
 def refinement_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
     """Bits of two varints, the first mean, an index each step, a sign each distinct index, and the refreshes."""
     counts = 8 * (max(1, (bit_length(steps) + 6) // 7) + max(1, (bit_length(refreshes) + 6) // 7))
@@ -39,22 +37,21 @@ def refinement_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> 
     return counts + 16 + steps * index_bits + signs + refreshes * refresh_bits
 
 
-@njit(cache=True)
 def _estimate(total: float, top: Floats, n: int, log_ratio: float) -> int:
     """ParamEst in 16 bits: the mean of u, if it gives a candidate; else what makes all of the top candidates; or 0."""
     code = to_code(total / n, False)
-    if code == 0 or log_ratio * to_float(code) > top.max():
-        least = np.inf
-        for value in top:
-            if 0.0 < value < least:
-                least = value
-        code = to_code(least / log_ratio, True) if least < np.inf else 0
+    most, least = 0.0, _INFINITY
+    for i in range(len(top)):
+        most = max(most, top[i])
+        if 0.0 < top[i] < least:
+            least = top[i]
+    if code == 0 or log_ratio * to_float(code) > most:
+        code = to_code(least / log_ratio, True) if least < _INFINITY else 0
         while code > 0 and log_ratio * to_float(code) > least:  # the last bit of the division
             code -= 1
     return code
 
 
-@njit(cache=True)
 def refine(
     vector: Vector,
     ends: Integers,
@@ -73,21 +70,22 @@ def refine(
     Returns:
         Indices, refresh steps, refresh codes, whether the vector is finite, and how often it was scanned.
     """
-    n = vector.size
-    tracked, residual, refined = np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
+    n = len(vector)
+    tracked_array, residual_array, refined_array = np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8)
+    tracked, residual, refined = tracked_array, residual_array, refined_array
     tree, heap = np.zeros(1, np.int64), np.empty(0, np.int64)
     candidates = waiting = 0
-    floor = np.inf  # every coordinate with u ≥ floor is tracked
+    floor = _INFINITY  # every coordinate with u ≥ floor is tracked
 
-    indices = np.empty(64, np.int64)
-    refresh_at, refresh_code = np.empty(16, np.int64), np.empty(16, np.int64)
+    index_array, at_array, code_array = np.empty(64, np.int64), np.empty(16, np.int64), np.empty(16, np.int64)
+    indices, refresh_at, refresh_code = index_array, at_array, code_array
     steps = refreshes = distinct = 0
 
     total, top = sum_and_top(vector, ends, scales, tracked, residual, expected)
     total_when_summed = total
     finite = math.isfinite(total)
     scans = 1
-    mean = threshold = np.inf  # 1/λ and τ
+    mean = threshold = _INFINITY  # 1/λ and τ
     refresh_due = finite
     while finite and (max_steps < 0 or steps < max_steps) and (max_distinct < 0 or distinct < max_distinct):
         code = 0
@@ -101,7 +99,10 @@ def refine(
             break
         if threshold < floor:
             floor = 0.5 * threshold
-            tracked, residual, refined = track_above(vector, ends, scales, tracked, residual, refined, floor)
+            tracked_array, residual_array, refined_array = track_above(
+                vector, ends, scales, tracked, residual, refined, floor
+            )
+            tracked, residual, refined = tracked_array, residual_array, refined_array
             tree, heap, candidates, waiting = partition(residual, threshold)
             scans += 1
         while waiting > 0 and residual[heap[0]] >= threshold:  # these have become candidates
@@ -111,7 +112,7 @@ def refine(
         if candidates == 0:
             refresh_due = True
             top = top_waiting(heap, waiting, residual, floor, expected)
-            if top.size == 0 or total < _STALE_SHARE * total_when_summed:
+            if len(top) == 0 or total < _STALE_SHARE * total_when_summed:
                 total, top = sum_and_top(vector, ends, scales, tracked, residual, expected)
                 total_when_summed = total
                 scans += 1
@@ -123,12 +124,13 @@ def refine(
         if budget_bits >= 0 and refinement_bits(steps + 1, new_refreshes - 1, new_distinct, index_bits) > budget_bits:
             break
         if refresh_due:
-            if refreshes == refresh_at.size:
-                refresh_at = grown(refresh_at, 2 * refreshes)
-                refresh_code = grown(refresh_code, 2 * refreshes)
+            if refreshes == len(refresh_at):
+                at_array, code_array = grown(at_array, 2 * refreshes), grown(code_array, 2 * refreshes)
+                refresh_at, refresh_code = at_array, code_array
             refresh_at[refreshes], refresh_code[refreshes] = steps, code
-        if steps == indices.size:
-            indices = grown(indices, 2 * steps)
+        if steps == len(indices):
+            index_array = grown(index_array, 2 * steps)
+            indices = index_array
         indices[steps] = tracked[position]
         steps, refreshes, distinct = steps + 1, new_refreshes, new_distinct
         refined[position] = 1
@@ -143,10 +145,9 @@ def refine(
             candidates -= 1
             push(heap, waiting, residual, position)
             waiting += 1
-    return indices[:steps].copy(), refresh_at[:refreshes].copy(), refresh_code[:refreshes].copy(), finite, scans
+    return index_array[:steps], at_array[:refreshes], code_array[:refreshes], finite, scans
 
 
-@njit(cache=True)
 def rebuild(
     indices: Integers,
     refresh_at: Integers,
@@ -170,13 +171,14 @@ def rebuild(
     Returns:
         float64, shape (distinct,).
     """
-    magnitudes = np.zeros(distinct, np.float64)
+    sums = np.zeros(distinct)
+    magnitudes = sums
     mean = 0.0
     refresh = 0
-    for step in range(indices.size):
-        if refresh < refresh_at.size and refresh_at[refresh] == step:
+    for step in range(len(indices)):
+        if refresh < len(refresh_at) and refresh_at[refresh] == step:
             mean = to_float(refresh_code[refresh])
             refresh += 1
         magnitudes[order[step]] += log_ratio * mean
         mean *= shrink
-    return magnitudes
+    return sums

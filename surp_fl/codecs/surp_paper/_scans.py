@@ -11,54 +11,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl._compile import njit
-from surp_fl.types import Floats, Integers, Vector
+from surp_fl.types import Flags, Floats, Integers, Vector
 
-Flags = NDArray[np.uint8]
+_INFINITY = float("inf")
 
 
-@njit(cache=True)
 def _offer(top: Floats, value: float) -> None:
     """Replace the smallest of the k largest values so far, if this one is larger; `top` is a min-heap."""
-    if value <= top[0]:
-        return
-    parent = 0
-    while 2 * parent + 1 < top.size:
-        child = 2 * parent + 1
-        if child + 1 < top.size and top[child + 1] < top[child]:
-            child += 1
-        if value <= top[child]:
-            break
-        top[parent] = top[child]
-        parent = child
-    top[parent] = value
+    if value > top[0]:
+        parent, size = 0, len(top)
+        while 2 * parent + 1 < size:
+            child = 2 * parent + 1
+            if child + 1 < size and top[child + 1] < top[child]:
+                child += 1
+            if value <= top[child]:
+                break
+            top[parent] = top[child]
+            parent = child
+        top[parent] = value
 
 
-@njit(cache=True)
 def _sum_and_top_of_run(vector: Vector, start: int, end: int, scale: float, top: Floats) -> float:
     """Sum of |v| over a contiguous run, in four lanes; |v|/scale is offered to `top`, block by block."""
     a = b = c = d = 0.0
     for block in range(start, end, 256):
         stop = min(block + 256, end)
         whole = block + (stop - block) // 4 * 4
-        peak = np.float32(0.0)
+        peak = 0.0
         for i in range(block, whole, 4):
-            p, q, r, s = abs(vector[i]), abs(vector[i + 1]), abs(vector[i + 2]), abs(vector[i + 3])
+            p, q = abs(float(vector[i])), abs(float(vector[i + 1]))
+            r, s = abs(float(vector[i + 2])), abs(float(vector[i + 3]))
             a += p
             b += q
             c += r
             d += s
             peak = max(peak, max(max(p, q), max(r, s)))
         for i in range(whole, stop):
-            a += abs(vector[i])
-            peak = max(peak, abs(vector[i]))
+            p = abs(float(vector[i]))
+            a += p
+            peak = max(peak, p)
         if peak / scale > top[0]:
             for i in range(block, stop):
-                _offer(top, abs(vector[i]) / scale)
+                _offer(top, abs(float(vector[i])) / scale)
     return (a + b) + (c + d)
 
 
-@njit(cache=True)
 def sum_and_top(
     vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, k: int
 ) -> tuple[float, Floats]:
@@ -76,14 +73,14 @@ def sum_and_top(
         The sum, NaN or infinity if the vector is not finite; a min-heap of shape (k,).
     """
     total = 0.0
-    top = np.zeros(k, np.float64)
-    start = 0
-    p = 0
-    for layer in range(ends.size):
+    largest = np.zeros(k)
+    top = largest
+    start = p = 0
+    for layer in range(len(ends)):
         end = ends[layer]
         while start < end:
             stop = end
-            if p < tracked.size and tracked[p] < end:
+            if p < len(tracked) and tracked[p] < end:
                 stop = tracked[p]
             if scales[layer] > 0.0:
                 total += _sum_and_top_of_run(vector, start, stop, scales[layer], top) / scales[layer]
@@ -93,10 +90,9 @@ def sum_and_top(
                 _offer(top, residual[p])
                 p += 1
                 start = stop + 1
-    return total, top
+    return total, largest
 
 
-@njit(cache=True)
 def track_above(
     vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, refined: Flags, floor: float
 ) -> tuple[Integers, Floats, Flags]:
@@ -105,41 +101,38 @@ def track_above(
     Returns:
         Indices, residual magnitudes, and whether each was refined before; shape (t,).
     """
-    capacity = max(1024, 2 * tracked.size)
-    new_tracked = np.empty(capacity, np.int64)
-    new_residual = np.empty(capacity, np.float64)
-    new_refined = np.empty(capacity, np.uint8)
-    count = 0
-    start = 0
-    p = 0
-    for layer in range(ends.size):
+    capacity = max(1024, 2 * len(tracked))
+    indices, residuals, flags = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity, np.uint8)
+    new_tracked, new_residual, new_refined = indices, residuals, flags
+    count = start = p = 0
+    for layer in range(len(ends)):
         scale = scales[layer]
-        cutoff = np.float32(floor * scale * 0.999999) if scale > 0.0 else np.float32(np.inf)
+        cutoff = floor * scale * 0.999998 if scale > 0.0 else _INFINITY  # a little lower: |v| has fewer bits than u
         for i in range(start, ends[layer]):
-            is_tracked = p < tracked.size and tracked[p] == i
-            if not is_tracked and abs(vector[i]) < cutoff:
+            is_tracked = p < len(tracked) and tracked[p] == i
+            magnitude = abs(float(vector[i]))
+            if not is_tracked and magnitude < cutoff:
                 continue
+            u, was_refined = 0.0, False
             if is_tracked:
-                u, was_refined = residual[p], refined[p]
+                u, was_refined = residual[p], refined[p] != 0
                 p += 1
-            else:
-                u, was_refined = (abs(vector[i]) / scale if scale > 0.0 else 0.0), np.uint8(0)
-            if u < floor and was_refined == 0:
+            elif scale > 0.0:
+                u = magnitude / scale
+            if u < floor and not was_refined:
                 continue
             if count == capacity:
                 capacity *= 2
-                new_tracked = grown(new_tracked, capacity)
-                new_residual = grown(new_residual, capacity)
-                new_refined = grown(new_refined, capacity)
+                indices, residuals, flags = grown(indices, capacity), grown(residuals, capacity), grown(flags, capacity)
+                new_tracked, new_residual, new_refined = indices, residuals, flags
             new_tracked[count], new_residual[count], new_refined[count] = i, u, was_refined
             count += 1
         start = ends[layer]
-    return new_tracked[:count].copy(), new_residual[:count].copy(), new_refined[:count].copy()
+    return indices[:count].copy(), residuals[:count].copy(), flags[:count].copy()
 
 
-@njit(cache=True)
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
     """A longer array with the same beginning."""
     larger = np.empty(capacity, array.dtype)
-    larger[: array.size] = array
+    larger[: len(array)] = array
     return larger
