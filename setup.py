@@ -33,6 +33,7 @@ LOOPS = [
     "surp_fl.codecs.surp.index_set",
     "surp_fl.codecs.surp.groups",
     "surp_fl.codecs.surp.rate_model",
+    "surp_fl.codecs.surp.magnitude_groups",
     "surp_fl.codecs.surp_paper._candidates",
     "surp_fl.codecs.surp_paper._scans",
     "surp_fl.codecs.surp_paper._loops",
@@ -61,7 +62,7 @@ def extension(name: str, source: str) -> Extension:
 
 def shared_source() -> str:
     """The C source of the shared module, written once for each version of Cython."""
-    source = BUILD / f"shared-{Cython.__version__}.c"
+    source = BUILD / Cython.__version__ / "_cython.c"
     if not source.exists():
         source.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "cython", f"--generate-shared={source}"], check=True)

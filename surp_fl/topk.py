@@ -60,11 +60,12 @@ def _at_least_the_largest(vector: Vector, count: int) -> Integers:
     if count == 0:
         return np.empty(0, np.int64)
     stride = bits.size // _SAMPLE + 1
-    sample = np.sort(bits[::stride] & _MAGNITUDE_MASK)[::-1]
+    sample = bits[::stride] & _MAGNITUDE_MASK
     rank = count / stride
     while True:
         place = int(rank + 3 * math.sqrt(rank) + 4)
-        threshold = max(1, int(sample[place])) if place < sample.size else 1
+        last = sample.size - 1 - place
+        threshold = max(1, int(np.partition(sample, last)[last])) if last >= 0 else 1
         found = at_least(bits, threshold, count)
         if found.size >= count or threshold == 1:
             return found

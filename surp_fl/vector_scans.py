@@ -15,7 +15,7 @@ from surp_fl.types import Integers
 
 try:
     import cython
-except ImportError:  # uncompiled, without Cython
+except ImportError:  # uncompiled, and Cython is not installed
     from surp_fl import _no_cython as cython
 
 Bits = NDArray[np.int32]
@@ -50,7 +50,7 @@ def at_least(bits: Bits, threshold: int, count: int) -> Integers:
 
 
 def _gather(bits: Bits, start: int, limit: int, found: Integers, size: int) -> tuple[int, int]:
-    """Append the coordinates from `start` on whose magnitude is above a limit; gives where it stopped, and the new size.
+    """Append coordinates from `start` on whose magnitude is above a limit; gives where it stopped, and the new size.
 
     A block is skipped at a few instructions a coordinate where nothing is above: the sign bit of limit − magnitude
     says so, for all of its coordinates at once.

@@ -1,6 +1,6 @@
 """The length of messages over the ideal length of their symbols, the sum of −log2 of every probability.
 
-Run as a program with NUMBA_DISABLE_JIT=1, where every symbol passes through Python; prints the length over the ideal
+Run as a program with SURP_FL_PURE_PYTHON=1, where every symbol passes through Python; prints the length over the ideal
 for each budget.
 """
 
@@ -9,24 +9,23 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any
 
 import numpy as np
 
 from surp_fl import Layout
-from surp_fl.codecs.surp import beta_binomial, encoder, index_tree, layer_weights
+from surp_fl.codecs.surp import encoder
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.rate_distortion import select_groups
-from surp_fl.entropy import integers, range_coder
+from surp_fl.entropy.range_coder import RangeEncoder
 
 bits = 0.0
-encode = range_coder.encode
+encode = RangeEncoder.encode
 
 
-def counted(state: Any, out: Any, cum_freq: int, freq: int, total_freq: int) -> None:
+def counted(self: RangeEncoder, cum_freq: int, freq: int, total_freq: int) -> None:
     global bits
     bits += math.log2(total_freq / freq)
-    encode(state, out, cum_freq, freq, total_freq)
+    encode(self, cum_freq, freq, total_freq)
 
 
 def length_over_ideal(budget: int) -> float:
@@ -49,7 +48,5 @@ def length_over_ideal(budget: int) -> float:
 
 
 if __name__ == "__main__":
-    np.seterr(over="ignore")
-    for module in (range_coder, integers, beta_binomial, index_tree, layer_weights, encoder):
-        module.encode = counted  # type: ignore[attr-defined]
+    RangeEncoder.encode = counted  # type: ignore[method-assign]
     json.dump({budget: length_over_ideal(int(budget)) for budget in sys.argv[1:]}, sys.stdout)

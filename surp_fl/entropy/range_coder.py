@@ -185,7 +185,7 @@ class RangeDecoder(WorkAccount):
         return self._undetermined or self.overdrawn
 
     def decode_target(self, total_freq: int) -> int:
-        """A cumulative frequency within the interval of the next symbol; `decode_update` has to follow with that symbol.
+        """A cumulative frequency within the interval of the next symbol; `decode_update` follows, with that symbol.
 
         Args:
             total_freq: as the encoder was given.

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from surp_fl import Layout, MalformedMessage
 from surp_fl.codecs import READERS
-from surp_fl.codecs.surp import encoder
-from surp_fl.codecs.surp.coded_state import capacity, nothing_coded
+from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import associated_data
-from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.groups import write_group
 from surp_fl.entropy.integers import encode_bits, encode_uint
-from surp_fl.entropy.range_coder import bytes_written, flush, grant, new_encoder, overdrawn
+from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import pack
 from surp_fl.immutable import immutable
 from surp_fl.types import Reference
@@ -86,44 +85,40 @@ class Writer:
         self._side = Context.of(victim.layout, victim.reference).side
         self.n = victim.layout.size
         self.sent = np.zeros(self.n, np.bool_)
-        self._out, self._state = np.zeros(_CAPACITY, np.uint8), new_encoder()
-        grant(self._state, self.n)
-        encode_bits(self._state, self._out, victim.context, 2)
-        self._coded, self._code = nothing_coded(self._side), 0
+        side = self._side
+        self.start, self.rows, self.columns = (np.asarray(each) for each in (side.start, side.rows, side.columns))
+        self.recent = np.asarray(side.recent)
+        self._encoder = RangeEncoder(_CAPACITY)
+        self._encoder.grant(self.n)
+        encode_bits(self._encoder, victim.context, 2)
+        self._state, self._code = CodedState(side), 0
 
     @property
     def length(self) -> int:
         """Bytes so far."""
-        return int(bytes_written(self._state))
+        return self._encoder.bytes_written()
 
     @property
     def overdrawn(self) -> bool:
         """Whether a decoder has to refuse the message."""
-        return bool(overdrawn(self._state))
-
-    @property
-    def side(self) -> SideInformation:
-        """What the victim holds."""
-        return self._side
+        return self._encoder.overdrawn
 
     def group(self, coordinates: Coordinates, negative: bool = False, disjoint: bool | None = None) -> None:
         """Write distinct ascending coordinates; disjoint from those before, unless that is to be hidden."""
         if disjoint is None:
             disjoint = not self.sent[coordinates].any()
-        assert coordinates.size <= capacity(self._coded, disjoint)
+        assert coordinates.size <= self._state.capacity(disjoint)
         code = 4000
-        signs = np.full(coordinates.size, negative)
-        self._coded = encoder._append_group(
-            self._state, self._out, self._code, code, coordinates, signs, self._side, self._coded, disjoint
-        )  # fmt: skip
+        signs = np.full(coordinates.size, negative, np.uint8)
+        write_group(self._encoder, self._code, code, coordinates, signs, self._side, self._state, disjoint)
         self._code = code
         self.sent[coordinates] = True
 
     def body(self, padding: int = 0) -> bytes:
         """The body, ended, with so many bytes behind its end."""
-        state, out = self._state.copy(), self._out.copy()
-        encode_uint(state, out, 0)
-        return out[: flush(state, out)].tobytes() + bytes(padding)
+        encoder = self._encoder.copy()
+        encode_uint(encoder, 0)
+        return encoder.finish() + bytes(padding)
 
 
 def run_of(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
@@ -151,23 +146,22 @@ def _again(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
 
 
 def _in_one_layer(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
-    side = writer.side
-    first = 1 if side.recent.size else 0
-    layer = int(rng.choice([first, side.start.size - 1, int(rng.integers(first, side.start.size))]))
-    cells = int(side.rows[layer] * side.columns[layer])
+    first = 1 if writer.recent.size else 0
+    layer = int(rng.choice([first, writer.start.size - 1, int(rng.integers(first, writer.start.size))]))
+    cells = int(writer.rows[layer] * writer.columns[layer])
     k = min(k, cells)
-    return int(side.start[layer]) + np.sort(
+    return int(writer.start[layer]) + np.sort(
         rng.permutation(min(cells, 4 * k))[:k] if rng.random() < 0.5 else np.arange(k)
     )
 
 
 def _in_all_layers(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
-    starts = writer.side.start[1 if writer.side.recent.size else 0 :]
+    starts = writer.start[1 if writer.recent.size else 0 :]
     return np.unique(starts[rng.integers(0, starts.size, k)] + rng.integers(0, 2))
 
 
 def _recent(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:
-    return writer.side.recent[:k] if writer.side.recent.size else run_of(writer, k, rng)
+    return writer.recent[:k] if writer.recent.size else run_of(writer, k, rng)
 
 
 KINDS: tuple[Callable[[Writer, int, np.random.Generator], Coordinates], ...] = (

@@ -20,10 +20,10 @@ cdef class BetaBinomial:
     cdef int64_t _min_j, _first, _last, _total_freq
 
     @cython.locals(others=int64_t, halvings=int64_t, cum_freq=int64_t, freq=int64_t, i=int64_t)
-    cpdef int encode(
+    cpdef void encode(
         self, RangeEncoder encoder, int64_t j, int64_t k, int64_t free_left, int64_t free_right, int64_t left,
         int64_t right, int64_t concentration,
-    ) except -1
+    ) except *
     @cython.locals(halvings=int64_t, on_left=bint, target=int64_t, cum_freq=int64_t, freq=int64_t, j=int64_t)
     cpdef int64_t decode(
         self, RangeDecoder decoder, int64_t k, int64_t free_left, int64_t free_right, int64_t left, int64_t right,

@@ -17,7 +17,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.codecs.surp.layers import STEPS_PER_OCTAVE, SideInformation
+from surp_fl.codecs.surp.layer_weights import STEPS_PER_OCTAVE
+from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
 from surp_fl.types import Flags, Integers, Reference, Vector

@@ -198,6 +198,6 @@ def values_of_codes(codes: NDArray[np.int16]) -> Floats:
 
 
 def _value(code: int) -> float:
-    magnitude = code if code > 0 else -code
+    magnitude = int(code if code > 0 else -code)
     value = min(to_float(magnitude << _DROPPED_BITS), _MAX_VALUE)
     return value if code > 0 else -value

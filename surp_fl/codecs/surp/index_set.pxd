@@ -7,7 +7,7 @@ from surp_fl.codecs.surp.beta_binomial cimport BetaBinomial
 from surp_fl.codecs.surp.cell_ranges cimport LayerCells
 from surp_fl.codecs.surp.coded_state cimport CodedState
 from surp_fl.codecs.surp.index_tree cimport LayerDecoder, LayerEncoder, SignCounts
-from surp_fl.codecs.surp.layer_weights cimport best_exponent, cumulative_weights, decode_exponent, encode_exponent
+from surp_fl.codecs.surp.layer_weights cimport WeightTable, decode_exponent, encode_exponent
 from surp_fl.codecs.surp.layers cimport SideInformation
 from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder, WorkAccount
 

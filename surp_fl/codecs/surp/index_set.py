@@ -15,8 +15,6 @@ from surp_fl.codecs.surp.index_tree import LayerDecoder, LayerEncoder, SignCount
 from surp_fl.codecs.surp.layer_weights import (
     DEFAULT_EXPONENT,
     MIN_PICKS,
-    best_exponent,
-    cumulative_weights,
     decode_exponent,
     encode_exponent,
 )
@@ -72,9 +70,9 @@ def encode_set(
             if _sends_exponents(layer, k, side, state):
                 columns = side.columns[layer]
                 rows_of_picks = cells_of_picks // columns
-                state.row_exponents[layer] = best_exponent(side.row_table(layer), rows_of_picks)
-                state.column_exponents[layer] = best_exponent(
-                    side.column_table(layer), cells_of_picks - rows_of_picks * columns
+                state.row_exponents[layer] = side.row_table(layer).best_exponent(rows_of_picks)
+                state.column_exponents[layer] = side.column_table(layer).best_exponent(
+                    cells_of_picks - rows_of_picks * columns
                 )
                 encode_exponent(encoder, state.row_exponents[layer])
                 encode_exponent(encoder, state.column_exponents[layer])
@@ -158,7 +156,7 @@ def _spend_on_set(account: WorkAccount, state: CodedState) -> None:
 
 
 def _spend_on_layer(account: WorkAccount, layer: int, side: SideInformation) -> None:
-    table_entries = len(side.row_table(layer)) + len(side.column_table(layer))
+    table_entries = side.row_table(layer).size() + side.column_table(layer).size()
     account.spend(_WORK_OF_LAYER + table_entries // _TABLE_ENTRIES_PER_WORK)
 
 
@@ -172,8 +170,8 @@ def _layer_cells(layer: int, side: SideInformation, state: CodedState, disjoint:
     known = state.row_exponents[layer] >= 0
     return LayerCells(
         side.rows[layer], side.columns[layer], state.cells_from[layer + 1],
-        cumulative_weights(side.row_table(layer), state.row_exponents[layer] if known else _DEFAULT),
-        cumulative_weights(side.column_table(layer), state.column_exponents[layer] if known else _DEFAULT),
+        side.row_table(layer).cumulative(state.row_exponents[layer] if known else _DEFAULT),
+        side.column_table(layer).cumulative(state.column_exponents[layer] if known else _DEFAULT),
         side.recent_keys, state.coded, disjoint,
     )  # fmt: skip
 

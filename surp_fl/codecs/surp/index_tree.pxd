@@ -15,7 +15,7 @@ cdef int64_t _WORK_OF_HALVING, _WORK_OF_POSITION, _WORK_OF_PICK
 cdef class SignCounts:
     cdef int64_t _false, _true, _row
 
-    cpdef int encode(self, RangeEncoder encoder, bint flag, int64_t row) except -1
+    cpdef void encode(self, RangeEncoder encoder, bint flag, int64_t row) except *
     @cython.locals(flag=bint)
     cpdef int decode(self, RangeDecoder decoder, int64_t row) except -1
     cdef int _begin(self, int64_t row) except -1

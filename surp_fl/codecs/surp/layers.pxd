@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t
 
 from surp_fl.codecs.surp.coded_set cimport bisect
+from surp_fl.codecs.surp.layer_weights cimport WeightTable
 
 
 @cython.final
@@ -15,6 +16,7 @@ cdef class SideInformation:
     cdef readonly const uint8_t[::1] recent_negative
     cdef bint _has_recent
     cdef const int64_t[::1] _by_start, _starts
+    cdef list _row_tables, _column_tables
 
     cpdef int64_t layer_count(self) except -1
     cpdef bint is_recent(self, int64_t layer) except? -1
@@ -31,7 +33,5 @@ cdef class SideInformation:
     cpdef int64_t coordinate_of(self, int64_t cell, int64_t layer) except -1
     @cython.locals(cells_from=int64_t[::1], keys=int64_t[::1], i=int64_t, layer=int64_t)
     cpdef keys_of(self, const int64_t[::1] coordinates)
-    @cython.locals(first=int64_t)
-    cdef const int64_t[::1] row_table(self, int64_t layer)
-    @cython.locals(first=int64_t)
-    cdef const int64_t[::1] column_table(self, int64_t layer)
+    cpdef WeightTable row_table(self, int64_t layer)
+    cpdef WeightTable column_table(self, int64_t layer)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from surp_fl.codecs.surp.coded_set import bisect
+from surp_fl.codecs.surp.layer_weights import WeightTable
 from surp_fl.types import Flags, Integers
 
-STEPS_PER_OCTAVE = 256  # of a log2 weight; part of the format
 _NOTHING, _NO_FLAGS = np.empty(0, np.int64), np.empty(0, np.uint8)
 
 
@@ -60,6 +60,8 @@ class SideInformation:
         self.row_rank, self.column_rank = row_rank, column_rank
         self.recent, self.recent_negative, self.recent_keys = recent, recent_negative, recent_keys
         self._has_recent = len(recent) > 0
+        self._row_tables = _tables(row_log2_weight, first_row, rows)
+        self._column_tables = _tables(column_log2_weight, first_column, columns)
         first = 1 if self._has_recent else 0
         by_start = np.argsort(start[first:])
         self._by_start, self._starts = by_start + first, start[first:][by_start]
@@ -147,14 +149,15 @@ class SideInformation:
             keys[i] = cells_from[layer + 1] + self.cell_of(coordinates[i], layer)
         return np.sort(found)
 
-    def row_table(self, layer: int) -> Integers:
-        """Log2 weights of a layer's rows, by rank; empty for a layer without tables."""
-        first = self.first_row[layer]
-        return self.row_log2_weight[:0] if first < 0 else self.row_log2_weight[first : first + self.rows[layer]]
+    def row_table(self, layer: int) -> WeightTable:
+        """Weights of a layer's rows, by rank."""
+        return self._row_tables[layer]
 
-    def column_table(self, layer: int) -> Integers:
-        """Log2 weights of a layer's columns, by rank; empty for a layer without tables."""
-        first = self.first_column[layer]
-        return (
-            self.column_log2_weight[:0] if first < 0 else self.column_log2_weight[first : first + self.columns[layer]]
-        )
+    def column_table(self, layer: int) -> WeightTable:
+        """Weights of a layer's columns, by rank."""
+        return self._column_tables[layer]
+
+
+def _tables(log2_weights: Integers, first: Integers, size: Integers) -> list[WeightTable]:
+    """The table of each layer, empty where `first` is −1."""
+    return [WeightTable(log2_weights[at : at + n] if at >= 0 else _NOTHING) for at, n in zip(first, size, strict=True)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.magnitude_groups import split_by_magnitude
 from surp_fl.codecs.surp.rate_model import RateModel
 from surp_fl.topk import largest
 from surp_fl.types import Floats, Integers, Signs, Vector
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 
 # Tuned constants of the encoder, not of the format. The history names no experiment that chose those "set by hand";
 # simulations.experiments.messages measures what a change does, on recorded updates.
-_GROUP_BITS = 18.0  # set by hand: about the count and the magnitude of one more group
 _LOG2_E = math.log2(math.e)  # derived: a set costs log2 C(n, k) ≈ k·log2(n/k) + k·log2 e bits
 _FIRST_TRUNCATION_BITS = 726.0  # set by hand: about 100 bytes
 _TRUNCATION_RATIO = 5.32  # set by hand: points at about 100, 500 and 2,600 bytes
 _MIN_MAGNITUDE_RATIO = 1.3  # set by hand: of mean magnitudes, below which the first truncation point does not pay
 _OVERSELECTION, _OVERSELECTION_BITS = 1.05, 30.0  # set by hand: over-select by 5 % and 30 bits, then drop to fit
 _MIN_SLOPE = 0.01  # set by hand: share of the mean slope, for budgets that hold even coordinates without gain
-_MIN_MAGNITUDE_SHARE = 0.55  # of the group's magnitude: below 1/2 sending adds error; 0.05 for its rounding
 _RATE_EXPONENT = 0.5  # set by hand: below 1, so that expensive coordinates are not starved under error feedback
 _ITERATIONS, _LONG_BITS = 2, 4000  # set by hand: re-estimates of the rates; one more for budgets above so many bits
 
@@ -116,7 +115,6 @@ def _select(
         Ascending positions of each group; rates and gains per rate of all candidates.
     """
     chosen = remaining[: max(1, int(bits / 8))]
-    parts: list[Integers] = []
     split_bits = 0.0
     for _ in range(_ITERATIONS + (bits > _LONG_BITS)):
         rate_bits = rate_model.rate_bits_given(chosen)
@@ -129,8 +127,9 @@ def _select(
         last = chosen[-max(1, chosen.size // 8) :]
         slope = float((u[last] ** 2).sum() / rate_bits[last].sum())
         slope = max(slope, _MIN_SLOPE * float((u[chosen] ** 2).sum() / rate_bits[chosen].sum()))
-        parts, split_bits = _split_by_magnitude(np.sort(chosen), u, slope)
-    return parts, rate_bits, gain_per_rate
+        by_size = np.sort(chosen)
+        groups, split_bits = split_by_magnitude(u[by_size], slope)
+    return [by_size[start:end] for start, end in groups], rate_bits, gain_per_rate
 
 
 def drop_lowest_gain(chosen: list[MagnitudeGroup], share: float) -> list[MagnitudeGroup]:
@@ -173,33 +172,3 @@ def _truncation_points(u: Floats, bits: float) -> list[float]:
             found.append(point)
         point *= _TRUNCATION_RATIO
     return found
-
-
-def _split_by_magnitude(chosen: Integers, u: Floats, slope: float) -> tuple[list[Integers], float]:
-    """Split a group by magnitude, recursively, wherever the distortion saved exceeds slope × bits.
-
-    Args:
-        chosen: ascending positions in u.
-        u: falling magnitudes.
-        slope: squared error that one bit removes elsewhere.
-
-    Returns:
-        The groups, without coordinates far below the group's magnitude, and the bits that all splits cost.
-    """
-    values = u[chosen]
-    k = values.size
-    first = np.arange(1, k)
-    sums = np.cumsum(values)
-    upper_sum, lower_sum = sums[:-1], sums[-1] - sums[:-1]
-    gain = upper_sum**2 / first + lower_sum**2 / (k - first) - sums[-1] ** 2 / k
-    share = first / k
-    bits = _GROUP_BITS - k * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
-    net_gain = gain - slope * bits
-    if k < 2 or net_gain.max() <= 0:
-        while values[-1] < _MIN_MAGNITUDE_SHARE * values.mean():  # sending these would add error
-            values = values[values >= _MIN_MAGNITUDE_SHARE * values.mean()]
-        return [chosen[: values.size]], 0.0
-    boundary = int(net_gain.argmax()) + 1
-    upper, upper_bits = _split_by_magnitude(chosen[:boundary], u, slope)
-    lower, lower_bits = _split_by_magnitude(chosen[boundary:], u, slope)
-    return upper + lower, upper_bits + lower_bits + float(bits[boundary - 1])

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from surp_fl.codecs.surp.layer_weights import best_exponent, total_weight
-from surp_fl.codecs.surp.layers import STEPS_PER_OCTAVE, SideInformation
+from surp_fl.codecs.surp.layer_weights import STEPS_PER_OCTAVE
+from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.types import Flags, Floats, Integers
 
 _MIN_RATE_BITS = 2.0  # set by hand: lower bound; simulations.experiments.messages measures what a change does
@@ -87,14 +87,13 @@ class RateModel:
             for i in range(len(members)):
                 rate_bits[members[i]] = max(index_bits + self._sign_bits[members[i]], _MIN_RATE_BITS)
             return
-        row_weights, column_weights = side.row_table(layer), side.column_table(layer)
-        by_row = best_exponent(row_weights, np.asarray(self._row)[chosen])
-        by_column = best_exponent(column_weights, np.asarray(self._column)[chosen])
-        index_bits += math.log2(total_weight(row_weights, by_row) / rows) + math.log2(
-            total_weight(column_weights, by_column) / columns
-        )
+        row_table, column_table = side.row_table(layer), side.column_table(layer)
+        by_row = row_table.best_exponent(np.asarray(self._row)[chosen])
+        by_column = column_table.best_exponent(np.asarray(self._column)[chosen])
+        index_bits += math.log2(row_table.total(by_row) / rows) + math.log2(column_table.total(by_column) / columns)
         for i in range(len(members)):
             member = members[i]
-            log2_weight = by_row * row_weights[self._row[member]] + by_column * column_weights[self._column[member]]
+            log2_weight = by_row * row_table.log2_weight(self._row[member])
+            log2_weight += by_column * column_table.log2_weight(self._column[member])
             bits = index_bits + self._sign_bits[member] - log2_weight * _OCTAVES_PER_STEP
             rate_bits[member] = max(bits, _MIN_RATE_BITS)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import Layout
-from surp_fl.codecs.surp.coded_state import nothing_coded
+from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.index_set import decode_set, encode_set
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.entropy.range_coder import flush, new_decoder, new_encoder
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Integers, Reference, Signs
 
 SHAPES = {"a": (4, 30), "bias": (7,), "b": (60, 40), "conv": (5, 3, 3, 3), "scalar": (), "none": (0, 4)}
@@ -39,16 +39,22 @@ def through_bytes(
     for coordinates, _ in sets:
         disjoint.append(names.isdisjoint(coordinates.tolist()))
         names.update(coordinates.tolist())
-    state, out = new_encoder(), np.zeros(20_000, np.uint8)
-    coded = nothing_coded(side)
+    encoder, state = RangeEncoder(20_000), CodedState(side)
     for (coordinates, negative), new in zip(sets, disjoint, strict=True):
-        coded = encode_set(state, out, coordinates, negative, side, coded, new)
-    data = out[: flush(state, out)][:cut].copy()
-    decoder, coded, read = new_decoder(data), nothing_coded(side), []
+        encode_set(encoder, coordinates, negative.view(np.uint8), side, state, new)
+    decoder, state, read = RangeDecoder(encoder.finish()[:cut]), CodedState(side), []
     for (coordinates, _), new in zip(sets, disjoint, strict=True):
-        found, signs, coded, _ = decode_set(decoder, data, len(coordinates), side, coded, new)
-        read.append((found, signs))
+        found, signs = np.empty(len(coordinates), np.int64), np.empty(len(coordinates), np.uint8)
+        size, _ = decode_set(decoder, found, signs, side, state, new)
+        read.append((found[:size], signs[:size].view(np.bool_)))
     return read
+
+
+def length_of(coordinates: Integers, negative: Signs, side: SideInformation) -> int:
+    """Bytes of one set."""
+    encoder = RangeEncoder(8 * len(coordinates) + 2000)
+    encode_set(encoder, coordinates, negative.view(np.uint8), side, CodedState(side), True)
+    return encoder.length()
 
 
 @st.composite
@@ -97,9 +103,7 @@ def test_a_set_without_context_costs_what_it_must(n: int, k: int) -> None:
     lengths = []
     for _ in range(10):
         coordinates = np.sort(rng.choice(n, k, replace=False)).astype(np.int64)
-        state, out = new_encoder(), np.zeros(8 * k + 100, np.uint8)
-        encode_set(state, out, coordinates, rng.random(k) < 0.5, side, nothing_coded(side), True)
-        lengths.append(flush(state, out))
+        lengths.append(length_of(coordinates, rng.random(k) < 0.5, side))
     ideal = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2) / 8 + k / 8
     assert np.mean(lengths) <= ideal * (1.01 if k < 1000 else 1.005) + 1
 
@@ -114,7 +118,5 @@ def test_picks_where_the_model_is_large_cost_less() -> None:
     lengths = {}
     for name, reference in (("none", None), ("model", model.reshape(-1))):
         side = Context.of(layout, reference).side
-        state, out = new_encoder(), np.zeros(2000, np.uint8)
-        encode_set(state, out, coordinates, np.zeros(len(coordinates), np.bool_), side, nothing_coded(side), True)
-        lengths[name] = flush(state, out)
+        lengths[name] = length_of(coordinates, np.zeros(len(coordinates), np.bool_), side)
     assert lengths["model"] < 0.6 * lengths["none"]
