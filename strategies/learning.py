@@ -12,11 +12,11 @@ Two signs, both read off what clients report beside their messages (`surp_fl.flo
 `LEAST_SENT` was set between runs that learn and runs that do not, by the least mean of five messages in a row of any
 client, seed 0. The committed settings of `simulations/results`, LeNet-5 on MNIST (100 rounds with 3 of 10 clients, else
 the first rounds, in which the figure is least): at 218 bytes 0.54 IID, 0.56 Dirichlet, 0.48 IID with 3 of 10 clients,
-0.44 Dirichlet with 3 of 10, 0.64 in the quickstart; at 80 bytes 0.42 IID, and 0.36 Dirichlet with 3 of 10. LoRA factors
-of a small transformer (`tests/lora.py`, in other sizes) at 218 bytes: 0.09 with 442,368 parameters and 0.21 with 110,592,
-which make less than a tenth of the progress of dense messages; 0.55 with 23,040, which make a third of it. `LOSS_RISE`
-is above what the mean losses of consecutive rounds differ by in these runs without a trend (1 %), and below the 4.6 % of
-a loss that rises from 6.5 to 6.8.
+0.44 Dirichlet with 3 of 10, 0.64 in the quickstart; at 80 bytes 0.42 IID, and 0.36 Dirichlet with 3 of 10. LoRA
+factors of a small transformer (`tests/lora.py`, in other sizes) at 218 bytes: 0.09 with 442,368 parameters and 0.21
+with 110,592, which make less than a tenth of the progress of dense messages; 0.55 with 23,040, which make a third of
+it. `LOSS_RISE` is above what the mean losses of consecutive rounds differ by in these runs without a trend (1 %), and
+below the 4.6 % of a loss that rises from 6.5 to 6.8.
 
 Knows figures. Does not know messages.
 """
@@ -173,5 +173,5 @@ def rounded_up(figure: float) -> int:
     >>> rounded_up(16_208.3), rounded_up(7.5)
     (17000, 8)
     """
-    unit = 10 ** max(0, math.floor(math.log10(max(1.0, figure))) - 1)
+    unit = int(10.0 ** max(0, math.floor(math.log10(max(1.0, figure))) - 1))
     return math.ceil(figure / unit) * unit

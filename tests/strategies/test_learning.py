@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+from collections import defaultdict
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from surp_fl.flower.message_stats import coordinates_of, stats_of
 from surp_fl.flower.records import Stats
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.learning import (
+    LEAST_SENT,
     LOSS_ROUNDS,
     MESSAGES,
     LearningMonitor,
@@ -26,6 +30,7 @@ from surp_fl.strategies.learning import (
 )
 from tests import lora
 from tests.flower_app import fedavg, run
+from tests.strategies import learning_runs
 
 LITTLE = SentMessage(sent=0.2, held=0.01, residual_norm=1.0, tenth_bytes=2345.0)
 DENSE_BYTES = 400_000
@@ -68,8 +73,8 @@ def test_the_stats_of_a_message_are_its_norms() -> None:
 
 
 def test_a_client_that_reports_no_figures_or_trained_nothing_is_not_judged() -> None:
-    full = Stats(0.5, 0.8, 8.0, 5.0, 10.0)
-    assert SentMessage.of(full, 6.0, 218, 2) == SentMessage(1.2, pytest.approx(0.36), 8.0, 1090.0)
+    full = Stats(0.5, 0.75, 8.0, 5.0, 10.0)
+    assert SentMessage.of(full, 6.0, 218, 2) == SentMessage(1.2, 0.4375, 8.0, 1090.0)
     for name in ("relative_error", "residual_norm", "update_norm", "tenth"):
         assert SentMessage.of(replace(full, **{name: None}), 6.0, 218, 2) is None
     assert SentMessage.of(replace(full, update_norm=0.0), 0.0, 4, 0) is None
@@ -160,6 +165,32 @@ def test_budgets_are_rounded_up_to_two_digits(figure: float, expected: int) -> N
 
 
 # Whole runs.
+
+
+@pytest.mark.parametrize("name", learning_runs.RUNS)
+def test_runs_of_lenet5_that_learn_are_not_warned_about(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    monitor = LearningMonitor()
+    figures = [each for each in learning_runs.read() if each.run == name]
+    assert len({each.server_round for each in figures}) == learning_runs.RUNS[name][2]
+    for _, replies in groupby(figures, lambda each: each.server_round):
+        for each in replies:
+            monitor.observe(each.node, each.message, each.loss)
+        monitor.end_round(DENSE_BYTES)
+    assert not told(caplog)
+
+
+def test_the_least_that_is_sent_lies_between_what_runs_send_that_learn_and_the_lora_app() -> None:
+    least: dict[str, float] = defaultdict(lambda: math.inf)
+    by_client: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+    for each in learning_runs.read():
+        sent = by_client[each.run, each.node]
+        sent.append(each.message.sent)
+        if len(sent) >= MESSAGES:
+            least[each.run] = min(least[each.run], sum(sent[-MESSAGES:]) / MESSAGES)
+    assert set(least) == set(learning_runs.RUNS)
+    assert min(least[name] for name in least if "80 B" not in name) == pytest.approx(0.44, abs=0.005)
+    assert min(least.values()) == pytest.approx(0.36, abs=0.005)
+    assert min(least.values()) > LEAST_SENT
 
 
 @pytest.mark.slow
