@@ -24,7 +24,7 @@ FILE = Path(__file__).with_name("learning.csv")
 RUNS = {  # folder of results, scheme, rounds that are run; where fewer than 100, those in which least is sent
     "quickstart": ("quickstart", "surp:218", 20),
     "iid": ("iid", "surp:218", 36),
-    "dirichlet": ("dirichlet", "surp:218", 8),
+    "dirichlet": ("dirichlet", "surp:218", 36),
     "sampled": ("sampled", "surp:218", 100),
     "sampled_dirichlet": ("sampled_dirichlet", "surp:218", 100),
     "iid at 80 B": ("iid", "surp:80", 7),
