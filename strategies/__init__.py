@@ -12,8 +12,10 @@ One round, in the order of the calls:
     initial_model.py     the aggregate in the names, order and dtypes of the initial model
 
 Beside it: validation.py refuses unsuitable strategies early, failures.py ends runs in which no reply is usable,
-stagnation.py warns about strategies that discard sparse updates, round_stats.py counts bytes and seconds. legacy/ wraps
-strategies of `flwr.server`, of which translated.py says how they aggregate; it is imported on its own.
+stagnation.py warns about strategies that discard sparse updates, learning.py about messages that hold too little to
+learn from, round_stats.py counts bytes and seconds. around.py gives the wrapper the inner strategy's attributes, and
+own_start.py runs a `start` of its own. legacy/ wraps strategies of `flwr.server`, of which translated.py says how they
+aggregate; it is imported on its own.
 """
 
 from surp_fl.strategies.budgets import ExponentialBudgetDecay

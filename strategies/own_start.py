@@ -53,7 +53,7 @@ class OwnStart:
         self._called: set[str] = set()
         names: dict[str, Any] = {name: self._through(getattr(outer, name)) for name in _ROUTED}
         names |= {name: getattr(self._class, name) for name in ("__module__", "__qualname__", "__doc__")}
-        names |= {"__slots__": (), "__reduce_ex__": lambda inner, protocol: self._reduce(inner, protocol)}
+        names |= {"__reduce_ex__": lambda inner, protocol: self._reduce(inner, protocol)}
         metaclass: Any = type(self._class)
         self._routed: type[Strategy] = metaclass(self._class.__name__, (self._class,), names)
 

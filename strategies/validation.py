@@ -93,7 +93,7 @@ def check_one_model(messages: list[Message]) -> None:
         if len(records) != 1:
             raise ValueError(
                 f"the inner strategy sends {len(records)} ArrayRecords ({sorted(records)}); DecodeUpdates needs one, "
-                "the model: send other arrays outside of train messages"
+                "the model: send the others in a ConfigRecord, as bytes"
             )
 
 

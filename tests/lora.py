@@ -58,11 +58,11 @@ def _loss(factors: dict[str, Tensor], tokens: NDArray[np.int64]) -> Tensor:
     x = FROZEN["embedding"][inputs] + FROZEN["position"]
     for block in range(2):
         normal = layer_norm(x, (WIDTH,))
-        heads = [
+        query, key, value = (
             linear(f"{block}.{name}", normal).view(len(x), LENGTH, HEADS, -1).transpose(1, 2)
             for name in ("query", "key", "value")
-        ]
-        attended = scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).reshape(x.shape)
+        )
+        attended = scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2).reshape(x.shape)
         x = x + linear(f"{block}.out", attended)
         x = x + linear(f"{block}.down", gelu(linear(f"{block}.up", layer_norm(x, (WIDTH,)))))
     logits = layer_norm(x, (WIDTH,)) @ FROZEN["head"].T
@@ -89,9 +89,12 @@ def app_with(mods: list[Mod], steps: int = 8, learning_rate: float = 3e-3) -> Cl
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        node, server_round = context.node_config["partition-id"], message.content["config"]["server-round"]
+        node, server_round = (
+            context.node_config["partition-id"],
+            message.content.config_records["config"]["server-round"],
+        )
         torch.set_num_threads(1)
-        rng = np.random.default_rng([int(node), int(server_round)])
+        rng = np.random.default_rng([int(node), int(str(server_round))])
         arrays = arrays_of(message.content.array_records["arrays"])
         factors = {name: torch.from_numpy(array.copy()).requires_grad_() for name, array in arrays.items()}
         optimizer = torch.optim.AdamW(factors.values(), lr=learning_rate)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+from collections import defaultdict
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import MetricRecord, RecordDict
 
 from surp_fl import CompressUpdates, Dense, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.message_stats import coordinates_of, stats_of
-from surp_fl.flower.records import Stats
+from surp_fl.flower.records import Stats, record_of
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.learning import (
-    LOSS_ROUNDS,
+    LEAST_SENT,
+    LOSSES,
     MESSAGES,
     LearningMonitor,
     SentMessage,
@@ -25,7 +30,8 @@ from surp_fl.strategies.learning import (
     training_loss,
 )
 from tests import lora
-from tests.flower_app import fedavg, run
+from tests.flower_app import Arrays, app_with, fedavg, run
+from tests.strategies import learning_runs
 
 LITTLE = SentMessage(sent=0.2, held=0.01, residual_norm=1.0, tenth_bytes=2345.0)
 DENSE_BYTES = 400_000
@@ -68,8 +74,8 @@ def test_the_stats_of_a_message_are_its_norms() -> None:
 
 
 def test_a_client_that_reports_no_figures_or_trained_nothing_is_not_judged() -> None:
-    full = Stats(0.5, 0.8, 8.0, 5.0, 10.0)
-    assert SentMessage.of(full, 6.0, 218, 2) == SentMessage(1.2, pytest.approx(0.36), 8.0, 1090.0)
+    full = Stats(0.5, 0.75, 8.0, 5.0, 10.0)
+    assert SentMessage.of(full, 6.0, 218, 2) == SentMessage(1.2, 0.4375, 8.0, 1090.0)
     for name in ("relative_error", "residual_norm", "update_norm", "tenth"):
         assert SentMessage.of(replace(full, **{name: None}), 6.0, 218, 2) is None
     assert SentMessage.of(replace(full, update_norm=0.0), 0.0, 4, 0) is None
@@ -114,7 +120,7 @@ def test_one_warning_says_how_many_clients_how_much_and_what_budget(caplog: pyte
     (line,) = told(caplog)
     assert "2 of 3 clients sent 20% of what training changed" in line
     assert (
-        "A message holds 1 % of the squared norm; CompressUpdates(SuRP(budget=2400)) would send about a tenth" in line
+        "a message holds 1 % of the squared norm; CompressUpdates(SuRP(budget=2400)) would send about a tenth" in line
     )
 
 
@@ -128,6 +134,11 @@ def test_clients_are_judged_by_their_own_messages_however_seldom_they_take_part(
     assert len(told(caplog)) == 1
 
 
+def test_without_error_feedback_the_warning_says_that_the_rest_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    observed(LearningMonitor(), [{1: replace(LITTLE, residual_norm=0.0)}] * MESSAGES)
+    assert "and the rest is lost" in told(caplog)[0]
+
+
 def test_where_a_tenth_takes_as_much_as_everything_the_cure_is_dense(caplog: pytest.LogCaptureFixture) -> None:
     observed(LearningMonitor(), [{1: message} for message in growing(tenth_bytes=4e5)])
     assert "CompressUpdates(Dense()) would send all of it" in told(caplog)[0]
@@ -138,11 +149,12 @@ def test_where_a_tenth_takes_as_much_as_everything_the_cure_is_dense(caplog: pyt
     [
         ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.01, True),
         ([6.5, 6.5, 6.5, 6.6, 6.6, 6.6], 0.01, False),
-        ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.2, False),
+        ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.5, True),
+        ([6.5, 6.5, 6.5, 6.6, 6.7, 6.8], 0.9, False),
         ([6.5, 6.5, 6.8, 6.9, 7.0], 0.01, False),
         ([6.5, 6.5, 6.5, 5.0, 4.0, 3.0, 6.8, 6.8, 6.8], 0.01, True),
     ],
-    ids=["risen", "noise", "messages hold enough", "too few rounds", "fell first"],
+    ids=["risen", "noise", "large messages", "lossless", "too few rounds", "fell first"],
 )
 def test_a_training_loss_that_rises_is_warned_about(
     losses: list[float], held: float, warns: bool, caplog: pytest.LogCaptureFixture
@@ -150,8 +162,17 @@ def test_a_training_loss_that_rises_is_warned_about(
     message = replace(LITTLE, sent=1.0, held=held)
     observed(LearningMonitor(), [{1: message, 2: message}] * len(losses), losses)
     assert len(told(caplog)) == warns
-    assert all(f"rose from 6.5 (first {LOSS_ROUNDS} rounds) to 6." in line for line in told(caplog))
-    assert all("lower the learning rate, or send more" in line for line in told(caplog))
+    assert all(f"rose from 6.5 (their first {LOSSES} messages) to 6." in line for line in told(caplog))
+    assert all("lower the learning rate" in line for line in told(caplog))
+    assert all(("SuRP(budget=2400)" in line) == (held < 0.1) for line in told(caplog))
+
+
+def test_clients_whose_losses_differ_are_compared_with_themselves(caplog: pytest.LogCaptureFixture) -> None:
+    monitor, message = LearningMonitor(), replace(LITTLE, sent=1.0)
+    for place in range(12):  # one client with a small loss takes part first, one with a large loss later
+        monitor.observe(place // 6, message, 1.0 if place < 6 else 9.0)
+        monitor.end_round(DENSE_BYTES)
+    assert not told(caplog)
 
 
 @pytest.mark.parametrize(("figure", "expected"), [(16_208.3, 17_000), (99.5, 100), (7.5, 8), (0.0, 0), (2300, 2300)])
@@ -160,6 +181,32 @@ def test_budgets_are_rounded_up_to_two_digits(figure: float, expected: int) -> N
 
 
 # Whole runs.
+
+
+@pytest.mark.parametrize("name", learning_runs.RUNS)
+def test_runs_of_lenet5_that_learn_are_not_warned_about(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    monitor = LearningMonitor()
+    figures = [each for each in learning_runs.read() if each.run == name]
+    assert len({each.server_round for each in figures}) == learning_runs.RUNS[name][2]
+    for _, replies in groupby(figures, lambda each: each.server_round):
+        for each in replies:
+            monitor.observe(each.node, each.message, each.loss)
+        monitor.end_round(DENSE_BYTES)
+    assert not told(caplog)
+
+
+def test_the_least_that_is_sent_lies_between_what_runs_send_that_learn_and_the_lora_app() -> None:
+    least: dict[str, float] = defaultdict(lambda: math.inf)
+    by_client: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+    for each in learning_runs.read():
+        sent = by_client[each.run, each.node]
+        sent.append(each.message.sent)
+        if len(sent) >= MESSAGES:
+            least[each.run] = min(least[each.run], sum(sent[-MESSAGES:]) / MESSAGES)
+    assert set(least) == set(learning_runs.RUNS)
+    assert min(least[name] for name in least if "80 B" not in name) == pytest.approx(0.44, abs=0.005)
+    assert min(least.values()) == pytest.approx(0.36, abs=0.005)
+    assert min(least.values()) > LEAST_SENT
 
 
 @pytest.mark.slow
@@ -180,4 +227,43 @@ def test_a_lora_app_at_218_bytes_is_warned_about_and_learns_with_the_budget_that
     assert found
     caplog.clear()
     assert progress(SuRP(budget=int(found[1]))) > plain / 4
+    assert not told(caplog)
+
+
+BEST = np.random.default_rng(0).standard_t(2, (100, 100)).astype(np.float32)
+
+
+def least_squares(scheme: Scheme, rate: float) -> list[float]:
+    """Losses by round of clients that each step by `rate` to the best weights; without compression, 2 is the limit."""
+    losses: list[float] = []
+
+    def step(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        error = BEST - arrays["weight"]
+        losses.append(float(np.square(error).mean()))
+        return {"weight": arrays["weight"] + np.float32(rate) * error}
+
+    def reply(arrays: Arrays) -> RecordDict:
+        metrics = MetricRecord({"num-examples": 1, "loss": losses[-1]})
+        return RecordDict({"arrays": record_of(arrays), "metrics": metrics})
+
+    app = app_with([CompressUpdates(scheme)], step, reply)
+    run(app, DecodeUpdates(fedavg(fraction_evaluate=0.0)), 8, start=lambda: {"weight": np.zeros_like(BEST)})
+    return losses[::3]
+
+
+@pytest.mark.parametrize("budget", [100, 1000])
+def test_training_that_diverges_only_with_compression_is_warned_about_and_converges_as_the_warning_advises(
+    budget: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = least_squares(Dense(), rate=1.9)
+    assert plain[-1] < plain[0] / 2
+    assert not told(caplog)
+    risen = least_squares(SuRP(budget=budget), rate=1.9)
+    assert risen[-1] > 2 * risen[0]
+    (line,) = told(caplog)
+    assert "training loss rose from" in line
+    assert "lower the learning rate" in line
+    caplog.clear()
+    advised = least_squares(SuRP(budget=budget), rate=0.2)
+    assert advised[-1] < advised[0] / 2
     assert not told(caplog)

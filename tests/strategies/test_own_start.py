@@ -146,37 +146,6 @@ def test_while_it_runs_it_can_be_copied_and_pickled_and_has_no_new_attributes() 
     assert type(inner) is Introspective
 
 
-class Slotted(Strategy):
-    """Has no dictionary for attributes."""
-
-    __slots__ = ("inner",)
-
-    def __init__(self) -> None:
-        self.inner = FedAvg(**ALL)
-
-    def configure_train(self, *args: Any) -> Any:
-        return self.inner.configure_train(*args)
-
-    def aggregate_train(self, *args: Any) -> Any:
-        return self.inner.aggregate_train(*args)
-
-    def configure_evaluate(self, *args: Any) -> Any:
-        return self.inner.configure_evaluate(*args)
-
-    def aggregate_evaluate(self, *args: Any) -> Any:
-        return self.inner.aggregate_evaluate(*args)
-
-    def summary(self) -> None:
-        self.inner.summary()
-
-    def start(self, *args: Any, **options: Any) -> Result:
-        return super().start(*args, **options)
-
-
-def test_a_strategy_without_a_dictionary_runs_its_start() -> None:
-    assert len(run(APP, DecodeUpdates(Slotted()), rounds=1).result.arrays) == len(initial())
-
-
 class Failing(FedAvg):
     def start(self, *args: Any, **options: Any) -> Result:
         super().start(*args, **options)
