@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from surp_fl import statistics
 from surp_fl.codecs import reader_of
-from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.codecs.codec import Scheme, budget_of, with_budget
 from surp_fl.codecs.dense import READER as _UNSCALED
 from surp_fl.codecs.dense import Dense, longest
 from surp_fl.codecs.surp.scheme import READER as _IN_UNITS
@@ -90,7 +90,7 @@ def change_of(
         ValueError: the change holds NaN or infinity.
     """
     integers = write_integers(before, after, layout)
-    budget: int | None = getattr(scheme, "budget", None)
+    budget = budget_of(scheme, layout)
     if budget is None:
         message = _message(scheme, wanted, layout, rng, reference)
         return Change(message, write_statistics(before, after, layout, len(message), rng), integers)
