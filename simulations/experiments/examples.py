@@ -30,7 +30,7 @@ DIFF = "compressed.diff"
 CLIENTS = 4
 
 _TESTED = re.compile(r"round \d+: loss (\S+), accuracy (\S+)")
-_MEASURED = re.compile(r"'surp-fl/(payload_bytes_up_mean|compression_ratio)': '?([0-9.e+]+)")
+_MEASURED = re.compile(r"'surp-fl/(payload_bytes_up_mean|compression_ratio)': (?:\[\(1, |')?([0-9.e+]+)")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Outcome:
         loss: of the final model, on the server's test data.
         accuracy: of the same.
         rounds: of training.
-        payload_bytes_up: of a client's reply in the last round; None without compression.
+        payload_bytes_up: of a client's reply in a round, as the log has it last; None without compression.
         model_bytes: of the model's arrays; None without compression.
         seconds: of `flwr run`.
     """
@@ -71,7 +71,7 @@ def copied(app: str, folder: Path, compressed: bool) -> Path:
     made = folder / app
     shutil.copytree(FOLDER / app, made, ignore=shutil.ignore_patterns("__pycache__"))
     if compressed:
-        subprocess.run(["patch", "-p1", "--input", DIFF], cwd=made, check=True, capture_output=True)
+        subprocess.run(["git", "apply", DIFF], cwd=made, check=True, capture_output=True)
     return made
 
 
