@@ -13,8 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +37,6 @@ class Outcome:
 
     Attributes:
         app: its folder's name.
-        description: of the app.
         compressed: whether its diff was applied.
         ratio: that the diff asks for.
         loss: of the final model, on the server's test data.
@@ -47,11 +44,9 @@ class Outcome:
         rounds: of training.
         payload_bytes_up: of a client's reply in a round, as the log has it last; None without compression.
         model_bytes: of the model's arrays; None without compression.
-        seconds: of `flwr run`.
     """
 
     app: str
-    description: str
     compressed: bool
     ratio: float
     loss: float
@@ -59,7 +54,6 @@ class Outcome:
     rounds: int
     payload_bytes_up: float | None
     model_bytes: int | None
-    seconds: float
 
 
 def copied(app: str, folder: Path, compressed: bool) -> Path:
@@ -86,25 +80,30 @@ def outcome_of(app: str, compressed: bool, on_line: Callable[[str], None] = prin
     Raises:
         FlowerRunFailed: the run did not complete, or its log has no result.
     """
-    tested: list[tuple[str, str]] = []
-    measured: dict[str, float] = {}
+    lines: list[str] = []
 
-    def read(line: str) -> None:
+    def keep(line: str) -> None:
         on_line(line)
-        tested.extend(_TESTED.findall(line))
-        measured.update({name: float(figure) for name, figure in _MEASURED.findall(line)})
+        lines.append(line)
 
     with tempfile.TemporaryDirectory(prefix="surp-fl-") as folder:
-        made = copied(app, Path(folder), compressed)
-        began = time.perf_counter()
-        app_through_flower(made, CLIENTS, read)
-        seconds = time.perf_counter() - began
+        app_through_flower(copied(app, Path(folder), compressed), CLIENTS, keep)
+    return read_log(app, compressed, "\n".join(lines))
+
+
+def read_log(app: str, compressed: bool, log: str) -> Outcome:
+    """Read the last test and the messages' sizes off the log of a run.
+
+    Raises:
+        FlowerRunFailed: the log has no test.
+    """
+    tested = _TESTED.findall(log)
     if not tested:
         raise FlowerRunFailed(f"the log of {app} has no line 'round ...: loss ..., accuracy ...': see its evaluate()")
+    measured = {name: float(figure) for name, figure in _MEASURED.findall(log)}
     payload = measured.get("payload_bytes_up_mean")
     return Outcome(
         app=app,
-        description=tomllib.loads((FOLDER / app / "pyproject.toml").read_text())["project"]["description"],
         compressed=compressed,
         ratio=ratio_of(app),
         loss=float(tested[-1][0]),
@@ -112,7 +111,6 @@ def outcome_of(app: str, compressed: bool, on_line: Callable[[str], None] = prin
         rounds=len(tested) - 1,
         payload_bytes_up=payload,
         model_bytes=None if payload is None else round(payload * measured["compression_ratio"]),
-        seconds=round(seconds, 1),
     )
 
 
@@ -124,25 +122,30 @@ def ratio_of(app: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run each app both ways; write examples.json and examples.md."""
+    """Run each app both ways; write examples.json, in which apps that are not run stay, and examples.md."""
     parser = parser_of("simulations.experiments.examples", __doc__)
     parser.add_argument("--apps", nargs="+", default=list(APPS), choices=APPS, help="to run (all)")
     add_out(parser)
     options = parser.parse_args(arguments)
-    outcomes = []
     for app in options.apps:
-        for compressed in (False, True):
-            try:
-                outcomes.append(outcome_of(app, compressed))
-            except FlowerRunFailed as fault:
-                print(f"error: {fault}", file=sys.stderr)
-                return 1
-    options.out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(each)) for each in outcomes]
-    (options.out / "examples.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
-    files.write(files.examples_in(options.out))
+        try:
+            add([outcome_of(app, compressed) for compressed in (False, True)], options.out)
+        except FlowerRunFailed as fault:
+            print(f"error: {fault}", file=sys.stderr)
+            return 1
     print("\n" + (options.out / "examples.md").read_text())
     return 0
+
+
+def add(outcomes: list[Outcome], out: Path) -> None:
+    """Write the outcomes of an app into a folder's examples.json, in place of older ones, and examples.md anew."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "examples.json"
+    older = json.loads(file.read_text()) if file.exists() else []
+    rows = [row for row in older if row["app"] != outcomes[0].app] + [asdict(each) for each in outcomes]
+    rows.sort(key=lambda row: (APPS.index(row["app"]), row["compressed"]))
+    file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    files.write(files.examples_in(out))
 
 
 if __name__ == "__main__":

@@ -24,4 +24,4 @@ def table(outcomes: list[dict[str, Any]]) -> str:
             ]
         )
     header = ["app", "rounds", "model [B]", "a reply's payload [B]"]
-    return markdown.table([*header, "accuracy", "compressed", "loss", "compressed"], lines)
+    return markdown.table([*header, "accuracy", "accuracy, compressed", "loss", "loss, compressed"], lines)
