@@ -55,7 +55,7 @@ docs: $(READY)  ## the site, from docs/, the docstrings and the committed result
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: $(READY)  # in two processes; tests of one xdist_group share one; those of codecs also with uncompiled loops
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	SURP_FL_PURE_PYTHON=1 HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/entropy tests/codecs
 
 fuzz: $(READY)  ## every decoder against damaged and invented messages, in a build that checks every index

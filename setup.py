@@ -16,6 +16,7 @@ from pathlib import Path
 import Cython
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 LOOPS = [
     "surp_fl.entropy.range_coder",
@@ -56,8 +57,22 @@ LINK = ["-s"] if sys.platform == "linux" else []
 
 
 def extension(name: str, source: str) -> Extension:
-    """A module that may fail to compile."""
-    return Extension(name, [source], extra_compile_args=FLAGS, extra_link_args=LINK, optional=True)
+    """A compiled module."""
+    return Extension(name, [source], extra_compile_args=FLAGS, extra_link_args=LINK)
+
+
+class BuildAllOrNone(build_ext):
+    """Where one module cannot be compiled, none is: compiled modules need each other."""
+
+    def build_extensions(self) -> None:
+        """Compile the loops, or leave them as Python."""
+        try:
+            super().build_extensions()
+        except Exception as fault:  # whatever a compiler, or its absence, raises
+            print(f"surp-fl: the loops are not compiled, and will run in Python, slower: {fault}", file=sys.stderr)
+            for each in self.extensions:
+                Path(self.get_ext_fullpath(each.name)).unlink(missing_ok=True)
+            self.extensions = []
 
 
 def shared_source() -> str:
@@ -89,5 +104,6 @@ setup(
             quiet=True,
         ),
     ],
+    cmdclass={"build_ext": BuildAllOrNone},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

@@ -1,7 +1,12 @@
-"""What is built from the sources: everything is there, once, with strategies/ as `surp_fl.strategies`."""
+"""What is built from the sources: everything is there, once, with strategies/ as `surp_fl.strategies`.
+
+Built as on a machine without a C compiler, where the build must go on.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,7 +26,8 @@ def built(kind: str, sources: Path, out: Path) -> Path:
     setuptools = pytest.importorskip("setuptools", "77")
     assert setuptools is not None
     command = [sys.executable, "-c", BUILD.format(kind=kind, out=str(out))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=sources)
+    no_compiler = os.environ | {"CC": "false", "CXX": "false"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=sources, env=no_compiler)
     assert done.returncode == 0, done.stderr
     return out / done.stdout.strip().splitlines()[-1]
 
@@ -63,23 +69,52 @@ def check_wheel(wheel: Path, wanted: set[str]) -> None:
     assert any(name.endswith("LICENSE") for name in names)
 
 
-def test_the_wheel_has_every_module_once_and_nothing_else(checkout: Path, tmp_path: Path) -> None:
-    check_wheel(built("wheel", checkout, tmp_path), modules(checkout))
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", checkout, tmp_path_factory.mktemp("wheel"))
 
 
-def test_a_wheel_can_be_built_from_the_sdist_and_is_the_same(checkout: Path, tmp_path: Path) -> None:
-    sdist = built("sdist", checkout, tmp_path)
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
-    (sources,) = (tmp_path / "unpacked").iterdir()
-    check_wheel(built("wheel", sources, tmp_path / "second"), modules(checkout))
+@pytest.fixture(scope="module")
+def unpacked_sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built("sdist", checkout, folder)) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (sources,) = (folder / "unpacked").iterdir()
+    return sources
 
 
-def test_an_installed_wheel_works_apart_from_the_sources(checkout: Path, tmp_path: Path) -> None:
-    wheel = built("wheel", checkout, tmp_path)
+def test_the_wheel_has_every_module_once_and_nothing_else(checkout: Path, wheel: Path) -> None:
+    check_wheel(wheel, modules(checkout))
+
+
+def test_a_wheel_can_be_built_from_the_sdist_and_is_the_same(
+    checkout: Path, unpacked_sdist: Path, tmp_path: Path
+) -> None:
+    check_wheel(built("wheel", unpacked_sdist, tmp_path), modules(checkout))
+
+
+def test_the_sdist_has_what_its_tests_need(checkout: Path, unpacked_sdist: Path) -> None:
+    folders = ("tests", "simulations", "docs", "surp_fl")
+    files = (file for folder in folders for file in (checkout / folder).rglob("*") if file.is_file())
+    present = {str(file.relative_to(unpacked_sdist)) for file in unpacked_sdist.rglob("*")}
+    assert {str(file.relative_to(checkout)) for file in files} - present == set()
+    assert "surp_fl/strategies/decode_updates.py" in present
+    assert {"Makefile", "pyproject.toml", "setup.py", "mkdocs.yml", "CONTRIBUTING.md"} <= present
+
+
+def test_the_description_of_the_package_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+    text = archive.read(metadata).decode()
+    assert "What changes in your app" in text
+    assert re.findall(r"\]\((?!https?:|#)", text) == []
+
+
+def test_an_installed_wheel_works_apart_from_the_sources(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = "import surp_fl.strategies.downlink.deltas as found; print(found.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path / "site"
     )
     assert done.stdout.strip() == str(tmp_path / "site/surp_fl/strategies/downlink/deltas.py"), done.stderr
+    assert "without its compiled loops" in done.stderr

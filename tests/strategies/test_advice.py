@@ -24,6 +24,8 @@ from flwr.serverapp.strategy import (
 from surp_fl import STC, CompressUpdates, NoMemory, SuRP
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
+from surp_fl.strategies.legacy import DecodeLegacyUpdates
+from tests import legacy_app
 from tests.flower_app import Arrays, app_with, learn, run
 
 SURP = CompressUpdates(SuRP(budget=100))
@@ -125,12 +127,17 @@ def through(strategy: Strategy, app: ClientApp = APP, **options: Any) -> Strateg
     return strategy
 
 
+def through_legacy(strategy: DecodeLegacyUpdates) -> DecodeUpdates:
+    legacy_app.run(legacy_app.LegacyApp([SURP]).client_app(), strategy, rounds=2)
+    return strategy.decoder
+
+
 CASES = {
     "an older strategy": Case(
         lambda: DecodeUpdates(OldFedAvg()),  # type: ignore[arg-type]
         TypeError,
-        r"put the strategy of the same name from flwr\.serverapp\.strategy inside DecodeUpdates",
-        lambda: through(DecodeUpdates(FedAvg(**ALL))),
+        r"use DecodeLegacyUpdates from surp_fl\.strategies\.legacy",
+        lambda: through_legacy(DecodeLegacyUpdates(OldFedAvg(**legacy_app.options()))),
     ),
     "trees": Case(
         lambda: DecodeUpdates(FedXgbCyclic()),
