@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from surp_fl import statistics
 from surp_fl.codecs import reader_of
-from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.codecs.codec import Scheme, budget_of, with_budget
 from surp_fl.codecs.dense import READER as _UNSCALED
 from surp_fl.codecs.dense import Dense, longest
 from surp_fl.codecs.surp.scheme import READER as _IN_UNITS
@@ -29,6 +29,7 @@ from surp_fl.layout import Layout
 from surp_fl.types import Array, Reference
 
 _STATISTICS_DIVISOR = 4  # statistics may take a quarter of the budget
+_ANY_HEADER, _PER_ARRAY = 32, 2  # bytes that hold any scheme's options, and a scale for each array
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ def change_of(
 ) -> Change:
     """Encode all sections within the scheme's budget: the message gets what the other sections leave.
 
-    Integer arrays that changed are sent in any case, even beyond the budget. Without a budget, statistics take no more
-    bytes than the message.
+    Integer arrays that changed are sent in any case, even beyond the budget. No section is longer than its dense form:
+    4 bytes a value and the frame. Without a budget, statistics take no more bytes than the message, or 16 where that
+    has fewer; beside a dense message they are dense.
 
     Args:
         scheme: of the message.
@@ -90,23 +92,29 @@ def change_of(
         ValueError: the change holds NaN or infinity.
     """
     integers = write_integers(before, after, layout)
-    budget: int | None = getattr(scheme, "budget", None)
+    budget = budget_of(scheme, layout)
     if budget is None:
         message = _message(scheme, wanted, layout, rng, reference)
-        return Change(message, write_statistics(before, after, layout, len(message), rng), integers)
+        lossless = reader_of(message) is _UNSCALED
+        size = longest(layout.of_statistics) if lossless else max(len(message), SMALLEST_BUDGET)
+        return Change(message, write_statistics(before, after, layout, size, rng), integers)
     left = max(budget - len(integers), min(budget, SMALLEST_BUDGET))
-    statistics = write_statistics(before, after, layout, share_of(left), rng)
-    if statistics or integers:
-        scheme = with_budget(scheme, left - len(statistics))
+    size = max(share_of(left), left - max(longest(layout), _ANY_HEADER))  # what a small model's message cannot use
+    statistics = write_statistics(before, after, layout, size, rng)
+    useful = _ANY_HEADER + sum(_PER_ARRAY + spec.size * spec.dtype.itemsize for spec in layout.floats)
+    if statistics or integers or useful < left:  # a float16 model has fewer bytes than its dense message
+        scheme = with_budget(scheme, min(left - len(statistics), useful))
     return Change(_message(scheme, wanted, layout, rng, reference), statistics, integers)
 
 
 def _message(
     scheme: Scheme, wanted: NDArray[np.float32], layout: Layout, rng: np.random.Generator, reference: Reference
 ) -> bytes:
-    message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
-    if len(message) <= longest(layout):
-        return message
+    """The scheme's message, or the dense one: where that is shorter, or has no more bytes than every budget allows."""
+    if longest(layout) > SMALLEST_BUDGET:
+        message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        if len(message) <= longest(layout):
+            return message
     return Dense().codec.encode(wanted, layout, rng=rng)  # a model of a few coordinates: lossless in fewer bytes
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _MAGNITUDE_MASK = np.int32(0x7FFFFFFF)  # clears the sign bit
-_SAMPLE = 16384  # coordinates that estimate the threshold; set by hand, simulations.benchmarks.codec measures it
+_SAMPLE = 8192  # coordinates that estimate the threshold; set by hand, simulations.benchmarks.codec measures it
 
 
 def largest(vector: Vector | torch.Tensor, count: int) -> tuple[Integers, Vector]:

@@ -1,4 +1,7 @@
-"""Schemes as the command line writes them: "dense", "surp:218", "rtop-k:2050:ratio=2"; the table is the registry."""
+"""Schemes as the command line writes them: "dense", "surp:218", "surp:ratio=1000", "rtop-k:2050:ratio=2".
+
+The table is the registry.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from surp_fl import ErrorFeedback, MomentumCorrection
 from surp_fl.codecs import Scheme, scheme_named
+from surp_fl.codecs.codec import Budgeted
 
 Options = dict[str, float]
 
@@ -15,11 +19,12 @@ Options = dict[str, float]
 def parse(text: str) -> tuple[str, int | None, Options]:
     """Split "rtop-k:2050:ratio=2" into the scheme's name, its budget in bytes, and its options.
 
+    A scheme whose budget may be a share of the model's size has it as an option, "surp:ratio=1000", and no budget.
+
     Raises:
-        ValueError: no scheme of this name, or parts that are neither a budget nor an option.
+        ValueError: no scheme of this name, parts that are neither a budget nor an option, or not exactly one budget.
     """
     name, *parts = text.split(":")
-    has_budget = scheme_named(name).has_budget
     budget: int | None = None
     options: Options = {}
     for part in parts:
@@ -35,13 +40,22 @@ def parse(text: str) -> tuple[str, int | None, Options]:
             raise ValueError(
                 f"'{part}' in '{text}'; expected a number of bytes, or an option as in 'rtop-k:2050:ratio=2'"
             ) from None
-    if (budget is None) == has_budget:
-        raise ValueError(
-            f"'{text}': {name} needs a budget in bytes, write '{name}:218'"
-            if budget is None
-            else f"'{text}': {name} has no budget, it sends every coordinate; write '{name}'"
-        )
+    given = (budget is not None) + ("ratio" in options and takes_ratio(name))
+    if given != scheme_named(name).has_budget:
+        raise ValueError(f"'{text}': {_expected(name)}")
     return name, budget, options
+
+
+def takes_ratio(name: str) -> bool:
+    """Whether a scheme's budget may be a share of the model's size; the ratio of others, as rTop-k's, is another."""
+    return any(isinstance(scheme, Budgeted) for scheme in scheme_named(name).examples.values())
+
+
+def _expected(name: str) -> str:
+    if not scheme_named(name).has_budget:
+        return f"{name} has no budget, it sends every coordinate; write '{name}'"
+    share = f", or a share of the model's, write '{name}:ratio=1000'" if takes_ratio(name) else ""
+    return f"{name} needs one budget, in bytes, write '{name}:218'{share}"
 
 
 def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:

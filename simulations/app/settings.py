@@ -28,7 +28,9 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) ->
 class Settings:
     """One run: one scheme, one seed."""
 
-    scheme: str = _setting("surp:218", "dense, or a name, a budget in bytes and options, as in rtop-k:2050:ratio=2")
+    scheme: str = _setting(
+        "surp:218", "dense, or a name, a budget and options, as in surp:218, surp:ratio=1000, rtop-k:2050:ratio=2"
+    )
     downlink: str = _setting("", "scheme for the model's deltas to the clients, as surp:2000; empty for whole models")
     rounds: int = _setting(20, "of federated training")
     clients: int = _setting(10, "that hold images")

@@ -106,15 +106,32 @@ def run_app(
     """
     config = replace(settings, out=str(out), data_root=str(data_root(settings.data_root))).to_run_config()
     given = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
-    command = ["flwr", "run", str(APP), *options, "--stream", "--run-config", given]
+    flwr_run(env, APP, [*options, "--run-config", given], on_line)
+    if not out.exists():
+        raise FlowerRunFailed("the run completed, and left no row; the log is above")
+    return Row.from_json(json.loads(out.read_text()))
+
+
+def flwr_run(env: dict[str, str], app: Path, options: list[str], on_line: Callable[[str], None]) -> None:
+    """Run any app with `flwr run`.
+
+    Args:
+        env: of Flower's processes.
+        app: its folder, with a pyproject.toml.
+        options: of `flwr run`; where it runs, first.
+        on_line: told of every line of the run's log.
+
+    Raises:
+        FlowerRunFailed: the run did not complete.
+    """
+    command = ["flwr", "run", str(app), *options, "--stream"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         assert running.stdout is not None
         for line in running.stdout:
             on_line(line.rstrip())
     status = _status(env)
-    if running.returncode != 0 or status != "finished:completed" or not out.exists():
+    if running.returncode != 0 or status != "finished:completed":
         raise FlowerRunFailed(f"flwr run returned {running.returncode}, its run is '{status}'; the log is above")
-    return Row.from_json(json.loads(out.read_text()))
 
 
 def _healthy(port: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from simulations.app.data import DataMissing
-from simulations.app.schemes import parse
+from simulations.app.schemes import parse, takes_ratio
 from simulations.app.settings import Settings
 from simulations.engines.in_process import complete
 from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, downlink_of, parser_of, settings_of
@@ -31,6 +31,7 @@ def runs_of(options: argparse.Namespace, common: Settings) -> Iterator[Settings]
     for text in options.schemes:
         name, *rest = text.split(":")
         fixed = name not in SCHEMES or not SCHEMES[name].has_budget or any("=" not in part for part in rest)
+        fixed = fixed or (takes_ratio(name) and any(part.startswith("ratio=") for part in rest))
         for budget in [None] if fixed else options.budgets:
             scheme = text if budget is None else ":".join([name, str(budget), *rest])
             parse(scheme)
@@ -43,11 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = parser_of("simulations.experiments.compare", __doc__)
     parser.add_argument(
         "--schemes", nargs="+", default=["dense", "surp"],
-        help=f"of {', '.join(SCHEMES)}; with a budget of its own and options as in rtop-k:2050:ratio=2 (dense surp)",
+        help=f"of {', '.join(SCHEMES)}; with a budget and options of its own as in rtop-k:2050:ratio=2",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", type=int, default=[218, 2050],
-        help="bytes, whole message, for schemes that name none themselves (218 2050)",
+        help="bytes, whole message, for schemes that name none themselves, as surp:ratio=1000 (218 2050)",
     )  # fmt: skip
     parser.add_argument(
         "--downlinks", nargs="+", default=["none"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulations.app.row import Row
-from simulations.report import benchmarks, deployment, gate, messages, overview, plots, rows, tables
+from simulations.report import benchmarks, deployment, examples, gate, messages, overview, plots, rows, tables
 
 Made = dict[Path, str | Callable[[Path], None]]  # a text, or what draws a picture into a file
 
@@ -71,6 +71,11 @@ def benchmarks_in(folder: Path) -> Made:
 def deployment_in(folder: Path) -> Made:
     """What a deployment moved."""
     return {folder / "deployment.md": deployment.table(_json(folder / "deployment.json"))}
+
+
+def examples_in(folder: Path) -> Made:
+    """What the small example apps reach."""
+    return {folder / "examples.md": examples.table(_json(folder / "examples.json"))}
 
 
 def _json(file: Path) -> list[dict[str, Any]]:

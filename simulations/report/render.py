@@ -1,8 +1,8 @@
-"""Make every committed table, plot and README block anew from the committed rows: `make render`.
+"""Make every committed table, plot and block of a page anew from the committed rows: `make render`.
 
     python -m simulations.report.render
 
-A README's block lies between marks that name its file: `<!-- iid/summary.md -->` ... `<!-- end -->`.
+A page's block lies between marks that name its file: `<!-- iid/summary.md -->` ... `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "simulations" / "results"
-READMES = (ROOT / "README.md", RESULTS / "README.md")
+READMES = (ROOT / "README.md", RESULTS / "README.md", ROOT / "docs" / "examples.md")
 _MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"
 
 
@@ -35,6 +35,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
     made |= files.deployment_in(results / "deployment")
+    made |= files.examples_in(results / "examples")
     return made
 
 
@@ -49,7 +50,7 @@ def tuning_in(folder: Path, part: str) -> files.Made:
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
-    """A README with every marked part replaced by its file.
+    """A page with every marked part replaced by its file.
 
     Raises:
         ValueError: a mark has no end, or an end no mark.
@@ -68,7 +69,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 
 def main() -> int:
-    """Rewrite all files, and then both READMEs."""
+    """Rewrite all files, and then the pages with blocks of them."""
     files.write(everything())
     for readme in READMES:
         readme.write_text(filled(readme.read_text()))

@@ -6,8 +6,8 @@ schemes share are here, once. Does not know Flower.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -95,8 +95,70 @@ class Scheme(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Budgeted:
+    """Base of schemes whose budget is in bytes, or a share of the model's size: exactly one of the two is given.
+
+    Attributes:
+        budget: bytes, whole message; more bytes, less error.
+        ratio: how many times smaller than the n trained parameters in float32 the whole message is: a budget of
+            4n / ratio bytes, and at least SMALLEST_BUDGET. Higher, fewer bytes.
+
+    Raises:
+        ValueError: not exactly one of budget and ratio is given, or it is out of its range.
+    """
+
+    SMALLEST_BUDGET: ClassVar[int] = 16  # bytes
+
+    budget: int | None = None
+    ratio: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if (self.budget is None) == (self.ratio is None):
+            raise ValueError(
+                f"{name} has budget = {self.budget}, ratio = {self.ratio}; expected exactly one of them: give "
+                f"{name}(budget=218), bytes of a message, or {name}(ratio=1000), a thousandth of the model's bytes"
+            )
+        if self.budget is not None and self.budget < self.SMALLEST_BUDGET:
+            raise ValueError(
+                f"budget = {self.budget} bytes; the smallest useful message has {self.SMALLEST_BUDGET}: raise it"
+            )
+        if self.ratio is not None and not 1 <= self.ratio < float("inf"):
+            raise ValueError(
+                f"ratio = {self.ratio}; expected how many times smaller than the model a message is: give 1 or more, "
+                "such as 1000"
+            )
+
+    def bytes_for(self, layout: Layout) -> int:
+        """The budget for a model of this layout, in bytes of the whole message.
+
+        >>> from surp_fl import SuRP
+        >>> layout = Layout.of({"w": np.zeros(431_080, np.float32)})
+        >>> SuRP(ratio=1000).bytes_for(layout), SuRP(ratio=1e9).bytes_for(layout), SuRP(budget=218).bytes_for(layout)
+        (1724, 16, 218)
+        """
+        if self.ratio is None:
+            assert self.budget is not None
+            return self.budget
+        return max(int(4 * layout.size / self.ratio), self.SMALLEST_BUDGET)
+
+
+def budget_of(scheme: Scheme, layout: Layout) -> int | None:
+    """The budget of a scheme for a model, in bytes of the whole message; None for a scheme without one.
+
+    Args:
+        scheme: of any class.
+        layout: of the model, which a share of its size depends on.
+    """
+    if isinstance(scheme, Budgeted):
+        return scheme.bytes_for(layout)
+    budget: int | None = getattr(scheme, "budget", None)
+    return budget
+
+
 def with_budget(scheme: Scheme, budget: int) -> Scheme:
-    """The same scheme with another budget.
+    """The same scheme with another budget, in place of its own or of its ratio.
 
     Args:
         scheme: a dataclass with a field `budget`.
@@ -107,8 +169,9 @@ def with_budget(scheme: Scheme, budget: int) -> Scheme:
         ValueError: the budget is too small for the scheme.
 
     >>> from surp_fl import SuRP
-    >>> with_budget(SuRP(budget=218), 100).budget
-    100
+    >>> with_budget(SuRP(budget=218), 100).budget, with_budget(SuRP(ratio=1000), 100).budget
+    (100, 100)
     """
     made: Any = scheme
-    return replace(made, budget=budget)  # type: ignore[no-any-return]
+    instead = {"ratio": None} if isinstance(scheme, Budgeted) else {}
+    return replace(made, budget=budget, **instead)  # type: ignore[no-any-return]

@@ -52,8 +52,8 @@ class CompressUpdates:
     Args:
         scheme: compresses the updates; or a function that gives the scheme of a round, counted from 1. If the train
             config holds "surp-fl:budget", or the node's config "surp-fl-budget", the lesser of them replaces the
-            scheme's budget; both are in bytes. Where the dense message is shorter than the scheme's, as for models of a
-            few coordinates, the dense one is sent.
+            scheme's budget, or its ratio; both are in bytes. Where the dense message is shorter than the scheme's, as
+            for models of a few coordinates, the dense one is sent.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
         history: code also against the model before the last one, which makes messages smaller; False saves one float32
             vector of the model's size on the client.

@@ -98,6 +98,8 @@ def test_the_data_root_comes_from_the_argument_then_the_environment(monkeypatch:
 def test_schemes_are_read_from_the_command_line() -> None:
     assert parse("surp:218") == ("surp", 218, {})
     assert scheme_of("surp:218") == SuRP(budget=218)
+    assert parse("surp:ratio=1000") == ("surp", None, {"ratio": 1000})
+    assert scheme_of("surp:ratio=1000:keep=0.5") == SuRP(ratio=1000, memory=ErrorFeedback(0.5))
     assert scheme_of("rtop-k:2050:ratio=2.5") == RTopK(budget=2050, ratio=2.5)
     assert scheme_of("surp:218:momentum=0.5") == SuRP(budget=218, memory=MomentumCorrection(0.5))
     assert scheme_of("stc:218:keep=0.9") == STC(budget=218, memory=ErrorFeedback(0.9))
@@ -105,7 +107,9 @@ def test_schemes_are_read_from_the_command_line() -> None:
     for wrong, says in (
         ("sprup", "there are"),
         ("surp:x", "number of bytes"),
-        ("surp", "budget"),
+        ("surp", "write 'surp:218', or a share of the model's, write 'surp:ratio=1000'"),
+        ("surp:218:ratio=1000", "needs one budget, in bytes, write 'surp:218', or a share"),
+        ("rtop-k:ratio=2", "write 'rtop-k:218'$"),
         ("dense:3", "no bud"),
         ("rtop-k:2050:ratio=much", "number of bytes, or an option"),
         ("rtop-k:2050:3", "number of bytes, or an option"),

@@ -140,6 +140,16 @@ def test_a_row_is_of_a_run_whose_settings_are_all_alike() -> None:
     assert Row.from_json(older | {"options": {"ratio": 2.0}}) == row  # it was run with the default
 
 
+def test_a_scheme_with_a_ratio_has_no_other_budget(tmp_path: Path) -> None:
+    options = compare._parser().parse_args(["--schemes", "surp:ratio=1000", "surp:keep=0.5", "--budgets", "218", "500"])
+    runs = list(compare.runs_of(options, Settings()))
+    assert [run.scheme for run in runs] == ["surp:ratio=1000", "surp:218:keep=0.5", "surp:500:keep=0.5"]
+    row = run_in_process(replace(SMALL, scheme="surp:ratio=1000"))
+    assert all(0.95 * 1724 < size <= 1724 for size in row.payload_bytes_up_by_round)
+    assert Row.from_json(row.to_json()) == row
+    assert results.label_of(row) == "surp, ratio 1000"
+
+
 def test_cells_of_tables_may_hold_pipes() -> None:
     assert markdown.table(["a|b", "c"], [["|v|", ""]]) == "| a\\|b | c |\n| --- | ---: |\n| \\|v\\| | |\n"
     with pytest.raises(ValueError, match="1 cells under 2 headings"):

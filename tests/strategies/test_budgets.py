@@ -93,6 +93,22 @@ def test_schemes_of_a_round_take_budgets_too() -> None:
         assert sizes[1] <= 200 < sizes[2]
 
 
+def test_a_ratio_is_a_budget_of_the_model_that_came_and_the_server_overrides_it() -> None:
+    size = sum(array.size for array in initial().values())
+    for sizes in lengths(DecodeUpdates(inner()), {1: 60}, scheme=SuRP(ratio=20)):
+        assert [within(sizes[node], budget) for node, budget in ((1, 60), (2, 4 * size // 20))] == [True] * 2
+    for sizes in lengths(DecodeUpdates(inner()), scheme=SuRP(ratio=20), train_config=ConfigRecord({BUDGET: 150})):
+        assert all(within(size, 150) for size in sizes.values())
+
+
+def test_a_ratio_is_a_budget_of_what_goes_down_too() -> None:
+    size = sum(array.size for array in initial().values())
+    strategy = DecodeUpdates(inner(), downlink=SuRP(ratio=20))
+    lengths(strategy, rounds=3)
+    for traffic in strategy.traffic[1:]:
+        assert all(within(payload, 4 * size // 20) for payload in traffic.payload_bytes_down)
+
+
 def test_the_server_refuses_a_budget_that_is_no_whole_number() -> None:
     with pytest.raises(TypeError, match=r"gives 50.0 for node .; expected a whole number of bytes"):
         lengths(DecodeUpdates(inner(), budget_for=lambda node, server_round: 50.0))  # type: ignore[arg-type,return-value]

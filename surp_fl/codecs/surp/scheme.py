@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surp_fl.codecs.codec import Codec
+from surp_fl.codecs.codec import Budgeted, Codec
 from surp_fl.codecs.reader import Reader
 from surp_fl.codecs.registry import Registration, with_memory
 from surp_fl.codecs.surp.decoder import associated_data, count_bits, read
@@ -29,13 +29,13 @@ from surp_fl.types import Reference, Vector
 if TYPE_CHECKING:
     import torch
 
-SMALLEST_BUDGET = 16  # bytes
+SMALLEST_BUDGET = Budgeted.SMALLEST_BUDGET  # bytes
 
 READER = Reader(3, "surp", read, count_bits, associated_data, contextual=True, progressive=True, takes_tensors=True)
 
 
 @dataclass(frozen=True)
-class SuRP:
+class SuRP(Budgeted):
     """Successive Refinement for Pruning, fitted to real updates: the least squared error for a number of bytes.
 
     In the context of a model that both ends hold, indices cost less where the model's rows and columns are large. A
@@ -43,12 +43,15 @@ class SuRP:
 
     Attributes:
         budget: bytes, whole message; more bytes, less error.
+        ratio: instead of a budget, how many times smaller than the n trained parameters in float32 a message is: a
+            budget of 4n / ratio bytes, and at least SMALLEST_BUDGET.
         progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
             without it, a truncated message may waste up to a third of what is left of it.
         memory: what the client carries between rounds.
 
     Raises:
-        ValueError: the budget is below SMALLEST_BUDGET.
+        ValueError: not exactly one of budget and ratio is given, the budget is below SMALLEST_BUDGET, or the ratio
+            below 1.
 
     >>> import numpy as np
     >>> from surp_fl import Layout
@@ -59,13 +62,8 @@ class SuRP:
     (8, array([ 0.,  0., -3.,  0.], dtype=float32))
     """
 
-    budget: int
     progressive: bool = False
     memory: Memory = field(default_factory=ErrorFeedback)
-
-    def __post_init__(self) -> None:
-        if self.budget < SMALLEST_BUDGET:
-            raise ValueError(f"budget = {self.budget} bytes; the smallest useful message has {SMALLEST_BUDGET}")
 
     @property
     def codec(self) -> Codec:
@@ -75,7 +73,7 @@ class SuRP:
     def _write(
         self, vector: Vector | torch.Tensor, layout: Layout, rng: np.random.Generator, reference: Reference
     ) -> bytes:
-        return write_body(vector, layout, reference, self.budget, self.progressive)
+        return write_body(vector, layout, reference, self.bytes_for(layout), self.progressive)
 
 
 ROW = Registration(

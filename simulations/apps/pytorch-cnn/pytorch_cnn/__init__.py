@@ -1,0 +1,1 @@
+"""A CNN with batch normalization, in the style of Flower's quickstart-pytorch."""

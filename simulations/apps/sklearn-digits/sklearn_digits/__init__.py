@@ -1,0 +1,1 @@
+"""Logistic regression, in the style of Flower's quickstart-sklearn."""

@@ -1,0 +1,1 @@
+"""LoRA fine-tuning of a small transformer: clients train and send the adapters alone."""
