@@ -10,7 +10,6 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import fixedclipping_mod
-from flwr.server.strategy import FedAvg as OldFedAvg
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     DifferentialPrivacyClientSideFixedClipping,
@@ -24,7 +23,7 @@ from flwr.serverapp.strategy import (
 from surp_fl import STC, CompressUpdates, NoMemory, SuRP
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
-from tests.flower_app import Arrays, app_with, learn, run
+from tests.flower_app import Arrays, app_with, learn, needs_scalars, run
 
 SURP = CompressUpdates(SuRP(budget=100))
 FORGETFUL = CompressUpdates(SuRP(budget=100, memory=NoMemory()))
@@ -126,12 +125,6 @@ def through(strategy: Strategy, app: ClientApp = APP, **options: Any) -> Strateg
 
 
 CASES = {
-    "an older strategy": Case(
-        lambda: DecodeUpdates(OldFedAvg()),  # type: ignore[arg-type]
-        TypeError,
-        r"put the strategy of the same name from flwr\.serverapp\.strategy inside DecodeUpdates",
-        lambda: through(DecodeUpdates(FedAvg(**ALL))),
-    ),
     "trees": Case(
         lambda: DecodeUpdates(FedXgbCyclic()),
         ValueError,
@@ -228,7 +221,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+CLIPPING = {"twice", "another strategy around", "a mean alone", "a mod before ours", "clipping with a residual"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[needs_scalars] if name in CLIPPING else []) for name in CASES]
+)
 def test_the_error_says_what_to_do_and_that_works(name: str) -> None:
     case = CASES[name]
     with pytest.raises(case.error, match=f"(?s){case.says}"):
