@@ -63,7 +63,7 @@ class OwnStart:
         with self._as(self._routed):
             try:
                 result = self._inner.start(*args, **options)
-            except Exception as fault:
+            except BaseException as fault:  # Flower 1.22 and 1.23 derive theirs from it
                 if bypassed := self._bypassed():
                     fault.add_note(f"surp-fl: when this happened, {bypassed}")
                 raise

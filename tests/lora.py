@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, gelu, layer_norm, scaled_dot_product_attention
 
 from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.flower.versions import Mod
 from tests.flower_app import Arrays
 
 VOCABULARY, WIDTH, HEADS, LENGTH, RANK, BATCH = 512, 96, 4, 16, 32, 8

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from simulations.engines.in_process import in_process
-from simulations.report import rows
-from simulations.report.render import RESULTS
 from surp_fl.strategies.learning import LearningMonitor, SentMessage
 
 FILE = Path(__file__).with_name("learning.csv")
@@ -70,6 +67,10 @@ def measured(run: str, rounds: int) -> list[Measured]:
         run: a name in `RUNS`.
         rounds: number of rounds; the learning rates are those of the whole run.
     """
+    from simulations.engines.in_process import in_process  # what is read above needs no PyTorch
+    from simulations.report import rows
+    from simulations.report.render import RESULTS
+
     folder, scheme, _ = RUNS[run]
     settings = next(
         row.settings

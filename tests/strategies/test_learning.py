@@ -29,7 +29,6 @@ from surp_fl.strategies.learning import (
     says_next_to_nothing,
     training_loss,
 )
-from tests import lora
 from tests.flower_app import Arrays, app_with, fedavg, run
 from tests.strategies import learning_runs
 
@@ -213,6 +212,9 @@ def test_the_least_that_is_sent_lies_between_what_runs_send_that_learn_and_the_l
 def test_a_lora_app_at_218_bytes_is_warned_about_and_learns_with_the_budget_that_the_warning_names(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    pytest.importorskip("torch", reason="the LoRA app needs PyTorch")
+    from tests import lora
+
     def progress(scheme: Scheme) -> float:
         strategy = DecodeUpdates(fedavg(nodes=4, fraction_evaluate=0.0))
         found = run(lora.app_with([CompressUpdates(scheme)]), strategy, MESSAGES, nodes=4, start=lora.initial)

@@ -22,7 +22,7 @@ from surp_fl.flower.protocol import NAME, SESSION
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.testing import InProcessGrid, as_server
-from tests.flower_app import Run, app_with, initial, run
+from tests.flower_app import Run, app_with, initial, needs_scalars, run
 
 ALL: dict[str, Any] = {"min_train_nodes": 3, "min_evaluate_nodes": 3, "min_available_nodes": 3}
 APP = app_with([CompressUpdates(SuRP(budget=100))])
@@ -259,6 +259,7 @@ def test_a_start_that_ends_without_a_round_is_warned_about(caplog: pytest.LogCap
     assert "Idle.start() had not called self.configure_train and self.aggregate_train" in caplog.text
 
 
+@needs_scalars
 def test_a_start_deeper_inside_does_not_run_as_in_flower_and_a_warning_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
