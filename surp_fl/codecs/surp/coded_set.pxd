@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef int64_t _MIN_MAX_KEYS, _CELLS_PER_KEY
-cdef uint64_t _ONE, _ALL_ONES
+cdef uint64_t _ONE, _ALL_ONES, _EVERY_BYTE, _BITS_1, _BITS_2, _BITS_4
 
 cpdef int64_t max_keys(int64_t cells) except -1
 @cython.locals(middle=int64_t)
@@ -24,8 +24,8 @@ cdef class CodedCells:
 
     cpdef CodedCells copy(self)
     cpdef int64_t max_rank(self) except -1
-    @cython.locals(word=int64_t, below=uint64_t, found=int64_t)
+    @cython.locals(word=int64_t, bit=int64_t, bits=uint64_t, found=int64_t)
     cpdef int64_t rank(self, int64_t low, int64_t high, int64_t key) except -1
     cpdef add(self, new)
-    @cython.locals(i=int64_t, word=int64_t, bit=uint64_t, bits=uint64_t)
+    @cython.locals(i=int64_t, word=int64_t, place=int64_t, bit=uint64_t, bits=uint64_t)
     cdef int _set_bits(self, const int64_t[::1] keys) except -1

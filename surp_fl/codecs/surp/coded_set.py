@@ -13,7 +13,9 @@ from surp_fl.types import Integers
 
 # Set by hand: where bisection becomes slower than the Fenwick tree. It changes no message, but FORMAT.md's "Credit".
 _MIN_MAX_KEYS, _CELLS_PER_KEY = 4096, 1024  # keys in any model; cells of the model for one key more
-_ONE, _ALL_ONES = 1, 0xFFFFFFFFFFFFFFFF  # as 64-bit integers, for C
+# as 64-bit integers, for C; _BITS_1 has every other bit, _BITS_2 every other two, _BITS_4 every other four
+_ONE, _ALL_ONES, _EVERY_BYTE = 1, 0xFFFFFFFFFFFFFFFF, 0x0101010101010101
+_BITS_1, _BITS_2, _BITS_4 = 0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F
 
 
 def max_keys(cells: int) -> int:
@@ -38,10 +40,10 @@ def bisect(keys: Integers, low: int, high: int, key: int) -> int:
 
 def _popcount(word: int) -> int:
     """Number of bits that are set, of 64."""
-    word -= (word >> 1) & 0x5555555555555555
-    word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333)
-    word = (word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F
-    return ((word * 0x0101010101010101) & _ALL_ONES) >> 56
+    word -= (word >> 1) & _BITS_1
+    word = (word & _BITS_2) + ((word >> 2) & _BITS_2)
+    word = (word + (word >> 4)) & _BITS_4
+    return ((word * _EVERY_BYTE) & _ALL_ONES) >> 56
 
 
 class CodedCells:
@@ -83,8 +85,9 @@ class CodedCells:
         if low == high:
             return low
         word = key >> 6
-        below = (_ONE << int(key & 63)) - 1
-        found = 0 if below == 0 else _popcount(int(self._bits[word]) & below)
+        bit = int(key & 63)
+        bits = int(self._bits[word]) if bit > 0 else 0
+        found = _popcount(bits & ((_ONE << bit) - 1))
         while word > 0:
             found += self._counts[word - 1]
             word &= word - 1
@@ -111,7 +114,8 @@ class CodedCells:
         """Add keys to the bitmap and its Fenwick tree."""
         for i in range(len(keys)):
             word = keys[i] >> 6
-            bit = _ONE << int(keys[i] & 63)
+            place = int(keys[i] & 63)
+            bit = _ONE << place
             bits = int(self._bits[word])
             if bits & bit:
                 continue

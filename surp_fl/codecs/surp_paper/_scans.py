@@ -108,8 +108,9 @@ def track_above(
     for layer in range(len(ends)):
         scale = scales[layer]
         cutoff = floor * scale * 0.999998 if scale > 0.0 else _INFINITY  # a little lower: |v| has fewer bits than u
+        next_tracked = tracked[p] if p < len(tracked) else -1
         for i in range(start, ends[layer]):
-            is_tracked = p < len(tracked) and tracked[p] == i
+            is_tracked = i == next_tracked
             magnitude = abs(float(vector[i]))
             if not is_tracked and magnitude < cutoff:
                 continue
@@ -117,6 +118,7 @@ def track_above(
             if is_tracked:
                 u, was_refined = residual[p], refined[p] != 0
                 p += 1
+                next_tracked = tracked[p] if p < len(tracked) else -1
             elif scale > 0.0:
                 u = magnitude / scale
             if u < floor and not was_refined:
