@@ -114,16 +114,21 @@ def _gather_changes(after: Bits, before: Bits, found: Integers) -> int:
     """Fill `found` with the places of changes; gives how many, −1 for more than fit."""
     size = 0
     with cython.nogil:
-        for i in range(len(after)):
-            if after[i] == before[i]:
-                continue
-            a, b = after[i] & _MAGNITUDE, before[i] & _MAGNITUDE
-            apart = (a - b if a > b else b - a) if (after[i] < 0) == (before[i] < 0) else a + b
-            if apart > _ROUNDING_ULPS:
-                if size == len(found):
-                    return -1
-                found[size] = i
-                size += 1
+        n, capacity, start = len(after), len(found), 0
+        while start < n:
+            end = min(start + _BLOCK, n)
+            differing = 0  # bits
+            for i in range(start, end):
+                differing |= after[i] ^ before[i]
+            for i in range(start, end if differing else start):
+                a, b = after[i] & _MAGNITUDE, before[i] & _MAGNITUDE
+                apart = (a - b if a > b else b - a) if (after[i] < 0) == (before[i] < 0) else a + b
+                if apart > _ROUNDING_ULPS:
+                    if size == capacity:
+                        return -1
+                    found[size] = i
+                    size += 1
+            start = end
     return size
 
 
@@ -144,15 +149,23 @@ def largest_of_rows_and_columns(bits: Bits, columns: int) -> tuple[Bits, Bits]:
 
 
 def _largest(bits: Bits, by_row: Bits, by_column: Bits) -> None:
-    """Fill in the largest of each row and column."""
+    """Fill in the largest of each row and column.
+
+    Columns are written only where a block of a row has a larger one, which after the first rows is seldom.
+    """
     with cython.nogil:
         columns = len(by_column)
         for row in range(len(by_row)):
-            largest = 0
-            for column in range(columns):
-                magnitude = bits[row * columns + column] & _MAGNITUDE
-                if magnitude > largest:
-                    largest = magnitude
-                if magnitude > by_column[column]:
-                    by_column[column] = magnitude
+            first, start, largest = row * columns, 0, 0
+            while start < columns:
+                end = min(start + _BLOCK, columns)
+                signs = 0
+                for column in range(start, end):
+                    magnitude = bits[first + column] & _MAGNITUDE
+                    signs |= by_column[column] - magnitude
+                    largest = magnitude if magnitude > largest else largest
+                for column in range(start, end if signs < 0 else start):
+                    magnitude = bits[first + column] & _MAGNITUDE
+                    by_column[column] = max(by_column[column], magnitude)
+                start = end
             by_row[row] = largest

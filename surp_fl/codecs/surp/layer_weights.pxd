@@ -9,7 +9,7 @@ from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder
 cdef int64_t _EXPONENTS, _STEPS, _DEFAULT, _MIN_PICKS
 cdef double _INFINITY, _OCTAVES_PER_STEP
 cdef const int64_t[::1] _EXPONENT_CUM_FREQ, _EXP2
-cdef const double[::1] _FRACTIONS
+cdef const double[::1] _FRACTIONS, _OCTAVES
 
 @cython.locals(sums=int64_t[::1], below=int64_t, i=int64_t)
 cdef _cumulative(const int64_t[::1] log2_weights, int64_t exponent)

@@ -22,6 +22,7 @@ _WEIGHT_BITS = 14  # the largest weight is 2^14
 STEPS_PER_OCTAVE = 256  # of a log2 weight
 _EXP2 = np.array([round(2 ** (_WEIGHT_BITS - f / STEPS_PER_OCTAVE)) for f in range(STEPS_PER_OCTAVE)], np.int64)
 _FRACTIONS = np.array([2.0 ** (-f / STEPS_PER_OCTAVE) for f in range(STEPS_PER_OCTAVE)])
+_OCTAVES = np.array([2.0**-octaves for octaves in range(64)])  # of a weight, with the largest exponent: 60 at most
 _NOTHING = np.empty(0, np.int64)
 _OCTAVES_PER_STEP = 1.0 / STEPS_PER_OCTAVE
 # as C numbers
@@ -66,7 +67,7 @@ class WeightTable:
             total = 0.0
             for i in range(len(self._log2_weights)):
                 below = -exponent * self._log2_weights[i]
-                total += math.ldexp(_FRACTIONS[below & (_STEPS - 1)], -int(below // _STEPS))
+                total += _FRACTIONS[below & (_STEPS - 1)] * _OCTAVES[below // _STEPS]
             self._totals[exponent] = total
         return float(self._totals[exponent])
 
