@@ -12,7 +12,7 @@ from surp_fl.codecs.surp.layers cimport SideInformation
 from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder, WorkAccount
 
 cdef int64_t _WORK_OF_SET, _WORK_OF_LAYER, _LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK
-cdef int64_t _DEFAULT, _MIN_PICKS
+cdef int64_t _DEFAULT, _MIN_PICKS, _MAX_INSERTIONS
 
 @cython.locals(
     remaining=int64_t, splits=BetaBinomial, keys=int64_t[::1], picks=int64_t[::1], free=int64_t[::1],
@@ -39,7 +39,12 @@ cdef bint _sends_exponents(int64_t layer, int64_t k, SideInformation side, Coded
 @cython.locals(known=bint)
 cdef LayerCells _layer_cells(int64_t layer, SideInformation side, CodedState state, bint disjoint)
 cdef SignCounts _sign_counts(int64_t layer, SideInformation side)
-@cython.locals(cells=int64_t[::1], flags=uint8_t[::1], indices=int64_t[::1], i=int64_t)
+@cython.locals(order=int64_t[::1], place=int64_t[::1], i=int64_t)
+cdef _by_layer(const int64_t[::1] layer_of, picks)
+@cython.locals(
+    cells=int64_t[::1], flags=uint8_t[::1], few=bint, i=int64_t, cell=int64_t, flag=uint8_t, at=int64_t,
+)
 cdef tuple _cells_and_flags(
-    const int64_t[::1] coordinates, const uint8_t[::1] negative, members, int64_t layer, SideInformation side
+    const int64_t[::1] coordinates, const uint8_t[::1] negative, const int64_t[::1] members, int64_t layer,
+    SideInformation side,
 )

@@ -25,6 +25,7 @@ from surp_fl.types import Flags, Integers
 # Work units (see "Credit" in FORMAT.md), set from the time that a decoder takes; tests.fuzz.hostile checks them.
 _WORK_OF_SET, _WORK_OF_LAYER = 64, 32  # each set; each layer with picks
 _LAYERS_PER_WORK, _TABLE_ENTRIES_PER_WORK, _KEYS_PER_WORK = 1, 4, 4  # one more unit for so many of each
+_MAX_INSERTIONS = 40  # picks that are sorted as they come; more are faster with numpy
 _DEFAULT, _MIN_PICKS = DEFAULT_EXPONENT, MIN_PICKS  # as C numbers
 
 
@@ -48,10 +49,10 @@ def encode_set(
     picks_of_layer = np.zeros(side.layer_count(), np.int64)
     keys, picks = keys_of_set, picks_of_layer
     layers_of_picks = side.layers_of(coordinates)
-    by_layer = np.argsort(layers_of_picks, kind="stable")
     layer_of = layers_of_picks
     for i in range(remaining):
         picks[layer_of[i]] += 1
+    by_layer = _by_layer(layer_of, picks)
     _spend_on_set(encoder, state)
     free, weights, concentration = state.free_cells_from(disjoint), state.layer_weights_from(), state.concentration()
     for layer in range(side.layer_count()):
@@ -184,6 +185,17 @@ def _sign_counts(layer: int, side: SideInformation) -> SignCounts:
     return SignCounts(6, 1, False) if side.is_recent(layer) else SignCounts(1, 1, True)
 
 
+def _by_layer(layer_of: Integers, picks: Integers) -> Integers:
+    """Positions of a set's coordinates, layer by layer; `picks` is the number in each layer."""
+    found = np.empty(len(layer_of), np.int64)
+    first = np.cumsum(picks) - picks
+    order, place = found, first
+    for i in range(len(layer_of)):
+        order[place[layer_of[i]]] = i
+        place[layer_of[i]] += 1
+    return found
+
+
 def _cells_and_flags(
     coordinates: Integers, negative: Flags, members: Integers, layer: int, side: SideInformation
 ) -> tuple[Integers, Flags]:
@@ -191,14 +203,19 @@ def _cells_and_flags(
 
     The flag of a recently changed coordinate says whether it changes in the other direction.
     """
-    cells_of_picks = np.empty(len(members), np.int64)
-    cells, indices = cells_of_picks, members
-    for i in range(len(indices)):
-        cells[i] = side.cell_of(coordinates[indices[i]], layer)
+    cells_of_picks, flags_of_picks = np.empty(len(members), np.int64), np.empty(len(members), np.uint8)
+    cells, flags = cells_of_picks, flags_of_picks
+    few = len(members) <= _MAX_INSERTIONS
+    for i in range(len(members)):
+        cell, flag = side.cell_of(coordinates[members[i]], layer), negative[members[i]]
+        if side.is_recent(layer):
+            flag ^= side.recent_negative[cell]
+        at = i
+        while few and at > 0 and cells[at - 1] > cell:
+            cells[at], flags[at] = cells[at - 1], flags[at - 1]
+            at -= 1
+        cells[at], flags[at] = cell, flag
+    if few:
+        return cells_of_picks, flags_of_picks
     order = np.argsort(cells_of_picks)
-    sorted_cells, flags_of_picks = cells_of_picks[order], np.asarray(negative)[members[order]]
-    cells, flags = sorted_cells, flags_of_picks
-    if side.is_recent(layer):
-        for i in range(len(cells)):
-            flags[i] ^= side.recent_negative[cells[i]]
-    return sorted_cells, flags_of_picks
+    return cells_of_picks[order], flags_of_picks[order]
