@@ -1,8 +1,10 @@
 """SuRP, fitted to real updates: the default scheme. Which file does what:
 
-rate_distortion.py   which coordinates, in which groups, within a number of bits; rates from rate_model.py
+rate_distortion.py   which coordinates, in which groups, within a number of bits; rates from rate_model.py, groups
+                     from magnitude_groups.py
 encoder.py           groups → bytes, within the budget
 decoder.py           bytes → indices and values; the format
+groups.py            one group ↔ the range coder
 context_model.py     reference → layers.py, the side information of both ends
 layer_weights.py     probabilities of a layer's rows and columns
 index_set.py         a set of coordinates ↔ the range coder, layer by layer
