@@ -40,7 +40,7 @@ def warn_unless_compiled(module: ModuleType) -> None:
     """Warn, once a process, that the loops were not compiled, unless that was asked for."""
     if not PURE_PYTHON and not is_compiled(module):
         warnings.warn(
-            "surp-fl was installed without its compiled loops, and runs them in Python, up to a hundred times slower: "
+            "surp-fl was installed without its compiled loops, and runs them in Python, ten to a hundred times slower: "
             "install a C compiler (on Debian: apt install gcc python3-dev), then reinstall surp-fl",
             stacklevel=3,
         )
