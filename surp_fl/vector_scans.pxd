@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t
 
 cdef int32_t _MAGNITUDE
-cdef int64_t _BLOCK, _ROUNDING_ULPS
+cdef int64_t _BLOCK, _ROUNDING_ULPS, _BIN_SHIFT
 
 @cython.locals(place=int64_t, size=int64_t)
 cpdef at_least(const int32_t[::1] bits, int64_t threshold, int64_t count)
@@ -16,3 +16,5 @@ cdef int64_t _gather_changes(const int32_t[::1] after, const int32_t[::1] before
 cpdef largest_of_rows_and_columns(const int32_t[::1] bits, int64_t columns)
 @cython.locals(columns=int64_t, row=int64_t, first=int64_t, start=int64_t, end=int64_t, signs=int32_t, column=int64_t, largest=int32_t, magnitude=int32_t)
 cdef int _largest(const int32_t[::1] bits, int32_t[::1] by_row, int32_t[::1] by_column) except -1
+@cython.locals(i=int64_t, place=int64_t, value=double)
+cdef int _count(const float[::1] vector, const int32_t[::1] bits, double[::1] counts, double[::1] energies) except -1

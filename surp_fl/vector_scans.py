@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.types import Integers
+from surp_fl.types import Floats, Integers, Vector
 
 try:
     import cython
@@ -22,6 +22,9 @@ Bits = NDArray[np.int32]
 
 _MAGNITUDE = 0x7FFFFFFF  # clears the sign bit
 _BLOCK = 256  # coordinates; set by hand, simulations.benchmarks.codec measures the time
+_BIN_SHIFT = 20  # bits below the exponent and 3 bits of the mantissa: eight bins for each factor of two
+_BINS = 1 << 11
+_CHUNK = 1 << 20  # coordinates at a time, where the loops are not compiled: bounds the memory
 _ROUNDING_ULPS = 16  # units in the last place; a smaller change is the rounding of an average
 
 
@@ -169,3 +172,35 @@ def _largest(bits: Bits, by_row: Bits, by_column: Bits) -> None:
                     by_column[column] = max(by_column[column], magnitude)
                 start = end
             by_row[row] = largest
+
+
+def histogram(vector: Vector) -> tuple[Floats, Floats]:
+    """Count magnitudes in bins, eight for each factor of two, and sum up their squares; one pass.
+
+    Args:
+        vector: float32, shape (n,), contiguous.
+
+    Returns:
+        Coordinates of each bin, and the sum of their squares, smallest magnitudes first; float64, shape (2048,).
+    """
+    counts, energies = np.zeros(_BINS), np.zeros(_BINS)
+    bits = vector.view(np.int32)
+    if not cython.compiled:
+        for start in range(0, vector.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            bins = (bits[part] & np.int32(_MAGNITUDE)) >> _BIN_SHIFT
+            counts += np.bincount(bins, minlength=_BINS)
+            energies += np.bincount(bins, np.square(vector[part], dtype=np.float64), _BINS)
+        return counts, energies
+    _count(vector, bits, counts, energies)
+    return counts, energies
+
+
+def _count(vector: Vector, bits: Bits, counts: Floats, energies: Floats) -> None:
+    """Fill in the histogram."""
+    with cython.nogil:
+        for i in range(len(bits)):
+            place = (bits[i] & _MAGNITUDE) >> _BIN_SHIFT
+            value = vector[i]
+            counts[place] += 1.0
+            energies[place] += value * value

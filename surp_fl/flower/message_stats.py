@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from surp_fl.flower.records import Stats
 from surp_fl.memory import norm_of
 from surp_fl.types import Vector
-
-_CHUNK = 1 << 20  # coordinates at a time: bounds the memory
-_SHIFT = 20  # float32 without its lowest 20 bits: sign, exponent and 3 bits of the mantissa, so 8 bins an octave
-_BINS = 1 << 11
+from surp_fl.vector_scans import histogram
 
 
 def stats_of(seconds: float, delta: Vector, wanted: Vector, sent: Vector, residual: NDArray[Any] | None) -> Stats:
@@ -55,12 +52,7 @@ def coordinates_of(vector: Vector, share: float) -> float:
     >>> coordinates_of(np.array([1, 4, -4, 2], np.float32), share=16 / 37)
     1.0
     """
-    counts, energies = np.zeros(_BINS), np.zeros(_BINS)
-    for start in range(0, vector.size, _CHUNK):
-        chunk = np.ascontiguousarray(vector[start : start + _CHUNK], np.float32)
-        bins = (chunk.view(np.uint32) << 1) >> (_SHIFT + 1)  # without the sign
-        counts += np.bincount(bins, minlength=_BINS)
-        energies += np.bincount(bins, np.square(chunk, dtype=np.float64), _BINS)
+    counts, energies = histogram(np.ascontiguousarray(vector))
     wanted = share * float(energies.sum())
     if wanted <= 0:
         return 0.0
