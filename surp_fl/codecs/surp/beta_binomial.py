@@ -11,11 +11,11 @@ import numpy as np
 
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 
-WORK_OF_SPLIT = 4  # units of credit, and 1 for each frequency beyond the first; tests.fuzz.hostile checks it
-_WORK_OF_SPLIT = WORK_OF_SPLIT
+_WORK_OF_SPLIT = 4  # units of credit, and 1 for each frequency beyond the first; tests.fuzz.hostile checks it
 _FIXED_POINT = 64  # units of a and b
-_MAX_WEIGHT = 1 << 28  # sum of two weights that are frequencies of a symbol
-_MAX_SCALED_WEIGHT = 1 << 40  # sum of two weights, before they are multiplied
+MAX_WEIGHT = 1 << 28  # sum of two weights that are frequencies of a symbol
+MAX_SCALED_WEIGHT = 1 << 40  # sum of two weights, before they are multiplied
+_MAX_WEIGHT, _MAX_SCALED_WEIGHT = MAX_WEIGHT, MAX_SCALED_WEIGHT  # as C numbers
 
 
 def halvings_to_fit(left: int, right: int, max_sum: int) -> int:

@@ -7,7 +7,7 @@ weights and keys. Does not know where they come from, and not bits.
 
 from __future__ import annotations
 
-from surp_fl.codecs.surp.beta_binomial import halved, halvings_to_fit
+from surp_fl.codecs.surp.beta_binomial import MAX_SCALED_WEIGHT, MAX_WEIGHT, halved, halvings_to_fit
 from surp_fl.codecs.surp.coded_set import CodedCells, bisect
 from surp_fl.types import Integers
 
@@ -15,8 +15,7 @@ from surp_fl.types import Integers
 _CONCENTRATION_ROWS, _CONCENTRATION_COLUMNS = 24, 200  # a + b of the beta-binomial
 _EVIDENCE_PER_PICK = 16  # units of evidence
 _RECENT_EVIDENCE, _CODED_EVIDENCE = 4, 16  # units of a recently changed cell, and of an already coded one
-_MAX_WEIGHT = 1 << 28  # of the frequencies of one symbol
-_MAX_SCALED_WEIGHT = 1 << 40  # sum of two weights, before they are multiplied
+_MAX_WEIGHT, _MAX_SCALED_WEIGHT = MAX_WEIGHT, MAX_SCALED_WEIGHT  # as C numbers
 
 # A range of rows, or a range of columns of one row: first row and end, first column and end; ranks of the node's first
 # cell and end among recent keys, and among coded ones.

@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.layer_weights import STEPS_PER_OCTAVE
-from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.layers import NO_TABLES, SideInformation
 from surp_fl.immutable import is_immutable
 from surp_fl.layout import Layout
 from surp_fl.types import Flags, Integers, Reference, Vector
 from surp_fl.vector_scans import changed, largest_of_rows_and_columns
 
-NO_TABLES = -1  # of a layer all of whose cells are alike
 # Part of the format. Set by hand; simulations.experiments.messages measures what a change does.
 _COORDINATES_PER_CHANGE = 16  # at most one coordinate in so many may have changed, for the changes to be a layer
 _CELLS_PER_TABLE_ENTRY = 4  # fewer cells a row or column, and a layer has no tables

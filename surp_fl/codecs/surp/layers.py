@@ -11,6 +11,7 @@ from surp_fl.codecs.surp.coded_set import bisect
 from surp_fl.codecs.surp.layer_weights import WeightTable
 from surp_fl.types import Flags, Integers
 
+NO_TABLES = -1  # in place of a first row or column, of a layer all of whose cells are alike
 _NOTHING, _NO_FLAGS = np.empty(0, np.int64), np.empty(0, np.uint8)
 
 
@@ -75,7 +76,7 @@ class SideInformation:
         """
         return SideInformation(
             np.append(0, self.start), np.append(1, self.rows), np.append(len(recent), self.columns),
-            np.append(-1, self.first_row), np.append(-1, self.first_column),
+            np.append(NO_TABLES, self.first_row), np.append(NO_TABLES, self.first_column),
             self.row_log2_weight, self.column_log2_weight, self.row_order, self.column_order,
             self.row_rank, self.column_rank, recent, negative, self.keys_of(recent),
         )  # fmt: skip

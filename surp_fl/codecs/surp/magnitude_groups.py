@@ -53,9 +53,7 @@ def _split(values: Floats, start: int, end: int, slope: float, groups: list[tupl
         bits += _split(values, start, boundary, slope, groups)
         return bits + _split(values, boundary, end, slope, groups)
     while values[end - 1] * (end - start) < _MIN_MAGNITUDE_SHARE * total:  # sending these would add error
-        mean = total / (end - start)
-        while values[end - 1] < _MIN_MAGNITUDE_SHARE * mean:
-            end -= 1
-            total -= values[end]
+        end -= 1
+        total -= values[end]
     groups.append((start, end))
     return 0.0
