@@ -1,16 +1,18 @@
-"""The ClientApp: trains LeNet-5 on its part of the images. The mod is the only trace of compression."""
+"""The ClientApp: trains the workload's model on its part of the data. The mod is the only trace of compression."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
-from simulations.app import data, training
-from simulations.app.models import arrays_of, model_with
+from simulations.app import training
+from simulations.app.datasets import Dataset, Examples, data_root, partition
 from simulations.app.schemes import fading, scheme_of
 from simulations.app.settings import Settings
 from surp_fl import CompressUpdates
@@ -42,39 +44,43 @@ def train(message: Message, context: Context) -> Message:
     settings = Settings.from_run_config(context.run_config)
     node = int(context.node_config["partition-id"])
     torch.set_num_threads(1)  # sums in one order, so that every engine gives the same model
-    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
-    members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node]
-    model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
+    root = data_root(settings.data_root)
+    dataset, members = _share_of(settings, root, node)
+    model = training.model_with(settings.kind, arrays_in(message.content.array_records["arrays"]), root)
     server_round = _round_of(message)
     loss = training.train(
+        settings.kind,
         model,
-        dataset,
+        dataset.train,
         members,
+        settings.hyperparameters_in(server_round),
         steps=settings.local_steps,
         batch_size=settings.batch_size,
-        learning_rate=settings.rate_in(server_round),
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         rng=np.random.default_rng([settings.seed, server_round, node]),
     )
     metrics = MetricRecord({"num-examples": len(members), "loss": loss})
-    return Message(RecordDict({"arrays": record_of(arrays_of(model)), "metrics": metrics}), reply_to=message)
+    return Message(RecordDict({"arrays": record_of(training.arrays_of(model)), "metrics": metrics}), reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Test the received model on some images of this client, which it trains with too."""
+    """Test the received model on some examples of this client, which it trains with too."""
     settings = Settings.from_run_config(context.run_config)
     torch.set_num_threads(1)
-    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
-    node = int(context.node_config["partition-id"])
-    members = data.partition(dataset.train.labels, settings.clients, settings.partition, settings.seed)[node][:500]
-    model = model_with(arrays_in(message.content.array_records["arrays"]), training.device())
-    share = training.accuracy(model, dataset, settings.precision, members)
-    metrics = MetricRecord({"num-examples": len(members), "accuracy": share})
+    root = data_root(settings.data_root)
+    dataset, members = _share_of(settings, root, int(context.node_config["partition-id"]))
+    model = training.model_with(settings.kind, arrays_in(message.content.array_records["arrays"]), root)
+    found = training.score(model, dataset.train, settings.precision, members[:500])
+    metrics = MetricRecord({"num-examples": len(members[:500]), "accuracy": found.accuracy, "loss": found.loss})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def _share_of(settings: Settings, root: Path, node: int) -> tuple[Dataset[Examples], NDArray[np.int64]]:
+    """The dataset, and which of its training examples a client holds."""
+    dataset = training.load(settings.workload, settings.dataset, root, settings.held_out)
+    return dataset, partition(dataset.train.groups, settings.clients, settings.partition, settings.seed)[node]
 
 
 def _round_of(message: Message) -> int:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields, replace
 from statistics import fmean
 from typing import Any
 
-from simulations.app.models import PARAMETERS
 from simulations.app.schemes import Options, parse
 from simulations.app.settings import Settings
+from simulations.app.training import Score
+from simulations.app.workloads.lenet5 import PARAMETERS as LENET_PARAMETERS
 from surp_fl.strategies import RoundStats
 
-DENSE_BYTES = 4 * PARAMETERS
-_DECIMALS = {"accuracy": 6, "bytes": 4, "seconds": 9, "error": 5}  # an accuracy on 10,000 images has four
+_DECIMALS = {"accuracy": 6, "loss": 5, "bytes": 4, "seconds": 9, "error": 5}  # an accuracy on 10,000 images has four
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class Row:
 
     Attributes:
         settings: of the run; the dataset by its name.
-        accuracy: on the test images: of the initial model, then after each round.
+        accuracy: on the test examples: of the initial model, then after each round that is tested.
         payload_bytes_up_by_round: the mean of each round's messages.
         payload_bytes_up: of all messages together.
         payload_bytes_down: the same for messages to clients.
         models_down: how many of these messages brought the whole model.
         change_bytes_down: payload of the others.
         change_record_bytes_down: Flower's count of them.
+        loss: mean cross-entropy on the same examples, of the same models; older rows have none.
+        parameters: of the model, that are trained.
         failed: why it ended before its last round; empty where it did not.
         payload_bytes_down_by_round: for each client that takes part; the app says it, results.json leaves it out.
         record_bytes_down_by_round: Flower's count of the same.
@@ -52,8 +54,22 @@ class Row:
     model_sha256: str
     failed: str = ""
     coordinates_up_mean: float | None = None  # rows that are older than it have none
+    loss: tuple[float, ...] = ()
+    parameters: int = LENET_PARAMETERS
     payload_bytes_down_by_round: tuple[float, ...] = ()
     record_bytes_down_by_round: tuple[float, ...] = ()
+
+    @property
+    def dense_bytes(self) -> int:
+        """Bytes of the trained parameters in float32."""
+        return 4 * self.parameters
+
+    @property
+    def tested_rounds(self) -> list[int]:
+        """The rounds whose models were tested, the initial one's 0 first."""
+        return [number for number in range(self.settings.rounds + 1) if self.settings.tested(number)][
+            : len(self.accuracy)
+        ]
 
     @property
     def scheme(self) -> str:
@@ -98,7 +114,8 @@ class Row:
 def row_of(
     settings: Settings,
     dataset: str,
-    accuracy: list[float],
+    parameters: int,
+    scores: list[Score],
     traffic: list[RoundStats],
     model_sha256: str,
     failed: str = "",
@@ -108,7 +125,8 @@ def row_of(
     Args:
         settings: of the run.
         dataset: the name of what was loaded.
-        accuracy: of the initial model, and of each round's.
+        parameters: of the model, that are trained.
+        scores: of the initial model, and of each round that is tested.
         traffic: of each round.
         model_sha256: of the final model's arrays.
         failed: why the run ended early.
@@ -122,7 +140,9 @@ def row_of(
     changes = [(payload, record) for model, payload, record in down if payload < model]
     return Row(
         settings=replace(settings, dataset=dataset),
-        accuracy=tuple(round(each, _DECIMALS["accuracy"]) for each in accuracy),
+        accuracy=tuple(round(each.accuracy, _DECIMALS["accuracy"]) for each in scores),
+        loss=tuple(round(each.loss, _DECIMALS["loss"]) for each in scores),
+        parameters=parameters,
         payload_bytes_up_mean=_mean(payloads, "bytes"),
         payload_bytes_up_max=max(payloads),
         payload_bytes_up_by_round=tuple(_mean(spent.payload_bytes_up, "bytes") for spent in traffic),

@@ -16,17 +16,19 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvgM
 from numpy.typing import NDArray
 
-from simulations.app import data, training
-from simulations.app.models import PARAMETERS, initial_arrays, model_with
+from simulations.app import training
+from simulations.app.datasets import data_root
 from simulations.app.row import Row, row_of
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
+from simulations.app.training import Score
 from surp_fl.flower.records import arrays_of as arrays_in
 from surp_fl.flower.records import record_of
+from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError, RoundStats
+from surp_fl.types import Arrays
 
-Arrays = dict[str, NDArray[np.float32]]
-OnRound = Callable[[int, float, RoundStats | None], None]  # round, test accuracy, what the round cost
+OnRound = Callable[[int, Score | None, RoundStats | None], None]  # round, its test, what the round cost
 
 app = ServerApp()
 
@@ -36,9 +38,10 @@ def main(grid: Grid, context: Context) -> None:
     """Run what the run config says, and write the row where it says."""
     settings = Settings.from_run_config(context.run_config)
 
-    def say(server_round: int, accuracy: float, traffic: RoundStats | None) -> None:
+    def say(server_round: int, score: Score | None, traffic: RoundStats | None) -> None:
         up = f", {max(traffic.payload_bytes_up):,} B up at most" if traffic else ""
-        print(f"round {server_round}/{settings.rounds}: test accuracy {accuracy:.2%}{up}", flush=True)
+        found = f"test accuracy {score.accuracy:.2%}, loss {score.loss:.3f}" if score else "not tested"
+        print(f"round {server_round}/{settings.rounds}: {found}{up}", flush=True)
 
     row = federate(grid, settings, say)
     if settings.out:
@@ -58,7 +61,8 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     """
     torch.set_num_threads(1)
     random.seed(settings.seed)  # Flower samples clients with it
-    dataset = data.load(settings.dataset, data.data_root(settings.data_root), settings.held_out)
+    root = data_root(settings.data_root)
+    dataset = training.load(settings.workload, settings.dataset, root, settings.held_out)
     strategy = DecodeUpdates(
         FedAvgM(
             fraction_train=settings.taking_part / settings.clients,
@@ -73,17 +77,22 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         downlink=last_scheme_of(settings.downlink) if settings.downlink else None,
         packed=settings.scheme != "dense",  # which stands for FedAvg as it is
     )
-    arrays = initial_arrays(settings.seed)
-    if (found := sum(array.size for array in arrays.values())) != PARAMETERS:
-        raise RuntimeError(f"the model has {found} parameters; LeNet-5-Caffe has {PARAMETERS}")
-    accuracies: list[float] = []
+    arrays = training.initial_arrays(settings.kind, settings.seed, root)
+    scores: list[Score] = []
+    rounds = 0
     average = _Average(settings.ema_decay)
 
     def evaluate(server_round: int, record: ArrayRecord) -> MetricRecord:
-        model = model_with(average.of(arrays_in(record)), training.device())
-        accuracies.append(training.accuracy(model, dataset, settings.precision))
-        on_round(server_round, accuracies[-1], strategy.traffic[-1] if strategy.traffic else None)
-        return MetricRecord({"accuracy": accuracies[-1]})
+        nonlocal rounds
+        rounds = server_round
+        averaged = average.of(arrays_in(record))
+        score = None
+        if settings.tested(server_round):
+            model = training.model_with(settings.kind, averaged, root)
+            score = training.score(model, dataset.test, settings.precision)
+            scores.append(score)
+        on_round(server_round, score, strategy.traffic[-1] if strategy.traffic else None)
+        return MetricRecord({} if score is None else score._asdict())
 
     digest, failed = "", ""
     try:
@@ -92,10 +101,11 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         )
         digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays_in(result.arrays).values())).hexdigest()
     except NoUsableReplyError as fault:
-        if len(accuracies) <= 1:
+        if rounds == 0:
             raise
         failed = str(fault).split("Traceback")[0].strip()
-    return row_of(settings, dataset.name, accuracies, strategy.traffic[: len(accuracies) - 1], digest, failed)
+    size = Layout.of(arrays).size
+    return row_of(settings, dataset.name, size, scores, strategy.traffic[:rounds], digest, failed)
 
 
 class _Average:
@@ -104,7 +114,7 @@ class _Average:
     def __init__(self, share: float) -> None:
         self._share = share
         self._seen = 0
-        self._mean: dict[str, NDArray[np.float64]] = {}
+        self._mean: dict[str, NDArray[np.float64]] = {}  # of all floating-point arrays
 
     def of(self, arrays: Arrays) -> Arrays:
         """Take in the next model and give the average."""
@@ -113,5 +123,9 @@ class _Average:
         self._mean = {
             name: share * self._mean[name] + (1 - share) * array if share else np.asarray(array, np.float64)
             for name, array in arrays.items()
+            if array.dtype.kind == "f"
         }
-        return {name: array.astype(np.float32) for name, array in self._mean.items()}
+        return {
+            name: self._mean[name].astype(array.dtype) if name in self._mean else array
+            for name, array in arrays.items()
+        }

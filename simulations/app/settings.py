@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from simulations.app.data import LOADERS
 from simulations.app.schemes import parse
 from simulations.app.training import PRECISIONS
+from simulations.app.workloads import WORKLOADS
+from simulations.app.workloads.workload import Hyperparameters, Workload
 
 _COLD = 0.3  # of the learning rate, in the first round of a warm-up
 _NOT_OF_THE_RUN = ("data_root", "out")  # where things are on one machine
@@ -32,24 +33,31 @@ class Settings:
         "surp:218", "dense, or a name, a budget and options, as in surp:218, surp:ratio=1000, rtop-k:2050:ratio=2"
     )
     downlink: str = _setting("", "scheme for the model's deltas to the clients, as surp:2000; empty for whole models")
+    workload: str = _setting("lenet5", "what is trained, and how clients train it", tuple(WORKLOADS))
     rounds: int = _setting(20, "of federated training")
-    clients: int = _setting(10, "that hold images")
+    clients: int = _setting(10, "that hold examples")
     clients_per_round: int = _setting(0, "clients that take part in a round; 0 for all")
-    dataset: str = _setting("auto", "that is trained on and tested with", tuple(sorted(LOADERS)))
+    dataset: str = _setting(
+        "auto",
+        "that is trained on and tested with; auto for the workload's own",
+        tuple(sorted({"auto"}.union(*(workload.datasets for workload in WORKLOADS.values())))),
+    )
     data_root: str = _setting("", "folder of the datasets; empty for SURP_FL_DATA, or data/")
-    held_out: int = _setting(0, "to tune: training images that take the place of the test images; 0 for none")
-    partition: str = _setting("iid", "of the images: iid, or dirichlet:ALPHA")
+    held_out: int = _setting(0, "to tune: training examples that take the place of the test examples; 0 for none")
+    partition: str = _setting(
+        "iid", "of the examples: iid, dirichlet:ALPHA, or groups (a client for each role of the plays)"
+    )
     seed: int = _setting(0, "of weights, partition, batches and messages")
-    local_steps: int = _setting(30, "of SGD, for each client and round")
-    batch_size: int = _setting(64, "images a step")
-    learning_rate: float = _setting(0.015, "of the local SGD")
-    momentum: float = _setting(0.9, "of the local SGD; starts from zero in each round")
+    local_steps: int = _setting(30, "of training, for each client and round")
+    batch_size: int = _setting(64, "examples a step")
+    learning_rate: float = _setting(0.015, "of the local training")
+    momentum: float = _setting(0.9, "of the local training (β1 of AdamW); starts from zero in each round")
     fading: bool = _setting(False, "scale what clients owe down as the learning rate falls")
-    weight_decay: float = _setting(0.0, "of the local SGD")
+    weight_decay: float = _setting(0.0, "of the local training")
     max_grad_norm: float = _setting(0.0, "largest L2 norm of a step's gradient, all arrays together; 0 for any")
     precision: str = _setting(
         "float32",
-        "of the products in the local SGD; bfloat16 takes half the time where the processor has it",
+        "of the products in the local training; bfloat16 takes half the time where the processor has it",
         tuple(sorted(PRECISIONS)),
     )
     warm_up: int = _setting(0, "rounds in which the learning rate rises to its full value, from three tenths of it")
@@ -58,12 +66,26 @@ class Settings:
     server_momentum: float = _setting(0.0, "of FedAvgM: of the mean updates")
     fraction_evaluate: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
     ema_decay: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
+    test_every: int = _setting(1, "rounds from one test to the next; the last model is tested in any case")
     out: str = _setting("", "file for the run's row, written by the server; empty for none")
 
     @property
     def taking_part(self) -> int:
         """How many clients take part in a round."""
         return self.clients_per_round or self.clients
+
+    @property
+    def kind(self) -> Workload:
+        """What the name of the workload stands for."""
+        return WORKLOADS[self.workload]
+
+    def tested(self, server_round: int) -> bool:
+        """Whether the model of a round is tested; that of round 0 is the initial one."""
+        return server_round % self.test_every == 0 or server_round == self.rounds
+
+    def hyperparameters_in(self, server_round: int) -> Hyperparameters:
+        """Of the local training in a round, counted from 1."""
+        return Hyperparameters(self.rate_in(server_round), self.momentum, self.weight_decay)
 
     def rate_in(self, server_round: int) -> float:
         """The learning rate of a round, counted from 1."""

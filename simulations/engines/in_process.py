@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from simulations.app.row import Row
 from simulations.app.settings import Settings
+from simulations.app.training import Score
 from simulations.report import rows as results
 from surp_fl.strategies import RoundStats
 
-_Event = tuple[Settings, int, float, int]  # whose, round, test accuracy, largest payload
+_Event = tuple[Settings, int, Score | None, int]  # whose, round, its test, largest payload
 
 
 def in_process(settings: Settings, on_round: Any) -> Row:
@@ -41,8 +42,8 @@ def quiet() -> None:
 
 
 def _work(settings: Settings, events: Queue[_Event | None]) -> Row:
-    def tell(server_round: int, accuracy: float, traffic: RoundStats | None) -> None:
-        events.put((settings, server_round, accuracy, max(traffic.payload_bytes_up) if traffic else 0))
+    def tell(server_round: int, score: Score | None, traffic: RoundStats | None) -> None:
+        events.put((settings, server_round, score, max(traffic.payload_bytes_up) if traffic else 0))
 
     return in_process(settings, tell)
 
@@ -123,15 +124,15 @@ def _show(events: Queue[_Event | None], runs: list[Settings]) -> None:
     done = 0
     with tqdm(total=total, unit="round", smoothing=0.05, disable=None) as bar:
         while (event := events.get()) is not None:
-            run, server_round, accuracy, payload = event
+            run, server_round, score, payload = event
             if server_round == 0:
                 continue
             done += 1
             bar.update()
-            if server_round % max(1, run.rounds // 5) == 0 or server_round == 1:
+            if score is not None and (server_round % max(1, run.rounds // 5) == 0 or server_round == 1):
                 bar.write(
                     f"{done:>5}/{total}  {run.scheme:>10}  seed {run.seed}  round {server_round:>3}/{run.rounds}  "
-                    f"test accuracy {accuracy:7.2%}  largest payload {payload:>9,} B",
+                    f"test accuracy {score.accuracy:7.2%}, loss {score.loss:.3f}  largest payload {payload:>9,} B",
                     file=sys.stdout,
                 )
                 sys.stdout.flush()

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from simulations.app.data import data_root
+from simulations.app.datasets import data_root
 from simulations.app.row import Row
 from simulations.app.settings import Settings
 

@@ -9,8 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from simulations.app.data import data_root, load
+from simulations.app.datasets import data_root
 from simulations.app.settings import Settings
+from simulations.app.training import initial_arrays, load
+from simulations.app.workloads import WORKLOADS
 
 
 def parser_of(module: str, doc: str | None) -> argparse.ArgumentParser:
@@ -37,16 +39,31 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str], **defaul
         parser.add_argument(option, type=type(setting.default), choices=choices, default=default, help=text)
 
 
+def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """Parse a command line; what it leaves out is as the workload has it, or else as the command has it."""
+    options = parser.parse_args(arguments)
+    if hasattr(options, "workload"):
+        defaults = WORKLOADS[options.workload].defaults
+        parser.set_defaults(**{name: value for name, value in defaults.items() if hasattr(options, name)})
+        options = parser.parse_args(arguments)
+    return options
+
+
 def settings_of(options: argparse.Namespace, **others: Any) -> Settings:
     """The settings that were given, and others; the dataset by the name of what is there.
+
+    What takes time the first time, as pre-training, is done before this returns.
 
     Raises:
         DataMissing: the dataset cannot be had.
         ValueError: it cannot be held out from.
     """
     given = {each.name: getattr(options, each.name) for each in fields(Settings) if hasattr(options, each.name)}
-    settings = Settings(**given | {"out": ""} | others)
-    dataset = load(settings.dataset, data_root(settings.data_root), settings.held_out)
+    defaults = WORKLOADS[(given | others).get("workload", Settings.workload)].defaults
+    settings = Settings(**{**defaults, **given, "out": "", **others})
+    root = data_root(settings.data_root)
+    dataset = load(settings.workload, settings.dataset, root, settings.held_out)
+    initial_arrays(settings.kind, settings.seed, root)
     return Settings(**vars(settings) | {"dataset": dataset.name})
 
 

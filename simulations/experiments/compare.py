@@ -11,11 +11,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from simulations.app.data import DataMissing
+from simulations.app.datasets import DataMissing
 from simulations.app.schemes import parse, takes_ratio
 from simulations.app.settings import Settings
 from simulations.engines.in_process import complete
-from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, downlink_of, parser_of, settings_of
+from simulations.experiments.command_line import (
+    add_jobs,
+    add_seeds,
+    add_settings,
+    downlink_of,
+    parsed,
+    parser_of,
+    settings_of,
+)
 from simulations.report import files, tables
 from surp_fl.codecs import SCHEMES
 
@@ -63,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the table; write results.json, and the tables and plots of it."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     began = time.perf_counter()
     try:
         common = settings_of(options)

@@ -20,7 +20,7 @@ from simulations.app.settings import Settings
 from simulations.engines.deployment import Deployment
 from simulations.engines.processes import FlowerRunFailed
 from simulations.engines.proxy import Wire
-from simulations.experiments.command_line import add_out, add_settings, downlink_of, parser_of, settings_of
+from simulations.experiments.command_line import add_out, add_settings, downlink_of, parsed, parser_of, settings_of
 from simulations.report import files
 
 _REPLY = ("push-messages", "push-object")
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = ("rounds", "clients", "local_steps", "fraction_evaluate", "dataset", "data_root")
     add_settings(parser, names, rounds=3, clients=2)
     add_out(parser)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     accounts = []
     for settings in runs_of(settings_of(options), options.schemes, options.downlinks):
         try:

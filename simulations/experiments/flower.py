@@ -13,7 +13,7 @@ from pathlib import Path
 from simulations.engines.flower import through_flower
 from simulations.engines.in_process import in_process
 from simulations.engines.processes import FlowerRunFailed
-from simulations.experiments.command_line import add_settings, parser_of, settings_of
+from simulations.experiments.command_line import add_settings, parsed, parser_of, settings_of
 from simulations.report.tables import table
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_settings(parser, names, rounds=3)
     parser.add_argument("--cpus-per-client", type=int, default=1, help="cores that Ray gives a client (%(default)s)")
     parser.add_argument("--out", type=Path, help="folder to write flower.md into; none by default")
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     settings = settings_of(options)
     try:
         flower = through_flower(settings, options.cpus_per_client)

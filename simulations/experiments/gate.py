@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simulations.engines.in_process import complete
-from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parser_of, settings_of
+from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parsed, parser_of, settings_of
 from simulations.report import files
 from simulations.report.gate import NAMES
 from simulations.report.messages import BUDGETS
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_seeds(parser, 0, 1, 2)
     add_settings(parser, ("rounds", "clients", "local_steps", "dataset", "data_root"))
     add_jobs(parser)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     base = settings_of(options)
     runs = [
         replace(base, scheme=f"{scheme}:{budget}", seed=seed)

@@ -19,11 +19,12 @@ from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from simulations.app import client_app, server_app
-from simulations.app.models import initial_arrays
+from simulations.app.datasets import data_root
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
+from simulations.app.training import initial_arrays
 from simulations.engines.in_process import quiet
-from simulations.experiments.command_line import add_out, add_settings, parser_of, settings_of
+from simulations.experiments.command_line import add_out, add_settings, parsed, parser_of, settings_of
 from simulations.report import files
 from simulations.report.messages import BUDGETS, CUTS, WAYS, Contents, Measured, save
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
@@ -169,11 +170,11 @@ def _rounded(errors: Iterable[float]) -> list[float]:
 def main(arguments: list[str] | None = None) -> int:
     """Record, measure, and write messages.json, messages.md and contents.png."""
     parser = parser_of("simulations.experiments.messages", __doc__)
-    add_settings(parser, ("dataset", "data_root", "rounds", "clients", "local_steps"), rounds=max(ROUNDS))
+    add_settings(parser, ("workload", "dataset", "data_root", "rounds", "clients", "local_steps"), rounds=max(ROUNDS))
     add_out(parser)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     base = settings_of(options)
-    layout = Layout.of(initial_arrays(0))
+    layout = Layout.of(initial_arrays(base.kind, 0, data_root(base.data_root)))
     rows: list[Measured] = []
     for source in SOURCES:
         print(f"recording {source}: {base.rounds} rounds ...", flush=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from simulations.engines.in_process import complete
 from simulations.experiments import protocol, tune
-from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parser_of, settings_of
+from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parsed, parser_of, settings_of
 from simulations.experiments.protocol import GRIDS, PARTS, TUNED_ON, runs_of
 from simulations.report import files
 from simulations.report import rows as results
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = ("rounds", "clients", "local_steps", "precision", "dataset", "data_root")
     add_settings(parser, names, rounds=100, precision="bfloat16")
     add_jobs(parser)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     base = settings_of(options)
     for part in options.parts:
         folder, tuned_on = options.out / part, TUNED_ON.get(part, part)

@@ -19,7 +19,7 @@ from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.engines.in_process import complete
 from simulations.experiments import protocol
-from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parser_of, settings_of
+from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parsed, parser_of, settings_of
 from simulations.experiments.protocol import Grid, Hyperparameters, trial
 from simulations.report.tuning import MORE_SEEDS, Tuning
 
@@ -32,6 +32,7 @@ def tuned(
     jobs: int,
     grid: Grid | None = None,
     full_length: int = 0,
+    more_seeds: int = MORE_SEEDS,
 ) -> dict[str, Hyperparameters]:
     """Run the grid for every scheme where the folder does not hold it; write tables; give the best trial of each.
 
@@ -43,8 +44,10 @@ def tuned(
         jobs: rows at a time.
         grid: the trials; None for the protocol's `GRID`.
         full_length: rounds in which a chosen trial must not degrade; 0 for no such check.
+        more_seeds: that trials are run with which come close to a scheme's best one.
     """
-    found = Tuning((), base, protocol.GRID if grid is None else grid, 0 if full_length == base.rounds else full_length)
+    checked_in = 0 if full_length == base.rounds else full_length
+    found = Tuning((), base, protocol.GRID if grid is None else grid, checked_in, more_seeds)
 
     def run(trials: Iterable[tuple[str, Hyperparameters]], seeds: list[int], rounds: int = base.rounds) -> list[Row]:
         settings = [
@@ -55,7 +58,7 @@ def tuned(
         return complete(settings, folder, jobs)
 
     found = replace(found, rows=tuple(run([(scheme, each) for scheme in schemes for each in found.grid], seeds)))
-    more = list(range(max(seeds) + 1, max(seeds) + 1 + MORE_SEEDS))
+    more = list(range(max(seeds) + 1, max(seeds) + 1 + more_seeds))
     close = [(scheme, each) for scheme in schemes for each in found.close(scheme)]
     found = replace(found, rows=(*found.rows, *run(close, more)))
     best = {scheme: found.best(scheme) for scheme in schemes}
@@ -76,10 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--schemes", nargs="+", required=True, help="with their budgets, as in surp:218")
     parser.add_argument("--full-length", type=int, default=0, help="rounds in which the best trials must not degrade")
     add_seeds(parser, 0)
-    names = ("rounds", "clients", "local_steps", "precision", "held_out", "dataset", "data_root")
+    names = ("workload", "rounds", "clients", "local_steps", "precision", "held_out", "dataset", "data_root")
     add_settings(parser, names, rounds=40, held_out=protocol.HELD_OUT)
     add_jobs(parser)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     base = settings_of(options)
     tuned(options.schemes, base, options.seeds, options.out, options.jobs, full_length=options.full_length)
     return 0

@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON
+from simulations.experiments.protocol import GRIDS, OTHER_MODELS, PARTS, TUNED, TUNED_ON, Grid
 from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,10 +27,16 @@ def everything(results: Path = RESULTS) -> files.Made:
     for part in PARTS:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
-            made |= tuning_in(results / part / "tuning", part)
+            made |= tuning_in(results / part / "tuning", GRIDS[part], list(TUNED))
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)
+    for name, model in OTHER_MODELS.items():
+        folder = results / "other_models" / name
+        if rows.load(folder / "tuning"):
+            made |= tuning_in(folder / "tuning", model.grid, model.tuned, more_seeds=0)
+        if rows.load(folder):
+            made |= files.comparison(folder)
     made |= files.messages_in(results / "messages")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
@@ -39,14 +45,15 @@ def everything(results: Path = RESULTS) -> files.Made:
     return made
 
 
-def tuning_in(folder: Path, part: str) -> files.Made:
-    """How the schemes were tuned for a part of the protocol: the table, and what was chosen."""
+def tuning_in(folder: Path, grid: Grid, schemes: list[str], more_seeds: int = tuning.MORE_SEEDS) -> files.Made:
+    """How schemes were tuned, those whose trials were all run: the table, and what was chosen."""
     found = rows.load(folder)
     rounds = sorted({row.settings.rounds for row in found})  # of the tuning; of the full-length check
     base = next(row.settings for row in found if row.settings.rounds == rounds[0])
-    chosen = tuning.Tuning(tuple(found), base, GRIDS[part], rounds[1] if len(rounds) > 1 else 0)
-    best = {scheme: chosen.best(scheme) for scheme in TUNED}
-    return {folder / "tuning.md": chosen.table(list(TUNED)), folder / "chosen.json": json.dumps(best, indent=1) + "\n"}
+    chosen = tuning.Tuning(tuple(found), base, grid, rounds[1] if len(rounds) > 1 else 0, more_seeds)
+    complete = chosen.complete(schemes)
+    best = {scheme: chosen.best(scheme) for scheme in complete}
+    return {folder / "tuning.md": chosen.table(complete), folder / "chosen.json": json.dumps(best, indent=1) + "\n"}
 
 
 def filled(text: str, results: Path = RESULTS) -> str:

@@ -38,7 +38,7 @@ def save(rows: Iterable[Row], folder: Path) -> None:
 
 
 def final_accuracy(row: Row) -> float:
-    """The test accuracy after the last round; NaN for a row that did not get there."""
+    """The test accuracy of the final model; NaN for a row that did not get there."""
     return math.nan if row.failed else row.accuracy[-1]
 
 
@@ -110,8 +110,9 @@ def uploaded_by_round(row: Row) -> list[float]:
 
 def bytes_to(row: Row, accuracy: float) -> float | None:
     """Bytes that one client has uploaded when the test accuracy is reached for the first time; None if it never is."""
-    after_rounds = zip(row.accuracy[1:], uploaded_by_round(row), strict=True)
-    return next((uploaded for found, uploaded in after_rounds if found >= accuracy), None)
+    uploaded = uploaded_by_round(row)
+    tested = zip(row.tested_rounds[1:], row.accuracy[1:], strict=True)
+    return next((uploaded[number - 1] for number, found in tested if found >= accuracy), None)
 
 
 def mean_reached(seeds: list[Row], accuracy: float) -> tuple[float | None, int]:

@@ -11,8 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from simulations.app.models import PARAMETERS
-from simulations.app.row import DENSE_BYTES, Row
+from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.report import markdown
 from simulations.report.rows import (
@@ -41,7 +40,7 @@ def paper_formula_bytes(row: Row) -> float | None:
     value_bits = SCHEMES[row.scheme].value_bits
     if value_bits is None or row.coordinates_up_mean is None:
         return None
-    return row.coordinates_up_mean * (math.log2(PARAMETERS) + value_bits) / 8
+    return row.coordinates_up_mean * (math.log2(row.parameters) + value_bits) / 8
 
 
 _COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -51,7 +50,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "test accuracy": lambda row: shown(final_accuracy(row)),
     "payload up, mean [B]": lambda row: f"{row.payload_bytes_up_mean:,.1f}",
     "payload up, max [B]": lambda row: f"{row.payload_bytes_up_max:,}",
-    "ratio to float32": lambda row: f"{DENSE_BYTES / row.payload_bytes_up_mean:,.0f}×",
+    "ratio to float32": lambda row: f"{row.dense_bytes / row.payload_bytes_up_mean:,.0f}×",
     "paper's formula [B]": lambda row: "—" if (formula := paper_formula_bytes(row)) is None else f"{formula:,.0f}",
     "reply record [B]": lambda row: f"{row.record_bytes_up_mean:,.0f}",
     "encode [ms]": lambda row: f"{1000 * row.encode_seconds_mean:.2f}",
@@ -75,10 +74,10 @@ def protocol(rows: list[Row]) -> str:
     """Say what the rows have in common."""
     first = rows[0].settings
     sampled = f" ({first.clients_per_round} a round)" if first.clients_per_round else ""
-    held_out = f" Tested on {first.held_out:,} held-out training images." if first.held_out else ""
+    held_out = f" Tested on {first.held_out:,} held-out training {first.kind.unit}." if first.held_out else ""
     return (
-        f"LeNet-5-Caffe on **{first.dataset}**, {first.partition}, {first.clients} clients{sampled}, "
-        f"{first.rounds} rounds of {first.local_steps} steps of {first.batch_size} images, "
+        f"{first.kind.title} on **{first.dataset}**, {first.partition}, {first.clients} clients{sampled}, "
+        f"{first.rounds} rounds of {first.local_steps} steps of {first.batch_size} {first.kind.unit}, "
         f"learning rate {_values(rows, 'learning_rate')}, momentum {_values(rows, 'momentum')}{_others(rows)}. "
         f"Bytes are per client and round.{held_out}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -14,7 +15,8 @@ from simulations.report import markdown
 MORE_SEEDS = 2  # for trials that come close to a scheme's best one
 _CLOSE = 0.0015  # so near to it that chance may have made their order
 _DEGRADED = 0.01  # a full-length check that ends so much below the tuning
-_LAST_ROUNDS = 5  # that are averaged: single ones differ by chance more than neighbouring trials do
+_DIVERGED = -math.inf
+_LAST_TESTS = 5  # that are averaged: single ones differ by chance more than neighbouring trials do
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Tuning:
         base: settings of the tuning; the trials differ from it in scheme, seed and hyperparameters.
         grid: the hyperparameters of each trial.
         full_length: rounds of the check that the best trial has to stand; 0 for no check.
+        more_seeds: that trials are run with which come close to a scheme's best one.
     """
 
     rows: tuple[Row, ...]
     base: Settings
     grid: Grid
     full_length: int = 0
+    more_seeds: int = MORE_SEEDS
 
     def best(self, scheme: str) -> Hyperparameters:
         """The best trial that did not degrade in its full-length check, as far as the rows know."""
@@ -40,9 +44,15 @@ class Tuning:
 
     def close(self, scheme: str) -> list[Hyperparameters]:
         """The trials whose order chance may have made; none if the best is clearly the best."""
-        means = [fmean(self._accuracies(scheme, each)) for each in self.grid]
+        if not self.more_seeds:
+            return []
+        means = [fmean(self._scores(scheme, each)) for each in self.grid]
         close = [each for each, mean in zip(self.grid, means, strict=True) if mean >= max(means) - _CLOSE]
         return close if len(close) > 1 else []
+
+    def complete(self, schemes: list[str]) -> list[str]:
+        """Those of the schemes whose trials were all run."""
+        return [scheme for scheme in schemes if all(self._scores(scheme, each) for each in self.grid)]
 
     def table(self, schemes: list[str]) -> str:
         """Schemes down, trials across, the chosen one of each in bold."""
@@ -50,11 +60,13 @@ class Tuning:
             ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in each.items()) for each in self.grid
         ]
         head = [
-            f"Accuracy on {self.base.held_out:,} held-out training images of **{self.base.dataset}** over the last "
-            f"{_LAST_ROUNDS} of {self.base.rounds} rounds, at each point of the grid:", "",
+            f"{self._measure} on {self.base.held_out:,} held-out training {self.base.kind.unit} of "
+            f"**{self.base.dataset}** over the last {_LAST_TESTS} {self._tests} {self.base.rounds} rounds, "
+            "at each point of the grid:", "",
             *(f"{place}. {each}" for place, each in enumerate(trials, 1)), "",
-            f"Points that came within {_CLOSE:.2%} of a scheme's best one with the first seed were run with "
-            f"{MORE_SEEDS} more. Local momentum {LOCAL_MOMENTUM:g}; none for DGC, which brings its own. "
+            (f"Points that came within {_CLOSE:.2%} of a scheme's best one with the first seed were run with "
+            f"{self.more_seeds} more. " if self.more_seeds else "")
+            + f"Local momentum {LOCAL_MOMENTUM:g}; none for DGC, which brings its own. "
             "Warm-up as a share of the rounds.", "", "",
         ]  # fmt: skip
         lines = []
@@ -71,26 +83,46 @@ class Tuning:
         return "\n".join(head) + markdown.table(header, lines)
 
     def _cell(self, scheme: str, each: Hyperparameters) -> str:
-        seeds = self._accuracies(scheme, each)
-        shown = "—" if not seeds else f"{fmean(seeds):.2%}" if min(seeds) > 0 else "diverged"
+        seeds = self._scores(scheme, each)
+        shown = "—" if not seeds else self._shown(fmean(seeds)) if min(seeds) > _DIVERGED else "diverged"
         shown += f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
         return shown + (f", astray in {self.full_length} rounds" if self._degraded(scheme, each) else "")
 
+    @property
+    def _tests(self) -> str:
+        return "of" if self.base.test_every == 1 else "tests in"
+
+    @property
+    def _measure(self) -> str:
+        return "Accuracy" if self.base.kind.metric == "accuracy" else "Loss [nats]"
+
+    def _shown(self, score: float) -> str:
+        return f"{score:.2%}" if self.base.kind.metric == "accuracy" else f"{-score:.4f}"
+
     def _ranked(self, scheme: str) -> list[Hyperparameters]:
         """The trials by their mean accuracy, best first; those that were run with most seeds before all others."""
-        found = [(each, self._accuracies(scheme, each)) for each in self.grid]
+        found = [(each, self._scores(scheme, each)) for each in self.grid]
         return [each for each, seeds in sorted(found, key=lambda it: (len(it[1]), fmean(it[1])), reverse=True)]
 
     def _degraded(self, scheme: str, each: Hyperparameters) -> bool:
         """Whether a trial diverged in its full-length check, or ended well below the tuning."""
-        checked = self._accuracies(scheme, each, self.full_length) if self.full_length else []
-        return bool(checked) and min(checked) < fmean(self._accuracies(scheme, each)) - _DEGRADED
+        checked = self._scores(scheme, each, self.full_length) if self.full_length else []
+        return bool(checked) and min(checked) < fmean(self._scores(scheme, each)) - _DEGRADED
 
-    def _accuracies(self, scheme: str, each: Hyperparameters, rounds: int = 0) -> list[float]:
-        """The accuracy of each seed of a trial; 0 where it diverged."""
+    def _scores(self, scheme: str, each: Hyperparameters, rounds: int = 0) -> list[float]:
+        """What each seed of a trial reached: its accuracy, or minus its loss; the worst where it diverged."""
         run = trial(replace(self.base, scheme=scheme, rounds=rounds or self.base.rounds), each)
         return [
-            0.0 if row.failed else fmean(row.accuracy[-_LAST_ROUNDS:])
+            score_of(row)
             for row in self.rows
             if row.scheme == parse(scheme)[0] and row.settings.same_run(replace(run, seed=row.settings.seed))
         ]
+
+
+def score_of(row: Row) -> float:
+    """The mean of a run's last tests: accuracy, or minus the loss, so that more is better; the worst if it diverged."""
+    if row.failed:
+        return _DIVERGED
+    if row.settings.kind.metric == "loss":
+        return -fmean(row.loss[-_LAST_TESTS:])
+    return fmean(row.accuracy[-_LAST_TESTS:])

@@ -13,11 +13,14 @@ import torch
 from flwr.app import Context, Message
 from torch.nn.utils import parameters_to_vector
 
-from simulations.app import client_app, data, server_app, training
-from simulations.app.data import DataMissing, partition
-from simulations.app.models import PARAMETERS, LeNet5Caffe, initial_arrays
+from simulations.app import client_app, images, server_app, training
+from simulations.app.datasets import DataMissing, data_root, held_out_of, partition
 from simulations.app.schemes import fading, last_scheme_of, parse, scheme_of
 from simulations.app.settings import Settings
+from simulations.app.training import Score
+from simulations.app.workloads import WORKLOADS
+from simulations.app.workloads.lenet5 import PARAMETERS, LeNet5Caffe
+from simulations.app.workloads.workload import Hyperparameters
 from simulations.engines import in_process
 from simulations.experiments.command_line import add_settings, parser_of, settings_of
 from surp_fl import DGC, STC, CompressUpdates, ErrorFeedback, MomentumCorrection, RTopK, SuRP
@@ -33,11 +36,12 @@ def test_lenet_has_the_parameters_of_the_paper() -> None:
 
 
 def test_a_seed_gives_the_same_weights_whatever_happened_before() -> None:
-    first = initial_arrays(3)
+    lenet = WORKLOADS["lenet5"]
+    first = training.initial_arrays(lenet, 3, Path())
     np.random.default_rng().random()
-    second = initial_arrays(3)
+    second = training.initial_arrays(lenet, 3, Path())
     assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert not np.array_equal(first["fc1.weight"], initial_arrays(4)["fc1.weight"])
+    assert not np.array_equal(first["fc1.weight"], training.initial_arrays(lenet, 4, Path())["fc1.weight"])
 
 
 @pytest.mark.parametrize("how", ["iid", "dirichlet:0.5"])
@@ -52,7 +56,7 @@ def test_a_partition_gives_each_image_to_one_client(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["sorted", "dirichlet", "dirichlet:"])
 def test_an_unknown_partition_is_refused(how: str) -> None:
-    with pytest.raises(ValueError, match="expected iid or dirichlet:ALPHA"):
+    with pytest.raises(ValueError, match="expected iid, groups or dirichlet:ALPHA"):
         partition(np.zeros(10, np.int64), 2, how, seed=0)
 
 
@@ -62,37 +66,37 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("no network in this test")
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", refuse)
-    data.load.cache_clear()
+    training.load.cache_clear()
 
 
 @pytest.mark.usefixtures("no_download")
 def test_missing_mnist_is_an_error_that_says_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match="SURP_FL_DATA"):
-        data.load("mnist", tmp_path)
+        training.load("lenet5", "mnist", tmp_path)
 
 
 @pytest.mark.usefixtures("no_download")
 def test_the_way_out_is_loud_and_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dataset = data.load("auto", tmp_path)
+    dataset = training.load("lenet5", "auto", tmp_path)
     assert dataset.name == "digits"
     assert "NOT MNIST" in capsys.readouterr().err
 
 
 def test_digits_look_like_mnist() -> None:
-    digits = data.load("digits", Path())
+    digits = images.digits(Path())
     assert digits.train.images.shape == (1438, 28, 28)
     assert digits.test.images.shape == (359, 28, 28)
     assert digits.train.images.dtype == np.uint8
     assert digits.train.images.max() == 255
-    assert set(digits.test.labels) == set(range(10))
+    assert set(digits.test.groups) == set(range(10))
 
 
 def test_the_data_root_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SURP_FL_DATA", "/from/environment")
-    assert data.data_root("/given") == Path("/given")
-    assert data.data_root() == Path("/from/environment")
+    assert data_root("/given") == Path("/given")
+    assert data_root() == Path("/from/environment")
     monkeypatch.delenv("SURP_FL_DATA")
-    assert data.data_root() == Path("data").resolve()
+    assert data_root() == Path("data").resolve()
 
 
 def test_schemes_are_read_from_the_command_line() -> None:
@@ -151,15 +155,15 @@ def test_the_average_of_models_is_tested_and_not_trained_from() -> None:
 
 
 def test_no_step_follows_a_gradient_that_is_longer_than_the_clipping_allows() -> None:
-    digits = data.load("digits", Path())
+    digits = images.digits(Path())
     moved = {}
     for clipping in (0.0, 0.1, 1e6):
         torch.manual_seed(0)
         model = LeNet5Caffe()
         before = parameters_to_vector(model.parameters()).detach()
         training.train(
-            model, digits, np.arange(64), steps=1, batch_size=16, learning_rate=0.5, momentum=0.0, weight_decay=0.0,
-            max_grad_norm=clipping, precision="float32", rng=np.random.default_rng(0),
+            WORKLOADS["lenet5"], model, digits.train, np.arange(64), Hyperparameters(0.5, 0.0, 0.0), steps=1,
+            batch_size=16, max_grad_norm=clipping, precision="float32", rng=np.random.default_rng(0),
         )  # fmt: skip
         moved[clipping] = parameters_to_vector(model.parameters()).detach() - before
     assert float(moved[0.1].norm()) == pytest.approx(0.5 * 0.1, rel=1e-3)
@@ -228,7 +232,7 @@ def test_debts_fade_as_the_learning_rate_falls() -> None:
     norms: dict[bool, list[float]] = {True: [], False: []}
     for on, owed in norms.items():
 
-        def note(server_round: int, accuracy: float, spent: Traffic | None, owed: list[float] = owed) -> None:
+        def note(server_round: int, score: Score | None, spent: Traffic | None, owed: list[float] = owed) -> None:
             owed.extend(spent.residual_norm if spent else [])
 
         in_process.in_process(replace(SMALL, rounds=4, final_rate=0.01, fading=on), note)
@@ -278,9 +282,10 @@ def test_every_setting_has_a_help_text_and_an_option() -> None:
 
 
 def test_held_out_images_are_neither_trained_with_nor_of_the_test_set() -> None:
-    whole, held = data.load("digits", Path()), data.load("digits", Path(), 200)
-    assert len(held.test.labels) == 200
-    assert len(held.train.labels) == len(whole.train.labels) - 200
-    both = np.concatenate([held.train.images, held.test.images]).reshape(len(whole.train.labels), -1)
-    order, expected = (np.lexsort(images.T) for images in (both, whole.train.images.reshape(len(both), -1)))
+    whole = images.digits(Path())
+    held = held_out_of(whole, 200)
+    assert len(held.test.groups) == 200
+    assert len(held.train.groups) == len(whole.train.groups) - 200
+    both = np.concatenate([held.train.images, held.test.images]).reshape(len(whole.train.groups), -1)
+    order, expected = (np.lexsort(pixels.T) for pixels in (both, whole.train.images.reshape(len(both), -1)))
     np.testing.assert_array_equal(both[order], whole.train.images.reshape(len(both), -1)[expected])

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulations.app import data
-from simulations.app.models import PARAMETERS
+from simulations.app.datasets import DataMissing
 from simulations.app.row import Row, row_of
 from simulations.app.settings import Settings
+from simulations.app.training import Score
+from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
 from simulations.experiments import compare, protocol, reproduce, tune
 from simulations.report import files, markdown, overview, plots
@@ -62,7 +63,7 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path, capsys: p
 def test_a_row_that_fails_leaves_the_others_and_says_why(tmp_path: Path) -> None:
     small = replace(SMALL, rounds=1, local_steps=1)
     runs = [replace(small, dataset="mnist", data_root=str(tmp_path)), replace(small, scheme="surp:100")]
-    with pytest.raises(data.DataMissing, match="train-images"):
+    with pytest.raises(DataMissing, match="train-images"):
         in_process.complete(runs, tmp_path, jobs=1)
     assert [results.label_of(row) for row in results.load(tmp_path)] == ["surp 100 B"]
 
@@ -210,7 +211,7 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
                 residual_norm=[0.1],
             )
         ]  # fmt: skip
-        return [row_of(run, "digits", [ended(run)] * 6, spent, "") for run in runs]
+        return [row_of(run, "digits", PARAMETERS, [Score(ended(run), 1.0)] * 6, spent, "") for run in runs]
 
     monkeypatch.setattr(protocol, "GRID", tuple({"learning_rate": rate} for rate in accuracy))
     monkeypatch.setattr(tune, "complete", completed)

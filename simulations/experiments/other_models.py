@@ -1,0 +1,61 @@
+"""The comparison on models that are not LeNet-5 on MNIST: each scheme as it was tuned, at shares of the model's size.
+
+    python -m simulations.experiments.other_models --out simulations/results/other_models
+
+For each model, every scheme is tuned on examples held out of the training ones, with the same small grid for each, and
+then run with what it was best with. A row that is there already is not run again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from simulations.app.settings import Settings
+from simulations.engines.in_process import complete
+from simulations.experiments import tune
+from simulations.experiments.command_line import add_jobs, add_settings, parsed, parser_of, settings_of
+from simulations.experiments.protocol import OTHER_MODELS, OtherModel, trial
+from simulations.report import files
+
+
+def runs_of(model: OtherModel, base: Settings, chosen: Mapping[str, Mapping[str, float]]) -> Iterator[Settings]:
+    """The runs of a model, with the hyperparameters that were chosen for tuned schemes; first seeds first."""
+    for seed in range(max(map(model.seeds_of, model.schemes))):
+        for scheme, tuned in model.schemes.items():
+            if seed < model.seeds_of(scheme):
+                yield trial(replace(base, scheme=scheme, seed=seed), chosen[tuned])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Tune where it is not done yet, run all models, and write tables and plots."""
+    parser = parser_of("simulations.experiments.other_models", __doc__)
+    parser.add_argument("--models", nargs="+", choices=list(OTHER_MODELS), default=list(OTHER_MODELS), help="(all)")
+    parser.add_argument("--tuning-rounds", type=int, default=40, help="rounds of a trial (%(default)s)")
+    parser.add_argument("--only", nargs="+", help="schemes to tune and run, as stc; all by default")
+    parser.add_argument("--tune-only", action="store_true", help="run nothing else")
+    add_settings(parser, ("rounds", "precision", "data_root"), rounds=100)
+    add_jobs(parser)
+    options = parsed(parser, arguments)
+    for name in options.models:
+        model = OTHER_MODELS[name].only(options.only)
+        base = settings_of(options, **model.settings)
+        chosen = tune.tuned(
+            model.tuned,
+            replace(base, rounds=options.tuning_rounds, held_out=model.held_out),
+            [0],
+            options.out / name / "tuning",
+            options.jobs,
+            grid=model.grid,
+            more_seeds=0,
+        )
+        if not options.tune_only:
+            complete(list(runs_of(model, base, chosen)), options.out / name, options.jobs)
+            files.write(files.comparison(options.out / name))
+            print(f"\n{(options.out / name / 'summary.md').read_text()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
