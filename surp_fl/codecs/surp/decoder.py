@@ -2,7 +2,9 @@
 
 Every symbol is range coded, in the context of what both ends hold:
 
-    context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before
+    context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before;
+                          3: one of these follows in 2 bits, and then rank-one terms
+    terms                 if there are any: how many, as `encode_uint`; then each, as in rank_one.py
     groups                until a count of zero, or until the bytes do not determine the next symbol
       count      k, as `encode_uint` of entropy/integers.py
       magnitude  13 bits (9 of exponent, 4 of mantissa) for the first group; then the change of that code, as
@@ -26,7 +28,7 @@ from surp_fl.entropy.range_coder import RangeDecoder
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Update
 
-NO_CONTEXT, MODEL, HISTORY = 0, 1, 2
+NO_CONTEXT, MODEL, HISTORY, WITH_TERMS = 0, 1, 2, 3
 _NEEDS = {
     MODEL: "the model that the client was sent",
     HISTORY: "the model that the client was sent and the one that it was sent before",
@@ -35,7 +37,9 @@ _NEEDS = {
 
 def context_of(body: bytes) -> int:
     """Which reference a body was coded against: NO_CONTEXT, MODEL or HISTORY (or 3, which is not valid)."""
-    return int(decode_bits(RangeDecoder(body), 2))
+    decoder = RangeDecoder(body)
+    context = decode_bits(decoder, 2)
+    return int(decode_bits(decoder, 2) if context == WITH_TERMS else context)
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Update:

@@ -5,6 +5,7 @@ The format is described in `decoder.py`, which mirrors this file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ import numpy as np
 
 from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT
-from surp_fl.codecs.surp.groups import CODE_BITS, DROPPED_BITS, MAX_GROUPS, MAX_INDICES, write_group
+from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT, WITH_TERMS
+from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, nearest_code, write_group
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
+from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
+from surp_fl.codecs.surp.rank_one_selection import Term, select_terms
+from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups, slope_of
 from surp_fl.entropy.integers import encode_bits, encode_uint
-from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
@@ -37,7 +39,12 @@ _MIN_CAPACITY, _CAPACITY_PER_COORDINATE = 1024, 80  # bytes, and bytes a coordin
 
 
 def write_body(
-    vector: Vector | torch.Tensor, layout: Layout, reference: Reference, budget: int, progressive: bool
+    vector: Vector | torch.Tensor,
+    layout: Layout,
+    reference: Reference,
+    budget: int,
+    progressive: bool,
+    rank_one: float = 0.0,
 ) -> bytes:
     """Write the body with the least squared error within a budget.
 
@@ -47,6 +54,7 @@ def write_body(
         reference: what the decoder holds: the client's last model, or a pair of it and the model before, or nothing.
         budget: bytes, whole message.
         progressive: select so that truncated messages are near-optimal for their length.
+        rank_one: largest share of the bits for rank-one terms, 0 to 1.
 
     Returns:
         At most budget − HEADER_BYTES bytes.
@@ -56,10 +64,13 @@ def write_body(
     """
     side = Context.of(layout, reference).side
     context = NO_CONTEXT if reference is None else HISTORY if isinstance(reference, tuple) else MODEL
-    message = _Message(
-        context, side, min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
-    )
-    residual = vector
+    capacity = min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
+    message, residual = _Message(context, side, capacity), vector
+    if rank_one:
+        terms, rest = _terms_of(vector, side, rank_one * 8.0 * capacity, (1 - rank_one) * 8.0 * capacity)
+        trial = _Message(context, side, capacity, terms)
+        if terms and not trial.overdrawn:
+            message, residual = trial, rest
     for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
         bits = message.bits_left
         chosen = select_groups(residual, side, bits, progressive)
@@ -76,11 +87,27 @@ def write_body(
     return message.to_bytes()
 
 
+def _terms_of(
+    vector: Vector | torch.Tensor, side: SideInformation, bits: float, other_bits: float
+) -> tuple[list[Term], Vector]:
+    """Rank-one terms in a number of bits, and the vector without what a decoder adds for them.
+
+    Args:
+        vector: float32, shape (n,); an array, or a tensor on any device.
+        side: what the decoder holds.
+        bits: for the terms.
+        other_bits: for groups.
+    """
+    slope = slope_of(select_groups(vector, side, max(other_bits, _HEAD_BITS)))
+    residual = on_host(vector).copy()
+    return (select_terms(residual, side, bits, slope) if slope > 0 else []), residual
+
+
 def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:
     """The vector minus what a decoder adds for these groups."""
     residual = on_host(vector).copy()
     for group in chosen:
-        decoded = np.float32(decode_finite(_code_of(group.magnitude) << DROPPED_BITS))
+        decoded = np.float32(magnitude_of(nearest_code(group.magnitude)))
         residual[group.coordinates] -= np.where(group.negative, -decoded, decoded)
     return residual
 
@@ -88,7 +115,7 @@ def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Ve
 class _Message:
     """A body that grows group by group; what exceeds its capacity is counted, and truncated at the end."""
 
-    def __init__(self, context: int, side: SideInformation, capacity: int) -> None:
+    def __init__(self, context: int, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> None:
         self._side = side
         self._capacity = capacity
         self._encoder = RangeEncoder(capacity)
@@ -96,7 +123,27 @@ class _Message:
         self._code = self._groups = 0
         self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
         self._encoder.grant(int(side.cells_from_each_layer()[0]) - len(side.recent))
-        encode_bits(self._encoder, context, 2)
+        if terms:
+            encode_bits(self._encoder, WITH_TERMS, 2)
+            encode_bits(self._encoder, context, 2)
+            self._write_terms(terms)
+        else:
+            encode_bits(self._encoder, context, 2)
+
+    def _write_terms(self, terms: Sequence[Term]) -> None:
+        layers = layers_with_terms(self._side)
+        encode_uint(self._encoder, len(terms))
+        previous = 0
+        for term in terms:
+            write_term(
+                self._encoder, self._side, layers, term.place, previous, term.code, term.row_signs, term.column_signs
+            )  # fmt: skip
+            previous = term.code
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether a decoder would refuse the terms, for the work that they ask for."""
+        return self._encoder.overdrawn
 
     @property
     def bits_left(self) -> float:
@@ -117,7 +164,7 @@ class _Message:
 
     def _append_group(self, group: MagnitudeGroup, disjoint: bool) -> None:
         """Write a group, in parts if it is too long or would exceed a decoder's credit."""
-        code = _code_of(group.magnitude)
+        code = nearest_code(group.magnitude)
         negative = group.negative.view(np.uint8)
         first, size = 0, MAX_INDICES
         while first < group.coordinates.size and not self.full:
@@ -136,9 +183,3 @@ class _Message:
         """The body, with a count of zero at its end if that fits."""
         encode_uint(self._encoder, 0)
         return self._encoder.finish()
-
-
-def _code_of(magnitude: float) -> int:
-    """The nearest 13-bit code of a magnitude, at least 1."""
-    nearest = (encode_minifloat(magnitude) + (1 << DROPPED_BITS - 1)) >> DROPPED_BITS
-    return min(max(nearest, 1), (1 << CODE_BITS) - 1)

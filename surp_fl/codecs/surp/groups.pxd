@@ -6,12 +6,13 @@ from libc.stdint cimport int16_t, int64_t, uint8_t
 from surp_fl.codecs.surp.coded_state cimport CodedState
 from surp_fl.codecs.surp.index_set cimport decode_set, encode_set
 from surp_fl.codecs.surp.layers cimport SideInformation
+from surp_fl.codecs.surp.rank_one cimport TermReader
 from surp_fl.entropy.integers cimport decode_bits, decode_uint, encode_bits, encode_uint
 from surp_fl.entropy.minifloat cimport to_float
 from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder
 
 cdef int64_t _MIN_GATHERED, _COORDINATES_PER_GATHERED, _CODE_BITS, _DROPPED_BITS, _MAX_INDICES, _MAX_GROUPS
-cdef int64_t _DISJOINT, _MALFORMED, _OVERDRAWN
+cdef int64_t _DISJOINT, _MALFORMED, _OVERDRAWN, _MAX_TERMS, _WITH_TERMS
 cdef double _MAX_VALUE
 
 @cython.locals(rise=int64_t)
@@ -39,6 +40,8 @@ cdef class GroupReader:
 
     @cython.locals(decoder=RangeDecoder, code=int64_t, groups=int64_t, fault=int64_t, k=int64_t, disjoint=bint)
     cpdef int64_t read_groups(self) except -1
+    @cython.locals(decoder=RangeDecoder, terms=int64_t, reader=TermReader, bits_before=double)
+    cdef int64_t _read_terms(self) except -1
     @cython.locals(bits_before=double, code=int64_t, change=int64_t)
     cdef int64_t _read_code(self, int64_t previous) except? -1
     @cython.locals(disjoint=bint)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.index_set import decode_set, encode_set
 from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.rank_one import MAX_TERMS, TermReader
 from surp_fl.entropy.integers import decode_bits, decode_uint, encode_bits, encode_uint
-from surp_fl.entropy.minifloat import MAX_CODE, decode_finite, to_float
+from surp_fl.entropy.minifloat import MAX_CODE, decode_finite, encode_minifloat, to_float
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Flags, Floats, Integers
 
@@ -26,6 +27,7 @@ _MIN_GATHERED, _COORDINATES_PER_GATHERED = 4096, 8  # indices in any model; coor
 # as C numbers
 _CODE_BITS, _DROPPED_BITS, _MAX_INDICES, _MAX_GROUPS = CODE_BITS, DROPPED_BITS, MAX_INDICES, MAX_GROUPS
 _DISJOINT, _MALFORMED, _OVERDRAWN = DISJOINT_IN_16, MALFORMED, OVERDRAWN
+_MAX_TERMS, _WITH_TERMS = MAX_TERMS, 3
 _MAX_VALUE = decode_finite(MAX_CODE)
 
 
@@ -86,7 +88,9 @@ class GroupReader:
         """Read all groups; gives 0, MALFORMED or OVERDRAWN."""
         decoder = self._decoder
         code = groups = fault = 0
-        decode_bits(decoder, 2)  # the context
+        if decode_bits(decoder, 2) == _WITH_TERMS:  # or the context
+            decode_bits(decoder, 2)
+            fault = self._read_terms()
         while fault == 0 and not decoder.exhausted():
             k = decode_uint(decoder)
             if decoder.exhausted():
@@ -112,6 +116,27 @@ class GroupReader:
             else:
                 self._read_set(k, code, disjoint)
         return _OVERDRAWN if decoder.overdrawn else fault
+
+    def _read_terms(self) -> int:
+        """Read rank-one terms; gives 0 or MALFORMED."""
+        decoder = self._decoder
+        terms = decode_uint(decoder)
+        if decoder.exhausted():
+            return 0
+        if terms <= 0 or terms > _MAX_TERMS:
+            return _MALFORMED
+        reader = TermReader(self._side)
+        self.is_dense, self.sums = True, np.zeros(self._n)
+        for _ in range(terms):
+            bits_before = decoder.bits_read()
+            reader.read(decoder)
+            if decoder.exhausted():
+                return 0
+            if reader.code == 0:
+                return _MALFORMED
+            self.index_bits += decoder.bits_read() - bits_before
+            reader.add_to(self.sums, _value(reader.code))
+        return 0
 
     def coordinates(self) -> Integers:
         """Coordinates in the order of coding, some of which may occur several times; unless `is_dense`."""
@@ -179,6 +204,17 @@ class GroupReader:
         """Add the gathered numbers, some of which may be at the same coordinate."""
         for i in range(self._size):
             self.sums[self._coordinates[i]] += _value(self._codes[i])
+
+
+def nearest_code(magnitude: float) -> int:
+    """The nearest 13-bit code of a magnitude, at least 1."""
+    nearest = (encode_minifloat(magnitude) + (1 << DROPPED_BITS - 1)) >> DROPPED_BITS
+    return min(max(nearest, 1), (1 << CODE_BITS) - 1)
+
+
+def magnitude_of(code: int) -> float:
+    """The magnitude of a 13-bit code."""
+    return decode_finite(code << DROPPED_BITS)
 
 
 def values_of_codes(codes: NDArray[np.int16]) -> Floats:

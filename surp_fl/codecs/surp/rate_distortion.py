@@ -132,6 +132,16 @@ def _select(
     return [by_size[start:end] for start, end in groups], rate_bits, gain_per_rate
 
 
+def slope_of(groups: list[MagnitudeGroup]) -> float:
+    """Squared error that one more bit would remove, about as the last eighth of the coordinates does; 0 for none."""
+    if not groups:
+        return 0.0
+    gain_per_rate = np.concatenate([group.gain_per_rate for group in groups])
+    rate_bits = np.concatenate([group.rate_bits for group in groups])
+    last = np.argsort(gain_per_rate, kind="stable")[: max(1, gain_per_rate.size // 8)]
+    return float((gain_per_rate[last] * rate_bits[last] ** _RATE_EXPONENT).sum() / rate_bits[last].sum())
+
+
 def drop_lowest_gain(chosen: list[MagnitudeGroup], share: float) -> list[MagnitudeGroup]:
     """Drop the coordinates of lowest gain per rate, now that the coded size is known.
 

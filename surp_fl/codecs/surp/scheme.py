@@ -5,6 +5,7 @@ rate_distortion.py   which coordinates, in which groups, within a number of bits
 encoder.py           groups → bytes, within the budget
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
+rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py
 context_model.py     reference → layers.py, the side information of both ends
 layer_weights.py     probabilities of a layer's rows and columns
 index_set.py         a set of coordinates ↔ the range coder, layer by layer
@@ -50,10 +51,12 @@ class SuRP(Budgeted):
         progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
             without it, a truncated message may waste up to a third of what is left of it.
         memory: what the client carries between rounds.
+        rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1. Worth trying where no
+            weight moves much more than the others, as with AdamW.
 
     Raises:
-        ValueError: not exactly one of budget and ratio is given, the budget is below SMALLEST_BUDGET, or the ratio
-            below 1.
+        ValueError: not exactly one of budget and ratio is given, the budget is below SMALLEST_BUDGET, the ratio
+            below 1, or rank_one is not from 0 to 1.
 
     >>> import numpy as np
     >>> from surp_fl import Layout
@@ -66,6 +69,12 @@ class SuRP(Budgeted):
 
     progressive: bool = False
     memory: Memory = field(default_factory=ErrorFeedback)
+    rank_one: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.rank_one <= 1:
+            raise ValueError(f"rank_one = {self.rank_one}; expected a share of the message, from 0 to 1")
 
     @property
     def codec(self) -> Codec:
@@ -75,7 +84,7 @@ class SuRP(Budgeted):
     def _write(
         self, vector: Vector | torch.Tensor, layout: Layout, rng: np.random.Generator, reference: Reference
     ) -> bytes:
-        return write_body(vector, layout, reference, self.bytes_for(layout), self.progressive)
+        return write_body(vector, layout, reference, self.bytes_for(layout), self.progressive, self.rank_one)
 
 
 ROW = Registration(

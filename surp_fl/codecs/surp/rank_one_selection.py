@@ -1,0 +1,130 @@
+"""Rate–distortion selection of rank-one terms: which layers, and which signs of their rows and columns.
+
+The encoder's side alone: decoders need none of it. A layer's best term is near its first pair of singular vectors,
+which a few power iterations find; of each vector, the signs of the largest entries are kept, as many as remove most
+squared error for their bits. Terms are taken by what they remove beyond what the same bits would remove as groups.
+Knows rates. Does not know bits.
+
+Source: Vogels et al. 2019, "PowerSGD", for power iterations on layers; the singular vectors are coded as factors there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from surp_fl.codecs.surp.groups import magnitude_of, nearest_code
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.rank_one import MAX_TERMS, Trits, layers_with_terms
+from surp_fl.types import Vector
+
+_ITERATIONS = 3  # of the power method, from the row of the largest norm
+_REFINEMENTS = 2  # of each factor's signs, given the other's
+_TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
+_LEAST_ENERGY = 1e-30  # of a layer in which there is nothing to find
+
+
+@dataclass(frozen=True)
+class Term:
+    """A magnitude times the product of a sign for each row and for each column of a layer.
+
+    Attributes:
+        place: of the layer among those that may have terms.
+        code: of the magnitude of every product that is not zero; 13 bits.
+        row_signs: −1, 0 or 1; int8, shape (rows,).
+        column_signs: int8, shape (columns,).
+        gain: squared error that it removes.
+        bits: that it takes, as estimated.
+    """
+
+    place: int
+    code: int
+    row_signs: Trits
+    column_signs: Trits
+    gain: float
+    bits: float
+
+
+def select_terms(residual: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:
+    """Select terms that remove more squared error than their bits would elsewhere, best first.
+
+    Args:
+        residual: float32, shape (n,); the terms are subtracted from it.
+        side: what the decoder holds.
+        bits: that all terms together may take.
+        slope: squared error that a bit removes elsewhere.
+    """
+    layers = layers_with_terms(side)
+    matrices = [_matrix(residual, side, int(layer)) for layer in layers]
+    candidates: list[Term | None] = [_best_term(matrix, place, slope) for place, matrix in enumerate(matrices)]
+    terms: list[Term] = []
+    while len(terms) < MAX_TERMS:
+        fitting = [each for each in candidates if each is not None and each.bits <= bits]
+        if not fitting:
+            break
+        best = max(fitting, key=lambda each: each.gain - slope * each.bits)
+        terms.append(best)
+        bits -= best.bits
+        subtract(matrices[best.place], best)
+        candidates[best.place] = _best_term(matrices[best.place], best.place, slope)
+    return terms
+
+
+def _matrix(vector: Vector, side: SideInformation, layer: int) -> Vector:
+    """A view of a layer, shape (rows, columns)."""
+    rows, columns = side.rows[layer], side.columns[layer]
+    return vector[side.start[layer] : side.start[layer] + rows * columns].reshape(rows, columns)
+
+
+def subtract(matrix: Vector, term: Term) -> None:
+    """matrix ← matrix − term."""
+    rows, columns = np.flatnonzero(term.row_signs), np.flatnonzero(term.column_signs)
+    row_values = np.float32(magnitude_of(term.code)) * term.row_signs[rows].astype(np.float32)
+    matrix[np.ix_(rows, columns)] -= np.outer(row_values, term.column_signs[columns].astype(np.float32))
+
+
+def _best_term(matrix: Vector, place: int, slope: float) -> Term | None:
+    """The term that removes most beyond its bits; None if none does."""
+    right = matrix[int(np.argmax(np.einsum("ij,ij->i", matrix, matrix)))].copy()
+    for _ in range(_ITERATIONS):
+        left = matrix @ right
+        norm = float(np.linalg.norm(left))
+        if not norm > _LEAST_ENERGY:
+            return None
+        right = matrix.T @ (left / np.float32(norm))
+    column_signs, _, _ = _signs(right, slope)
+    for _ in range(_REFINEMENTS):
+        row_signs, _, row_bits = _signs(_mean_along(matrix, column_signs), slope)
+        column_signs, _, column_bits = _signs(_mean_along(matrix.T, row_signs), slope)
+    products = matrix @ column_signs.astype(np.float32)
+    count = float(np.count_nonzero(row_signs)) * np.count_nonzero(column_signs)
+    total = float(products @ row_signs.astype(np.float32))
+    gain, bits = total * total / count, row_bits + column_bits + _TERM_BITS
+    if gain <= slope * bits or total <= 0:
+        return None
+    return Term(place, nearest_code(total / count), row_signs, column_signs, gain, bits)
+
+
+def _mean_along(matrix: Vector, signs: Trits) -> Vector:
+    """Each row's product with the signs, of norm 1."""
+    found: Vector = (matrix @ signs.astype(np.float32)) / np.float32(math.sqrt(np.count_nonzero(signs)))
+    return found
+
+
+def _signs(values: Vector, slope: float) -> tuple[Trits, float, float]:
+    """The signs of the largest values, as many as remove most beyond their bits; what they remove; their bits."""
+    magnitudes = np.abs(values).astype(np.float64)
+    order = np.argsort(-magnitudes, kind="stable")
+    k = np.arange(1, len(values) + 1)
+    gain = np.cumsum(magnitudes[order]) ** 2 / k
+    share = k / len(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zero_bits = np.where(share < 1, -(len(values) - k) * np.log2(1 - share), 0.0)
+    bits = zero_bits - k * np.log2(share) + k
+    kept = int(np.argmax(gain - slope * bits))
+    signs = np.zeros(len(values), np.int8)
+    chosen = order[: kept + 1]
+    signs[chosen] = np.where(values[chosen] < 0, -1, 1)
+    return signs, float(gain[kept]), float(bits[kept])

@@ -1,0 +1,123 @@
+"""Rank-one terms: what they hold, what they cost a decoder, and when they are used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surp_fl import Layout, MalformedMessage, SuRP, truncate
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.rank_one import MAX_TERMS, TermReader, layers_with_terms, write_term
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
+from surp_fl.frame import pack
+
+RNG = np.random.default_rng(0)
+
+
+def outer(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """A layer of rank one whose entries are all about as large, and a bias."""
+    rng = np.random.default_rng(seed)
+    signs = [rng.choice([-1.0, 1.0], size) for size in (rows, columns)]
+    noise = 0.1 * rng.standard_normal((rows, columns))
+    return {"w": (np.outer(*signs) + noise).astype(np.float32), "b": np.zeros(rows, np.float32)}
+
+
+def error(vector: np.ndarray, scheme: SuRP, layout: Layout, reference: np.ndarray | None = None) -> float:
+    message = scheme.codec.encode(vector, layout, rng=RNG, reference=reference)
+    assert len(message) <= scheme.bytes_for(layout)
+    decoded = scheme.codec.decode(message, layout, reference=reference)
+    return float(np.linalg.norm(vector - decoded) / np.linalg.norm(vector))
+
+
+def test_a_rank_one_layer_takes_a_bit_for_each_row_and_column() -> None:
+    arrays = outer(200, 300)
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays)
+    assert error(vector, SuRP(90, rank_one=1.0), layout) < 0.15  # 500 signs are 63 bytes
+    assert error(vector, SuRP(90), layout) > 0.99
+
+
+def test_a_share_for_terms_costs_little_where_coordinates_differ() -> None:
+    vector = RNG.standard_t(2, 60_000).astype(np.float32)
+    layout = Layout.of({"w": vector.reshape(200, 300)})
+    assert error(vector, SuRP(400, rank_one=0.5), layout) < 1.05 * error(vector, SuRP(400), layout)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="rank_one"):
+        SuRP(218, rank_one=share)
+
+
+@given(st.integers(0, 2**32), st.integers(20, 400), st.booleans(), st.floats(0.1, 1))
+def test_every_prefix_decodes_and_no_message_exceeds_its_budget(
+    seed: int, budget: int, contextual: bool, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = {"a": rng.standard_normal((20, 6, 2)), "b": rng.standard_normal((12, 30)), "c": rng.standard_normal(7)}
+    layout = Layout.of({name: array.astype(np.float32) for name, array in arrays.items()})
+    vector = (rng.standard_normal(layout.size) * rng.exponential(size=layout.size)).astype(np.float32)
+    vector[: 20 * 12] += 1  # of the first array
+    reference = rng.standard_normal(layout.size).astype(np.float32) if contextual else None
+    scheme = SuRP(budget, rank_one=share)
+    message = scheme.codec.encode(vector, layout, rng=rng, reference=reference)
+    assert len(message) <= budget
+    whole = scheme.codec.decode(message, layout, reference=reference)
+    indices, values = scheme.codec.decode_sparse(message, layout, reference=reference)
+    np.testing.assert_array_equal(whole[indices], values)
+    for length in range(5, len(message)):
+        scheme.codec.decode(truncate(message, length), layout, reference=reference)
+
+
+@given(st.integers(0, 2**32))
+def test_terms_are_read_as_they_were_written(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layout = Layout.of({"a": np.zeros((9, 5)), "b": np.zeros((3, 50)), "c": np.zeros((4, 40))})
+    side = Context.of(layout, rng.standard_normal(layout.size).astype(np.float32)).side
+    layers = layers_with_terms(side)
+    assert len(layers) == 2  # three rows are too few
+    encoder, written, previous = RangeEncoder(4096), [], 0
+    for _ in range(5):
+        place, code = int(rng.integers(2)), int(rng.integers(1, 8192))
+        rows, columns = side.rows[layers[place]], side.columns[layers[place]]
+        signs = [rng.choice([-1, 0, 1], size, p=[0.2, 0.6, 0.2]).astype(np.int8) for size in (rows, columns)]
+        write_term(encoder, side, layers, place, previous, code, *signs)
+        written.append((int(layers[place]), code, *signs))
+        previous = code
+    reader, decoder = TermReader(side), RangeDecoder(encoder.finish())
+    for layer, code, row_signs, column_signs in written:
+        reader.read(decoder)
+        assert (reader.layer, reader.code) == (layer, code)
+        np.testing.assert_array_equal(reader.row_signs, row_signs)
+        np.testing.assert_array_equal(reader.column_signs, column_signs)
+
+
+def test_a_term_that_asks_for_more_work_than_its_bytes_pay_for_is_refused() -> None:
+    layout = Layout.of({"w": np.broadcast_to(np.float32(0), (20_000, 20_000))})
+    side = Context.of(layout, None).side
+    encoder = RangeEncoder(1 << 16)
+    encoder.grant(0)
+    ones = np.ones(20_000, np.int8)
+    write_term(encoder, side, layers_with_terms(side), 0, 0, 5, ones, ones)
+    assert encoder.overdrawn
+    decoder, reader = RangeDecoder(encoder.finish()), TermReader(side)
+    decoder.grant(0)
+    reader.read(decoder)
+    assert decoder.overdrawn
+    assert decoder.exhausted()
+
+
+@pytest.mark.parametrize("terms", [0, MAX_TERMS + 1])
+def test_a_number_of_terms_that_no_encoder_writes_is_malformed(terms: int) -> None:
+    from surp_fl.entropy.integers import encode_uint
+
+    layout = Layout.of({"w": np.zeros((30, 30), np.float32)})
+    encoder = RangeEncoder(64)
+    encoder.encode(3, 1, 4)
+    encoder.encode(0, 1, 4)
+    encode_uint(encoder, terms)
+    encode_uint(encoder, 1)
+    with pytest.raises(MalformedMessage):
+        SuRP(218).codec.decode(pack(3, encoder.finish(), layout.fingerprint), layout)
