@@ -72,6 +72,7 @@ def change_of(
     layout: Layout,
     rng: np.random.Generator,
     reference: Reference,
+    delta: NDArray[np.float32] | None = None,
 ) -> Change:
     """Encode all sections within the scheme's budget: the message gets what the other sections leave.
 
@@ -87,6 +88,7 @@ def change_of(
         layout: of both.
         rng: of the encoder's random choices.
         reference: the model, or the model and the one before it, that the message is coded against; None for none.
+        delta: the part of `wanted` that is this round's own, without residuals; None for all of it.
 
     Raises:
         ValueError: the change holds NaN or infinity.
@@ -94,7 +96,7 @@ def change_of(
     integers = write_integers(before, after, layout)
     budget = budget_of(scheme, layout)
     if budget is None:
-        message = _message(scheme, wanted, layout, rng, reference)
+        message = _message(scheme, wanted, layout, rng, reference, delta)
         lossless = reader_of(message) is _UNSCALED
         size = longest(layout.of_statistics) if lossless else max(len(message), SMALLEST_BUDGET)
         return Change(message, write_statistics(before, after, layout, size, rng), integers)
@@ -104,15 +106,20 @@ def change_of(
     useful = _ANY_HEADER + sum(_PER_ARRAY + spec.size * spec.dtype.itemsize for spec in layout.floats)
     if statistics or integers or useful < left:  # a float16 model has fewer bytes than its dense message
         scheme = with_budget(scheme, min(left - len(statistics), useful))
-    return Change(_message(scheme, wanted, layout, rng, reference), statistics, integers)
+    return Change(_message(scheme, wanted, layout, rng, reference, delta), statistics, integers)
 
 
 def _message(
-    scheme: Scheme, wanted: NDArray[np.float32], layout: Layout, rng: np.random.Generator, reference: Reference
+    scheme: Scheme,
+    wanted: NDArray[np.float32],
+    layout: Layout,
+    rng: np.random.Generator,
+    reference: Reference,
+    delta: NDArray[np.float32] | None,
 ) -> bytes:
     """The scheme's message, or the dense one: where that is shorter, or has no more bytes than every budget allows."""
     if longest(layout) > SMALLEST_BUDGET:
-        message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference)
+        message = scheme.codec.encode(wanted, layout, rng=rng, reference=reference, delta=delta)
         if len(message) <= longest(layout):
             return message
     return Dense().codec.encode(wanted, layout, rng=rng)  # a model of a few coordinates: lossless in fewer bytes

@@ -70,6 +70,7 @@ class Downlink:
         self._layout: Layout | None = None
         self._vector = np.zeros(0, np.float32)
         self._arrays: Arrays = {}
+        self._model: Arrays = {}  # the strategy's, as the latest version approximates it
         self._source = b""  # digest of the strategy's model that the latest version approximates
         self.version = b""
 
@@ -97,7 +98,7 @@ class Downlink:
         if change is not None and self.version != before:
             self._deltas.append(_Delta(before, change))
             self._drop_long_chains()
-        self._source = source
+        self._source, self._model = source, model
 
     def _change_to(self, model: Arrays) -> Change | None:
         """The delta towards a model; None where the full model is needed, or takes at most twice the bytes."""
@@ -109,8 +110,9 @@ class Downlink:
         wanted = layout.difference(model, self._arrays)
         if not np.isfinite(wanted).all():
             return None
+        delta = layout.difference(model, self._model)
         try:
-            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, self._vector)
+            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, self._vector, delta)
         except ValueError as fault:
             log.warning("surp-fl: the model's change cannot be encoded, the full model is sent: %s", fault)
             return None

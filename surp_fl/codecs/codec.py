@@ -30,6 +30,16 @@ class Write(Protocol):
         ...
 
 
+class WriteWithDelta(Protocol):
+    """The same, for a scheme that also looks at what the vector was before the memory added to it."""
+
+    def __call__(
+        self, vector: Any, layout: Layout, rng: np.random.Generator, reference: Reference, *, delta: Vector | None
+    ) -> bytes:
+        """Write within the scheme's budget; `delta` is None where the vector is all that is known."""
+        ...
+
+
 @dataclass(frozen=True)
 class Codec:
     """Both ends of a scheme.
@@ -37,10 +47,12 @@ class Codec:
     Attributes:
         reader: the receiving end.
         write: makes the body, with the scheme's options.
+        write_with_delta: the same, where the round's own delta is known; None for a scheme that has no use for it.
     """
 
     reader: Reader
     write: Write
+    write_with_delta: WriteWithDelta | None = None
 
     def encode(
         self,
@@ -49,6 +61,7 @@ class Codec:
         *,
         rng: np.random.Generator,
         reference: Reference = None,
+        delta: Vector | None = None,
     ) -> bytes:
         """Make a message.
 
@@ -58,6 +71,8 @@ class Codec:
             rng: every random choice is drawn from it.
             reference: what the decoder holds as well: the model that the client was sent, float32 of shape (n,); or
                 a pair of it and the model that the client was sent before.
+            delta: what the client's training changed in this round, float32 of shape (n,), where the vector holds a
+                residual of earlier rounds as well: an encoder may tell the two apart. The decoder needs none of it.
 
         Returns:
             The message; its length is its size.
@@ -69,7 +84,11 @@ class Codec:
         reference = checked_reference(reference, layout)
         if isinstance(vector, np.ndarray) or not self.reader.takes_tensors:
             vector = np.ascontiguousarray(on_host(vector))
-        body = self.write(vector, layout, rng, reference)
+        if delta is None or self.write_with_delta is None:
+            body = self.write(vector, layout, rng, reference)
+        else:
+            check_vector("delta", delta, layout)
+            body = self.write_with_delta(vector, layout, rng, reference, delta=delta)
         return pack(self.reader.scheme_id, body, self.reader.associated_data(body, layout, reference))
 
     def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:

@@ -117,7 +117,7 @@ class CompressUpdates:
         reference = self._reference(scheme, start, stored)
         wanted = scheme.memory.recall(delta, memory)
         began = time.perf_counter()
-        change = change_of(scheme, wanted, received, trained, layout, rng, reference)
+        change = change_of(scheme, wanted, received, trained, layout, rng, reference, delta)
         seconds = time.perf_counter() - began
         decoded = reader_of(change.message).decode_compact(change.message, layout, reference=reference)
         sent = as_vector(decoded, layout.size)

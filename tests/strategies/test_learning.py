@@ -209,7 +209,7 @@ def test_the_least_that_is_sent_lies_between_what_runs_send_that_learn_and_the_l
 
 
 @pytest.mark.slow
-def test_a_lora_app_at_218_bytes_is_warned_about_and_learns_with_the_budget_that_the_warning_names(
+def test_a_lora_app_without_terms_is_warned_about_and_learns_with_terms_or_with_the_budget_that_the_warning_names(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("torch", reason="the LoRA app needs PyTorch")
@@ -223,13 +223,14 @@ def test_a_lora_app_at_218_bytes_is_warned_about_and_learns_with_the_budget_that
     plain = progress(Dense())
     assert plain > 0.9  # of a loss of 6.7
     assert not told(caplog)
-    assert progress(SuRP(budget=218)) < plain / 10
+    assert progress(SuRP(budget=218, rank_one=0)) < plain / 10
     (line,) = told(caplog)
     found = re.search(r"4 of 4 clients sent \d+% of what training changed.*SuRP\(budget=(\d+)\)", line)
     assert found
     caplog.clear()
-    assert progress(SuRP(budget=int(found[1]))) > plain / 4
+    assert progress(SuRP(budget=int(found[1]), rank_one=0)) > plain / 4
     assert not told(caplog)
+    assert progress(SuRP(budget=218)) > plain / 4
 
 
 BEST = np.random.default_rng(0).standard_t(2, (100, 100)).astype(np.float32)

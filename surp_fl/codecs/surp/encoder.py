@@ -17,8 +17,8 @@ from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT, WITH_TERMS
 from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, nearest_code, write_group
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
-from surp_fl.codecs.surp.rank_one_selection import Term, select_terms
-from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups, slope_of
+from surp_fl.codecs.surp.rank_one_selection import Term, terms_within, without
+from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import HEADER_BYTES
@@ -45,6 +45,7 @@ def write_body(
     budget: int,
     progressive: bool,
     rank_one: float = 0.0,
+    delta: Vector | None = None,
 ) -> bytes:
     """Write the body with the least squared error within a budget.
 
@@ -55,6 +56,8 @@ def write_body(
         budget: bytes, whole message.
         progressive: select so that truncated messages are near-optimal for their length.
         rank_one: largest share of the bits for rank-one terms, 0 to 1.
+        delta: the round's own part of the vector, float32, shape (n,), which tells whether terms pay; None for all
+            of the vector.
 
     Returns:
         At most budget − HEADER_BYTES bytes.
@@ -65,12 +68,14 @@ def write_body(
     side = Context.of(layout, reference).side
     context = NO_CONTEXT if reference is None else HISTORY if isinstance(reference, tuple) else MODEL
     capacity = min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
-    message, residual = _Message(context, side, capacity), vector
-    if rank_one:
-        terms, rest = _terms_of(vector, side, rank_one * 8.0 * capacity, (1 - rank_one) * 8.0 * capacity)
-        trial = _Message(context, side, capacity, terms)
-        if terms and not trial.overdrawn:
-            message, residual = trial, rest
+    terms = terms_within(8.0 * capacity, rank_one, vector, delta, side) if rank_one else []
+    message = _Message(context, side, capacity, terms)
+    while terms and (message.overdrawn or message.excess_bits > 0):  # rare: their bits are an estimate
+        terms = terms[:-1]
+        message = _Message(context, side, capacity, terms)
+    residual = without(vector, terms, side) if terms else vector
+    if terms and message.bits_left < _MIN_PASS_BITS:
+        return message.to_bytes()
     for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
         bits = message.bits_left
         chosen = select_groups(residual, side, bits, progressive)
@@ -85,22 +90,6 @@ def write_body(
             break
         residual = _residual(residual, chosen)
     return message.to_bytes()
-
-
-def _terms_of(
-    vector: Vector | torch.Tensor, side: SideInformation, bits: float, other_bits: float
-) -> tuple[list[Term], Vector]:
-    """Rank-one terms in a number of bits, and the vector without what a decoder adds for them.
-
-    Args:
-        vector: float32, shape (n,); an array, or a tensor on any device.
-        side: what the decoder holds.
-        bits: for the terms.
-        other_bits: for groups.
-    """
-    slope = slope_of(select_groups(vector, side, max(other_bits, _HEAD_BITS)))
-    residual = on_host(vector).copy()
-    return (select_terms(residual, side, bits, slope) if slope > 0 else []), residual
 
 
 def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:

@@ -1,6 +1,8 @@
 """Rate–distortion selection of rank-one terms: which layers, and which signs of their rows and columns.
 
-The encoder's side alone: decoders need none of it. A layer's best term is near its first pair of singular vectors,
+The encoder's side alone: decoders need none of it. Terms are used where they pay in the round's own update: under error
+feedback the residuals of a model that is far from low rank become low-rank all the same, layers that drift together,
+and terms for them cost the bits of what is learnt now. A layer's best term is near its first pair of singular vectors,
 which a few power iterations find; of each vector, the signs of the largest entries are kept, as many as remove most
 squared error for their bits. Terms are taken by what they remove beyond what the same bits would remove as groups.
 Knows rates. Does not know bits.
@@ -11,19 +13,30 @@ Source: Vogels et al. 2019, "PowerSGD", for power iterations on layers; the sing
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surp_fl.codecs.surp.groups import magnitude_of, nearest_code
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import MAX_TERMS, Trits, layers_with_terms
+from surp_fl.codecs.surp.rate_distortion import select_groups, slope_of
+from surp_fl.memory import norm_of
+from surp_fl.topk import on_host
 from surp_fl.types import Vector
+
+if TYPE_CHECKING:
+    import torch
 
 _ITERATIONS = 3  # of the power method, from the row of the largest norm
 _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
-_LEAST_ENERGY = 1e-30  # of a layer in which there is nothing to find
+_HEAD_BITS = 26.0  # about the first group, where terms may take all of a message
+_FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
+_LEAST_ADVANTAGE = 2.0  # of terms over groups, in squared error of the round's own update
+_LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,59 @@ class Term:
     column_signs: Trits
     gain: float
     bits: float
+
+
+def terms_within(
+    bits: float, share: float, vector: Vector | torch.Tensor, delta: Vector | None, side: SideInformation
+) -> list[Term]:
+    """The terms of a message, best first; none where they do not pay.
+
+    Args:
+        bits: of the message.
+        share: of the bits that terms may take, 0 to 1.
+        vector: float32, shape (n,); an array, or a tensor on any device.
+        delta: the round's own part of the vector; None for all of it.
+        side: what the decoder holds.
+    """
+    whole = on_host(vector)
+    update = whole if delta is None else delta
+    if not _flat(update, side) or not _in_range(update) or not _in_range(whole):
+        return []
+    terms = _terms_of(update, side, bits, share)
+    groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
+    if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
+        return []
+    return terms if update is whole else _terms_of(whole, side, bits, share)
+
+
+def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
+    """The vector minus what a decoder adds for terms."""
+    layers, residual = layers_with_terms(side), on_host(vector).copy()
+    for term in terms:
+        subtract(_matrix(residual, side, int(layers[term.place])), term)
+    return residual
+
+
+def _in_range(vector: Vector) -> bool:
+    """Whether products of the vector's values are exact enough in float32."""
+    return _LEAST_NORM < norm_of(vector) < _MOST_NORM
+
+
+def _flat(update: Vector, side: SideInformation) -> bool:
+    """Whether most of an update's squared norm lies in layers without outliers; in one pass."""
+    total, flat = norm_of(update) ** 2, 0.0
+    for layer in layers_with_terms(side):
+        squares = np.square(_matrix(update, side, int(layer)).reshape(-1), dtype=np.float64)
+        energy = float(squares.sum())
+        if squares.size * float(squares @ squares) <= _FLAT_KURTOSIS * energy * energy:
+            flat += energy
+    return flat > total / 2
+
+
+def _terms_of(vector: Vector, side: SideInformation, bits: float, share: float) -> list[Term]:
+    """Select terms in a share of the bits, by the slope of groups in the others."""
+    slope = slope_of(select_groups(vector, side, max((1 - share) * bits, _HEAD_BITS)))
+    return select_terms(vector.copy(), side, share * bits, slope) if slope > 0 else []
 
 
 def select_terms(residual: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:
@@ -91,7 +157,7 @@ def _best_term(matrix: Vector, place: int, slope: float) -> Term | None:
     for _ in range(_ITERATIONS):
         left = matrix @ right
         norm = float(np.linalg.norm(left))
-        if not norm > _LEAST_ENERGY:
+        if not norm > _LEAST_NORM:
             return None
         right = matrix.T @ (left / np.float32(norm))
     column_signs, _, _ = _signs(right, slope)

@@ -51,8 +51,9 @@ class SuRP(Budgeted):
         progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
             without it, a truncated message may waste up to a third of what is left of it.
         memory: what the client carries between rounds.
-        rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1. Worth trying where no
-            weight moves much more than the others, as with AdamW.
+        rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1; 0 for none. They are used
+            in rounds whose update they hold twice as much of as single coordinates do, as with AdamW, where no weight
+            moves much more than the others.
 
     Raises:
         ValueError: not exactly one of budget and ratio is given, the budget is below SMALLEST_BUDGET, the ratio
@@ -69,7 +70,7 @@ class SuRP(Budgeted):
 
     progressive: bool = False
     memory: Memory = field(default_factory=ErrorFeedback)
-    rank_one: float = 0.0
+    rank_one: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,12 +80,19 @@ class SuRP(Budgeted):
     @property
     def codec(self) -> Codec:
         """The two ends of this scheme."""
-        return Codec(READER, self._write)
+        return Codec(READER, self._write, self._write)
 
     def _write(
-        self, vector: Vector | torch.Tensor, layout: Layout, rng: np.random.Generator, reference: Reference
+        self,
+        vector: Vector | torch.Tensor,
+        layout: Layout,
+        rng: np.random.Generator,
+        reference: Reference,
+        *,
+        delta: Vector | None = None,
     ) -> bytes:
-        return write_body(vector, layout, reference, self.bytes_for(layout), self.progressive, self.rank_one)
+        budget = self.bytes_for(layout)
+        return write_body(vector, layout, reference, budget, self.progressive, self.rank_one, delta)
 
 
 ROW = Registration(

@@ -36,7 +36,40 @@ def test_a_rank_one_layer_takes_a_bit_for_each_row_and_column() -> None:
     layout = Layout.of(arrays)
     vector = layout.flatten(arrays)
     assert error(vector, SuRP(90, rank_one=1.0), layout) < 0.15  # 500 signs are 63 bytes
-    assert error(vector, SuRP(90), layout) > 0.99
+    assert error(vector, SuRP(90, rank_one=0), layout) > 0.99
+
+
+def test_terms_are_for_updates_of_low_rank_and_not_for_residuals_of_low_rank() -> None:
+    arrays = outer(200, 300)
+    layout = Layout.of(arrays)
+    residual = layout.flatten(arrays)
+    sparse = RNG.standard_t(3, layout.size).astype(np.float32)
+
+    def encode(vector: np.ndarray, delta: np.ndarray | None, share: float) -> bytes:
+        return SuRP(90, rank_one=share).codec.encode(vector, layout, rng=RNG, delta=delta)
+
+    assert encode(sparse + 10 * residual, sparse, 1) == encode(sparse + 10 * residual, None, 0)
+    assert encode(sparse + 10 * residual, None, 1) != encode(sparse + 10 * residual, None, 0)
+    assert encode(sparse, None, 1) == encode(sparse, None, 0)
+    assert encode(residual, residual, 1) == encode(residual, None, 1) != encode(residual, None, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
+def test_vectors_of_any_scale_are_encoded(scale: float) -> None:
+    arrays = outer(200, 300)
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays) * np.float32(scale)
+    message = SuRP(90).codec.encode(vector, layout, rng=RNG)
+    assert np.isfinite(SuRP(90).codec.decode(message, layout)).all()
+
+
+@given(st.integers(0, 2**32), st.integers(60, 3000))
+def test_terms_whose_bits_were_underestimated_are_dropped_until_the_message_fits(seed: int, budget: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = {f"{i}": rng.choice([-1, 1], (8, 64)) * rng.exponential(size=(8, 1)) for i in range(12)}
+    layout = Layout.of({name: array.astype(np.float32) for name, array in arrays.items()})
+    vector = layout.flatten({name: array.astype(np.float32) for name, array in arrays.items()})
+    assert error(vector, SuRP(budget), layout) < 1
 
 
 def test_a_share_for_terms_costs_little_where_coordinates_differ() -> None:
