@@ -20,9 +20,11 @@ from simulations.experiments.protocol import OTHER_MODELS, OtherModel, trial
 from simulations.report import files
 
 
-def runs_of(model: OtherModel, base: Settings, chosen: Mapping[str, Mapping[str, float]]) -> Iterator[Settings]:
+def runs_of(
+    model: OtherModel, base: Settings, chosen: Mapping[str, Mapping[str, float]], most_seeds: int
+) -> Iterator[Settings]:
     """The runs of a model, with the hyperparameters that were chosen for tuned schemes; first seeds first."""
-    for seed in range(max(map(model.seeds_of, model.schemes))):
+    for seed in range(min(most_seeds, max(map(model.seeds_of, model.schemes)))):
         for scheme, tuned in model.schemes.items():
             if seed < model.seeds_of(scheme):
                 yield trial(replace(base, scheme=scheme, seed=seed), chosen[tuned])
@@ -34,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=list(OTHER_MODELS), default=list(OTHER_MODELS), help="(all)")
     parser.add_argument("--tuning-rounds", type=int, default=40, help="rounds of a trial (%(default)s)")
     parser.add_argument("--only", nargs="+", help="schemes to tune and run, as stc; all by default")
+    parser.add_argument("--most-seeds", type=int, default=3, help="of those that the protocol asks for (%(default)s)")
     parser.add_argument("--tune-only", action="store_true", help="run nothing else")
     add_settings(parser, ("rounds", "precision", "data_root"), rounds=100)
     add_jobs(parser)
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             more_seeds=0,
         )
         if not options.tune_only:
-            complete(list(runs_of(model, base, chosen)), options.out / name, options.jobs)
+            complete(list(runs_of(model, base, chosen, options.most_seeds)), options.out / name, options.jobs)
             files.write(files.comparison(options.out / name))
             print(f"\n{(options.out / name / 'summary.md').read_text()}")
     return 0

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from simulations.app.row import Row
-from simulations.report import benchmarks, deployment, examples, gate, messages, overview, plots, rows, tables
+from simulations.report import (
+    benchmarks,
+    deployment,
+    examples,
+    gate,
+    messages,
+    other_models,
+    overview,
+    plots,
+    rows,
+    tables,
+)
 
 Made = dict[Path, str | Callable[[Path], None]]  # a text, or what draws a picture into a file
 
@@ -29,8 +40,9 @@ def comparison(folder: Path) -> Made:
     made: Made = {folder / "table.md": tables.table(found), folder / "summary.md": tables.summary(found)}
     if any(row.settings.downlink for row in found):
         made[folder / "both_ways.md"] = tables.both_ways(found)
-    made[folder / "accuracy_vs_bytes.png"] = partial(plots.accuracy_vs_bytes, found)
-    made[folder / "bytes_to_accuracy.png"] = partial(plots.bytes_to_accuracy, found)
+    made[folder / f"{rows.metric_of(found)}_vs_bytes.png"] = partial(plots.score_vs_bytes, found)
+    if tables.marks_of(found):
+        made[folder / "bytes_to_accuracy.png"] = partial(plots.bytes_to_accuracy, found)
     return made
 
 
@@ -40,6 +52,27 @@ def overview_of(parts: Mapping[str, list[Row]], folder: Path) -> Made:
         folder / "overview.md": overview.overview(parts),
         folder / "overview.png": partial(plots.accuracy_at_budgets, parts),
     }
+
+
+def other_models_in(folder: Path, budgets: Mapping[str, tuple[int, ...]]) -> Made:
+    """Models that are not LeNet-5 on MNIST: each one's own tables, and all side by side.
+
+    Args:
+        folder: holds one for each model.
+        budgets: bytes of a message, by the model's name.
+    """
+    found = {
+        name: other_models.Measured(tuple(measured), budgets[name])
+        for name in budgets
+        if (measured := rows.load(folder / name))
+    }
+    made: Made = {}
+    for name in found:
+        made |= comparison(folder / name)
+    if found:
+        made[folder / "table.md"] = other_models.table(found, other_models.all_schemes())
+        made[folder / "headline.md"] = other_models.table(found, other_models.HEADLINE)
+    return made
 
 
 def messages_in(folder: Path) -> Made:

@@ -35,8 +35,9 @@ def everything(results: Path = RESULTS) -> files.Made:
         folder = results / "other_models" / name
         if rows.load(folder / "tuning"):
             made |= tuning_in(folder / "tuning", model.grid, model.tuned, more_seeds=0)
-        if rows.load(folder):
-            made |= files.comparison(folder)
+    made |= files.other_models_in(
+        results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
+    )
     made |= files.messages_in(results / "messages")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")

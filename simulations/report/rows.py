@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +12,7 @@ from typing import Literal
 
 from simulations.app.row import Row
 from simulations.app.schemes import Options, parse
+from simulations.app.workloads.workload import Metric
 
 
 def load(folder: Path) -> list[Row]:
@@ -40,6 +41,29 @@ def save(rows: Iterable[Row], folder: Path) -> None:
 def final_accuracy(row: Row) -> float:
     """The test accuracy of the final model; NaN for a row that did not get there."""
     return math.nan if row.failed else row.accuracy[-1]
+
+
+def metric_of(rows: Sequence[Row]) -> Metric:
+    """What rows of one workload are judged by."""
+    return rows[0].settings.kind.metric
+
+
+def final_score(row: Row) -> float:
+    """The final model's test accuracy or test loss, as its workload is judged; NaN for a row that did not get there."""
+    if row.failed or metric_of([row]) == "accuracy":
+        return final_accuracy(row)
+    return row.loss[-1]
+
+
+def shown_score(score: float, metric: Metric) -> str:
+    """An accuracy in percent, or a loss in nats; NaN stands for a run that diverged.
+
+    >>> shown_score(0.99164, "accuracy"), shown_score(2.34567, "loss"), shown_score(math.nan, "loss")
+    ('99.16%', '2.346', 'diverged')
+    """
+    if math.isnan(score):
+        return "diverged"
+    return f"{score:.2%}" if metric == "accuracy" else f"{score:.3f}"
 
 
 def label_of(row: Row) -> str:

@@ -6,25 +6,28 @@ The paper's own account, k·(log2 n + 32) bits, is the one formula here; it has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import fmean
 
 import numpy as np
 
 from simulations.app.row import Row
 from simulations.app.settings import Settings
+from simulations.app.workloads.workload import Metric
 from simulations.report import markdown
 from simulations.report.rows import (
     bytes_down,
     bytes_of_round,
     bytes_of_run,
-    final_accuracy,
+    final_score,
     groups,
     label_of,
     mean_reached,
+    metric_of,
     models_down,
     per_change,
     scheme_of,
+    shown_score,
 )
 from surp_fl.codecs import SCHEMES
 
@@ -33,6 +36,7 @@ HYPERPARAMETERS = (
     "server_momentum", "ema_decay", "fading",
 )  # fmt: skip
 MARKS = (0.98, 0.985, 0.99)  # accuracies
+_SCORE: Mapping[Metric, str] = {"accuracy": "test accuracy", "loss": "test loss [nats]"}
 
 
 def paper_formula_bytes(row: Row) -> float | None:
@@ -47,7 +51,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "scheme": lambda row: row.scheme + "".join(f", {k} {v:g}" for k, v in row.options.items()),
     "budget [B]": lambda row: "—" if row.budget is None else f"{row.budget:,}",
     "seed": lambda row: str(row.settings.seed),
-    "test accuracy": lambda row: shown(final_accuracy(row)),
+    "test score": lambda row: shown_score(final_score(row), row.settings.kind.metric),
     "payload up, mean [B]": lambda row: f"{row.payload_bytes_up_mean:,.1f}",
     "payload up, max [B]": lambda row: f"{row.payload_bytes_up_max:,}",
     "ratio to float32": lambda row: f"{row.dense_bytes / row.payload_bytes_up_mean:,.0f}×",
@@ -67,7 +71,8 @@ def table(rows: list[Row]) -> str:
     """Show a line for each row, with the dataset and protocol above the table."""
     columns = _COLUMNS | (_DOWN if any(row.settings.downlink for row in rows) else {})
     lines = [[cell(row) for cell in columns.values()] for row in rows]
-    return f"{protocol(rows)}\n\n{markdown.table(list(columns), lines)}"
+    header = [_SCORE[metric_of(rows)] if name == "test score" else name for name in columns]
+    return f"{protocol(rows)}\n\n{markdown.table(header, lines)}"
 
 
 def protocol(rows: list[Row]) -> str:
@@ -84,24 +89,29 @@ def protocol(rows: list[Row]) -> str:
 
 
 def summary(rows: list[Row]) -> str:
-    """Show a line for each scheme, budget and options: final accuracy over the seeds, and bytes to reach some.
+    """Show a line for each scheme, budget and options: final score over the seeds, and bytes to reach some accuracies.
 
     Hyperparameters in which the rows differ, since each scheme was tuned, are shown too.
     """
     varied = [name for name in HYPERPARAMETERS if len({getattr(row.settings, name) for row in rows}) > 1]
     down = ["payload down, first models apart [B]"] if any(row.settings.downlink for row in rows) else []
+    metric = metric_of(rows)
+    marks = marks_of(rows)
     header = [
-        "scheme", "seeds", "test accuracy, mean", "worst to best", "payload up, mean [B]", "paper's formula [B]", *down,
-        *(f"bytes to {100 * mark:g}%" for mark in MARKS), *(name.replace("_", " ") for name in varied),
+        "scheme", "seeds", f"{_SCORE[metric]}, mean", "worst to best", "payload up, mean [B]", "paper's formula [B]",
+        *down,
+        *(f"bytes to {100 * mark:g}%" for mark in marks), *(name.replace("_", " ") for name in varied),
     ]  # fmt: skip
     lines = []
     for label, seeds in groups(rows).items():
-        ends = np.sort([final_accuracy(row) for row in seeds]).tolist()  # NaN comes last
+        ends = np.sort([final_score(row) for row in seeds]).tolist()  # NaN comes last
+        worst, best = (ends[0], ends[-1]) if metric == "accuracy" else (ends[-1], ends[0])
         formulas = [formula for row in seeds if (formula := paper_formula_bytes(row)) is not None]
-        reached = [mean_reached(seeds, mark)[0] for mark in MARKS]
+        reached = [mean_reached(seeds, mark)[0] for mark in marks]
         lines.append(
             [
-                label, str(len(seeds)), shown(fmean(ends)), f"{shown(ends[0])} to {shown(ends[-1])}",
+                label, str(len(seeds)), shown_score(fmean(ends), metric),
+                f"{shown_score(worst, metric)} to {shown_score(best, metric)}",
                 f"{fmean(row.payload_bytes_up_mean for row in seeds):,.1f}",
                 f"{fmean(formulas):,.0f}" if formulas else "—",
                 *(f"{fmean(map(bytes_down, seeds)):,.1f}" for _ in down),
@@ -123,7 +133,7 @@ def both_ways(rows: list[Row]) -> str:
     chosen = [seeds for seeds in named.values() if scheme_of(seeds[0]) in {"dense", *compressed}]
     whole = {label_of(seeds[0]): fmean(map(bytes_of_run, seeds)) for seeds in chosen}
     header = [
-        "scheme", "test accuracy, mean", "payload up [B]", "record up [B]", "whole models down",
+        "scheme", f"{_SCORE[metric_of(rows)]}, mean", "payload up [B]", "record up [B]", "whole models down",
         "payload of changes down [B]", "their record [B]", "payload of a round, up and down, on average [B]",
         "payload of the whole run [MB]", "fewer",
     ]  # fmt: skip
@@ -135,7 +145,7 @@ def both_ways(rows: list[Row]) -> str:
         ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
         lines.append(
             [
-                label_of(seeds[0]), shown(fmean(map(final_accuracy, seeds))),
+                label_of(seeds[0]), shown_score(fmean(map(final_score, seeds)), metric_of(rows)),
                 f"{fmean(row.payload_bytes_up_mean for row in seeds):,.0f}",
                 f"{fmean(row.record_bytes_up_mean for row in seeds):,.0f}",
                 f"{fmean(map(models_down, seeds)):.1f}",
@@ -146,9 +156,10 @@ def both_ways(rows: list[Row]) -> str:
     return f"{protocol(rows)}\n\n{markdown.table(header, lines)}"
 
 
-def shown(accuracy: float) -> str:
-    """An accuracy in percent; NaN stands for a run that diverged."""
-    return "diverged" if math.isnan(accuracy) else f"{accuracy:.2%}"
+def marks_of(rows: list[Row]) -> tuple[float, ...]:
+    """The accuracies whose bytes are of interest; none where no run reaches them, or the loss counts."""
+    best = max((accuracy for row in rows for accuracy in row.accuracy), default=0.0)
+    return MARKS if metric_of(rows) == "accuracy" and best >= MARKS[0] else ()
 
 
 def _values(rows: list[Row], name: str) -> str:

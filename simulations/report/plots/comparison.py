@@ -1,4 +1,4 @@
-"""Accuracy by round, and accuracy against the bytes that a client has uploaded."""
+"""Accuracy or loss by round, and against the bytes that a client has uploaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from simulations.app.row import Row
 from simulations.report.plots.style import family_of, save, style_of
-from simulations.report.rows import final_accuracy, groups, mean_reached, uploaded_by_round
+from simulations.report.rows import final_score, groups, mean_reached, metric_of, shown_score, uploaded_by_round
 from simulations.report.tables import MARKS, protocol
 
 _DASHES = ("-", "--", ":", "-.", (0, (1, 4)))  # of one scheme's budgets and options
@@ -28,11 +29,8 @@ _TICKS = (20, 50, 70, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.8)  # of accu
 _BEST = 99.9  # above it, accuracies are drawn as it: the scale has no end
 
 
-def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
-    """Draw accuracy by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all.
-
-    The scale of the accuracies is that of the errors' logarithm.
-    """
+def score_vs_bytes(rows: list[Row], file: Path) -> None:
+    """Draw test scores by round and by uploaded bytes into a PNG: the seeds' mean, in a band of all."""
     named = groups(rows)
     of_family = Counter(family_of(seeds[0]) for seeds in named.values())
     drawn: Counter[str] = Counter()
@@ -41,24 +39,19 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     figure, (by_round, by_bytes) = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
     for label, seeds in named.items():
         last = min(len(row.accuracy) for row in seeds)  # not all alike, where one diverged
-        accuracies = 100 * np.array([row.accuracy[1:last] for row in seeds])
-        rounds = range(1, last)
-        uploaded = np.mean([uploaded_by_round(row)[: last - 1] for row in seeds], axis=0)
+        scores = np.array([_scores(row)[1:last] for row in seeds])
+        rounds = seeds[0].tested_rounds[1:last]
+        uploaded = np.mean([[uploaded_by_round(row)[number - 1] for number in rounds] for row in seeds], axis=0)
         family = family_of(seeds[0])
         dashes = _DASHES[drawn[family] % len(_DASHES)]
         colour = _shade(style_of(family)[0], drawn[family], of_family[family])
         style: dict[str, Any] = {"color": colour, "linewidth": 1.6, "linestyle": dashes}
         drawn[family] += 1
         for axes, x in ((by_round, rounds), (by_bytes, uploaded)):
-            axes.plot(x, accuracies.mean(axis=0), label=f"{label}: {_end(seeds)}", **style)
-            axes.fill_between(x, accuracies.min(axis=0), accuracies.max(axis=0), color=style["color"], alpha=0.15)
-    by_round.set_yscale("function", functions=(_of_error, lambda scaled: 100 - 10**-scaled))
-    middle = np.median([accuracy for row in rows for accuracy in row.accuracy[:5]])
-    best = max(accuracy for row in rows for accuracy in row.accuracy)
-    shown = (100 * middle, 100 - 70 * max(1 - best, 0.001))
-    by_round.set(xlabel="round", ylabel="test accuracy [%]", ylim=shown)
-    by_round.set_yticks([tick for tick in _TICKS if shown[0] <= tick < shown[1]])
-    by_round.yaxis.set_major_formatter("{x:g}")
+            axes.plot(x, scores.mean(axis=0), label=f"{label}: {_end(seeds)}", **style)
+            axes.fill_between(x, scores.min(axis=0), scores.max(axis=0), color=style["color"], alpha=0.15)
+    (_scale_of_accuracies if metric_of(rows) == "accuracy" else _scale_of_losses)(by_round, rows)
+    by_round.set(xlabel="round")
     by_round.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_bytes.set(xlabel="bytes uploaded by one client so far (messages, headers included)", xscale="log")
     for axes in (by_round, by_bytes):
@@ -68,6 +61,29 @@ def accuracy_vs_bytes(rows: list[Row], file: Path) -> None:
     lines = math.ceil(len(title) / 140)
     figure.suptitle(fill(title, len(title) // lines + 15), fontsize=9)  # lines of like length
     save(figure, file)
+
+
+def _scores(row: Row) -> NDArray[np.float64]:
+    """Accuracies in percent, or losses in nats; of the initial model first."""
+    return 100 * np.array(row.accuracy) if row.settings.kind.metric == "accuracy" else np.array(row.loss)
+
+
+def _scale_of_accuracies(axes: Axes, rows: list[Row]) -> None:
+    """The scale of the errors' logarithm."""
+    axes.set_yscale("function", functions=(_of_error, lambda scaled: 100 - 10**-scaled))
+    middle = np.median([accuracy for row in rows for accuracy in row.accuracy[:5]])
+    best = max(accuracy for row in rows for accuracy in row.accuracy)
+    shown = (100 * middle, 100 - 70 * max(1 - best, 0.001))
+    axes.set(ylabel="test accuracy [%]", ylim=shown)
+    axes.set_yticks([tick for tick in _TICKS if shown[0] <= tick < shown[1]])
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _scale_of_losses(axes: Axes, rows: list[Row]) -> None:
+    """From the best loss to about where the runs start, or where the slowest are after a few rounds."""
+    best = min(loss for row in rows for loss in row.loss)
+    worst = max(max(row.loss[min(3, len(row.loss) - 1) :]) for row in rows if not row.failed)
+    axes.set(ylabel="test loss [nats]", ylim=(best - 0.05 * (worst - best), worst))
 
 
 def _shade(colour: str, place: int, places: int) -> tuple[float, ...]:
@@ -83,8 +99,7 @@ def _of_error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _end(seeds: list[Row]) -> str:
-    ends = [final_accuracy(row) for row in seeds]
-    return "diverged" if np.isnan(ends).any() else f"{fmean(ends):.2%}"
+    return shown_score(fmean(map(final_score, seeds)), metric_of(seeds))
 
 
 def bytes_to_accuracy(rows: list[Row], file: Path) -> None:
