@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,12 @@ def test_rounds_that_were_not_tested_are_not_drawn_as_if_they_were(
 
     drawn: list[list[float]] = []
     plot = Axes.plot
-    monkeypatch.setattr(Axes, "plot", lambda axes, x, y, **style: (drawn.append(list(x)), plot(axes, x, y, **style))[1])
+
+    def recorded(axes: Axes, x: list[float], y: Any, **style: Any) -> Any:
+        drawn.append(list(x))
+        return plot(axes, x, y, **style)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
     results.save(LOSSES, tmp_path)
     files.write(files.comparison(tmp_path))
     assert drawn[:2] == [[2, 4], [180, 360]]
