@@ -9,6 +9,7 @@ The payload is all sections together. Knows layouts and codecs. Does not know Fl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,9 +27,11 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.integer_arrays import read_integers, write_integers
 from surp_fl.layout import Layout
+from surp_fl.memory import norm_of
 from surp_fl.types import Array, Reference
 
 _STATISTICS_DIVISOR = 4  # statistics may take a quarter of the budget
+_NEGLIGIBLE_UNITS = 0.25  # root mean square error of statistics, below which their bytes serve weights better
 _ANY_HEADER, _PER_ARRAY = 32, 2  # bytes that hold any scheme's options, and a scale for each array
 
 
@@ -139,6 +142,8 @@ def write_statistics(
 ) -> bytes:
     """Encode changes of running statistics in at most `size` bytes: without loss if that fits, else in their own units.
 
+    A quarter or half of the bytes is enough where the error is negligible in these units.
+
     There is no error feedback: each round estimates statistics anew, and its change holds what was lost before.
 
     Args:
@@ -162,7 +167,14 @@ def write_statistics(
     if size < SMALLEST_BUDGET:
         return b""
     changes = of_statistics.flatten(statistics.in_units(before, after, dict(layout.kinds)))
-    return SuRP(size).codec.encode(changes, of_statistics, rng=rng)
+    section = b""
+    for budget in (size // 4, size // 2, size):
+        if budget >= SMALLEST_BUDGET:
+            section = SuRP(budget).codec.encode(changes, of_statistics, rng=rng)
+            error = norm_of(changes - _IN_UNITS.decode(section, of_statistics)) / math.sqrt(of_statistics.size)
+            if error <= _NEGLIGIBLE_UNITS:
+                break
+    return section
 
 
 def read_statistics(section: bytes, before: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
