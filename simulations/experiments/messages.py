@@ -49,6 +49,7 @@ class Recorded:
     source: str
     server_round: int
     vector: Vector
+    delta: Vector
     model: Vector
     before: Vector
 
@@ -75,21 +76,27 @@ class Recorder:
     @property
     def codec(self) -> Codec:
         """The scheme's own, which is told what the server holds even where it has no use for it."""
-        return Codec(replace(self.scheme.codec.reader, contextual=True), self._write)
+        return Codec(replace(self.scheme.codec.reader, contextual=True), self.scheme.codec.write, self._write)
 
-    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+    def _write(
+        self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference, *, delta: Vector | None
+    ) -> bytes:
         server_round, client = self._encoded // self.clients + 1, self._encoded % self.clients
         self._encoded += 1
         model, before = reference if isinstance(reference, tuple) else (reference, reference)
         if server_round in ROUNDS and client in CLIENTS and model is not None and before is not None:
-            self.kept.append(Recorded(self.source, server_round, vector.copy(), model, before))
-        return self.scheme.codec.write(vector=vector, layout=layout, rng=rng, reference=reference)
+            own = vector if delta is None else delta
+            self.kept.append(Recorded(self.source, server_round, vector.copy(), own.copy(), model, before))
+        codec = self.scheme.codec
+        if codec.write_with_delta is None:
+            return codec.write(vector=vector, layout=layout, rng=rng, reference=reference)
+        return codec.write_with_delta(vector, layout, rng, reference, delta=delta)
 
 
 def record(settings: Settings) -> list[Recorded]:
     """Train over the in-process grid and keep updates of some rounds and clients."""
     quiet()
-    recorder = Recorder(settings.scheme, settings.clients)
+    recorder = Recorder(settings.scheme, settings.taking_part)
     app = ClientApp(mods=[CompressUpdates(recorder, seed=settings.seed)])
     app.train()(client_app.train)
     with as_server():
@@ -112,7 +119,7 @@ def _bytes_for(error: float, error_at: Callable[[int], float], low: int, high: i
     return low
 
 
-def measure(update: Recorded, layout: Layout, dataset: str) -> Measured:
+def measure(update: Recorded, layout: Layout, settings: Settings) -> Measured:
     """Code one update at all budgets, cut it at all lengths, and look at what messages of several schemes say."""
     rng = np.random.default_rng(0)
     contexts: dict[str, Reference] = {
@@ -121,7 +128,7 @@ def measure(update: Recorded, layout: Layout, dataset: str) -> Measured:
     history = contexts["history"]
 
     def coded(scheme: Scheme, reference: Reference = None) -> bytes:
-        return scheme.codec.encode(update.vector, layout, rng=rng, reference=reference)
+        return scheme.codec.encode(update.vector, layout, rng=rng, reference=reference, delta=update.delta)
 
     def stc_error(budget: int) -> float:
         return error_of(update, coded(STC(budget)), STC(budget).codec, layout)
@@ -136,7 +143,7 @@ def measure(update: Recorded, layout: Layout, dataset: str) -> Measured:
     def contents(name: str) -> Contents:
         codec = last_scheme_of(name).codec
         reference = history if codec.reader.contextual else None
-        message = codec.encode(update.vector, layout, rng=rng, reference=reference)
+        message = codec.encode(update.vector, layout, rng=rng, reference=reference, delta=update.delta)
         sent = codec.decode_sparse(message, layout, reference=reference)[0].size
         bits = codec.reader.bit_breakdown(message, layout, reference=reference)._asdict()
         return Contents(
@@ -149,7 +156,8 @@ def measure(update: Recorded, layout: Layout, dataset: str) -> Measured:
 
     errors = {name: [surp_error(budget, held) for budget in BUDGETS] for name, held in contexts.items()}
     return Measured(
-        dataset=dataset,
+        workload=settings.workload,
+        dataset=settings.dataset,
         source=update.source,
         round=update.server_round,
         stc_error=_rounded(map(stc_error, BUDGETS)),
@@ -171,15 +179,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Record, measure, and write messages.json, messages.md and contents.png."""
     parser = parser_of("simulations.experiments.messages", __doc__)
     add_settings(parser, ("workload", "dataset", "data_root", "rounds", "clients", "local_steps"), rounds=max(ROUNDS))
+    parser.add_argument(
+        "--sources", nargs="+", default=SOURCES, help="schemes of the runs that are recorded (%(default)s)"
+    )
     add_out(parser)
     options = parsed(parser, arguments)
     base = settings_of(options)
     layout = Layout.of(initial_arrays(base.kind, 0, data_root(base.data_root)))
     rows: list[Measured] = []
-    for source in SOURCES:
+    for source in options.sources:
         print(f"recording {source}: {base.rounds} rounds ...", flush=True)
         for update in record(replace(base, scheme=source)):
-            rows.append(measure(update, layout, base.dataset))
+            rows.append(measure(update, layout, base))
             print(f"  measured round {update.server_round}", flush=True)
     save(rows, options.out)
     files.write(files.messages_in(options.out))

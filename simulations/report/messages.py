@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict, TypeVar
+from typing import NotRequired, TypedDict, TypeVar
 
+from simulations.app.workloads import WORKLOADS
 from simulations.report import markdown
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Contents(TypedDict):
 class Measured(TypedDict):
     """One recorded update; a list has a number for each of `BUDGETS`, or of `CUTS`."""
 
+    workload: NotRequired[str]  # LeNet-5 where it is missing
     dataset: str
     source: str  # the scheme of the run that it was recorded in
     round: int
@@ -56,6 +58,7 @@ def save(rows: list[Measured], folder: Path) -> None:
 
 def table(rows: list[Measured]) -> str:
     """Show means over the recorded updates, and the worst of them."""
+    title = WORKLOADS[rows[0].get("workload", "lenet5")].title
     rounds = ", ".join(map(str, _once(row["round"] for row in rows)))
     sources = ", ".join(_once(row["source"] for row in rows))
     header = [
@@ -75,7 +78,7 @@ def table(rows: list[Measured]) -> str:
         losses = [[1 - row["made"][way][place] / cut for row in rows] for way in WAYS]
         cut_lines.append([f"{cut:,}", *(f"{fmean(loss):.1%} ({max(loss):.1%})" for loss in losses)])
     return (
-        f"{len(rows)} updates of LeNet-5-Caffe on **{rows[0]['dataset']}**, rounds {rounds}; "
+        f"{len(rows)} updates of {title} on **{rows[0]['dataset']}**, rounds {rounds}; "
         f"from {sources}. Means; in brackets the worst update.\n\n"
         f"{markdown.table(header, lines, 'r' * len(header))}\n"
         "Bytes lost by cutting a message of 2,000 bytes, against a default one made for the length "

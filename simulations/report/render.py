@@ -38,7 +38,8 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.other_models_in(
         results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
     )
-    made |= files.messages_in(results / "messages")
+    for folder in (results / "messages", *(each.parent for each in results.glob("messages/*/messages.json"))):
+        made |= files.messages_in(folder)
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
     made |= files.deployment_in(results / "deployment")
