@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from surp_fl import Dense, Layout
+from surp_fl import Dense, Layout, SuRP
 from surp_fl.codecs import reader_of
 from surp_fl.types import Reference
 from tests.schemes import SCHEMES, Row
@@ -33,6 +33,15 @@ def golden_vector() -> tuple[Vector, Layout]:
     return vector, Layout.of({"weight": vector[:500].reshape(20, 25), "bias": vector[500:]})
 
 
+def vector_of_low_rank() -> tuple[Vector, Layout]:
+    """The same layout with a weight of rank one and a few other coordinates: sums of it are exact in any order."""
+    rows, columns = (np.array([(-1, 0, 1, 1)[i * i % 7 % 4] for i in range(size)], np.float32) for size in (20, 25))
+    vector, layout = golden_vector()
+    vector[:500] = 4 * np.outer(rows, columns).ravel()
+    vector[500:] = np.where(np.arange(100) % 33 == 0, np.float32(16), np.float32(0))
+    return vector, layout
+
+
 def golden_references() -> dict[str, Reference]:
     """What both ends may hold; the model's changes are sparse, as after a round of small messages."""
     vector, _ = golden_vector()
@@ -42,18 +51,24 @@ def golden_references() -> dict[str, Reference]:
     return {"": None, " model": model, " history": (model, before)}
 
 
-def named() -> dict[str, tuple[Row, Reference]]:
+def named() -> dict[str, tuple[Row, Reference, Vector]]:
     """Every scheme, and those that code against a context with each of them."""
-    return {
-        row.name + name: (row, reference)
+    plain = {
+        row.name + name: (row, reference, golden_vector()[0])
         for row in SCHEMES
         for name, reference in golden_references().items()
         if reference is None or row.scheme.codec.reader.contextual
     }
+    surp = next(row for row in SCHEMES if row.name == "surp 40 B")
+    terms = {
+        f"surp 40 B{name} terms": (surp, reference, vector_of_low_rank()[0])
+        for name, reference in golden_references().items()
+    }
+    return plain | terms
 
 
-def made(row: Row, reference: Reference) -> dict[str, object]:
-    vector, layout = golden_vector()
+def made(row: Row, reference: Reference, vector: Vector) -> dict[str, object]:
+    _, layout = golden_vector()
     message = row.scheme.codec.encode(vector, layout, rng=np.random.default_rng(2024), reference=reference)
     indices, values = row.scheme.codec.decode_sparse(message, layout, reference=reference)
     if isinstance(row.scheme, Dense):  # nothing to see in a dense message that its own values do not show
@@ -63,7 +78,7 @@ def made(row: Row, reference: Reference) -> dict[str, object]:
 
 def file_of(name: str) -> Path:
     """Of "surp 218 B model": golden/surp/218-B-model.json."""
-    row, _ = named()[name]
+    row, _, _ = named()[name]
     return GOLDEN / row.registered.name / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')}.json"
 
 
@@ -84,6 +99,15 @@ def test_stored_messages_decode_to_the_same_values_as_ever(name: str) -> None:
     indices, values = reader_of(message).decode_sparse(message, golden_vector()[1], reference=named()[name][1])
     assert indices.tolist() == golden["indices"]
     assert [value.hex() for value in values.tolist()] == golden["values"]
+
+
+@pytest.mark.parametrize("name", [name for name in named() if name.endswith("terms")])
+def test_a_message_with_terms_says_more_than_one_without(name: str) -> None:
+    _, reference, vector = named()[name]
+    _, layout = golden_vector()
+    without = SuRP(40, rank_one=0).codec
+    message = without.encode(vector, layout, rng=np.random.default_rng(0), reference=reference)
+    assert len(stored(name)["indices"]) > 2 * len(without.decode_sparse(message, layout, reference=reference)[0])
 
 
 def test_there_are_no_other_golden_messages() -> None:
