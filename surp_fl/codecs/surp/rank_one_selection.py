@@ -35,7 +35,7 @@ _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
 _HEAD_BITS = 26.0  # about the first group, where terms may take all of a message
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
-_LEAST_ADVANTAGE = 2.0  # of terms over groups, in squared error of the round's own update
+_LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 
 
@@ -108,9 +108,15 @@ def _flat(update: Vector, side: SideInformation) -> bool:
 
 
 def _terms_of(vector: Vector, side: SideInformation, bits: float, share: float) -> list[Term]:
-    """Select terms in a share of the bits, by the slope of groups in the others."""
+    """Select terms in a share of the bits, twice: by what a bit removes in groups, and then in the worst of the terms.
+
+    Signs that remove less for their bits than another term would are left out the second time.
+    """
     slope = slope_of(select_groups(vector, side, max((1 - share) * bits, _HEAD_BITS)))
-    return select_terms(vector.copy(), side, share * bits, slope) if slope > 0 else []
+    first = select_terms(vector.copy(), side, share * bits, slope) if slope > 0 else []
+    worst = min((term.gain / term.bits for term in first), default=slope)
+    second = select_terms(vector.copy(), side, share * bits, worst) if worst > slope else []
+    return max(first, second, key=lambda terms: sum(term.gain - slope * term.bits for term in terms))
 
 
 def select_terms(residual: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:

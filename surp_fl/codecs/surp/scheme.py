@@ -52,7 +52,7 @@ class SuRP(Budgeted):
             without it, a truncated message may waste up to a third of what is left of it.
         memory: what the client carries between rounds.
         rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1; 0 for none. They are used
-            in rounds whose update they hold twice as much of as single coordinates do, as with AdamW, where no weight
+            in rounds whose update they hold clearly more of than single coordinates do, as with AdamW, where no weight
             moves much more than the others.
 
     Raises:
