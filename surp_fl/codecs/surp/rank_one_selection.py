@@ -35,6 +35,7 @@ _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
 _HEAD_BITS = 26.0  # about the first group, where terms may take all of a message
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
+_BLOCK = 1 << 16  # coordinates, of which squares are held at a time
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 
@@ -100,9 +101,12 @@ def _flat(update: Vector, side: SideInformation) -> bool:
     """Whether most of an update's squared norm lies in layers without outliers; in one pass."""
     total, flat = norm_of(update) ** 2, 0.0
     for layer in layers_with_terms(side):
-        squares = np.square(_matrix(update, side, int(layer)).reshape(-1), dtype=np.float64)
-        energy = float(squares.sum())
-        if squares.size * float(squares @ squares) <= _FLAT_KURTOSIS * energy * energy:
+        values, energy, fourth = _matrix(update, side, int(layer)).reshape(-1), 0.0, 0.0
+        for start in range(0, values.size, _BLOCK):
+            squares = np.square(values[start : start + _BLOCK], dtype=np.float64)
+            energy += float(squares.sum())
+            fourth += float(squares @ squares)
+        if values.size * fourth <= _FLAT_KURTOSIS * energy * energy:
             flat += energy
     return flat > total / 2
 
