@@ -35,7 +35,7 @@ _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
 _HEAD_BITS = 26.0  # about the first group, where terms may take all of a message
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
-_BLOCK = 1 << 16  # coordinates, of which squares are held at a time
+_SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 
@@ -98,16 +98,21 @@ def _in_range(vector: Vector) -> bool:
 
 
 def _flat(update: Vector, side: SideInformation) -> bool:
-    """Whether most of an update's squared norm lies in layers without outliers; in one pass."""
-    total, flat = norm_of(update) ** 2, 0.0
-    for layer in layers_with_terms(side):
-        values, energy, fourth = _matrix(update, side, int(layer)).reshape(-1), 0.0, 0.0
-        for start in range(0, values.size, _BLOCK):
-            squares = np.square(values[start : start + _BLOCK], dtype=np.float64)
-            energy += float(squares.sum())
-            fourth += float(squares @ squares)
-        if values.size * fourth <= _FLAT_KURTOSIS * energy * energy:
-            flat += energy
+    """Whether most of an update's squared norm lies in layers without outliers, by a sample of each layer."""
+    layers = set(layers_with_terms(side).tolist())
+    total = flat = 0.0
+    for layer in range(side.layer_count()):
+        values = _matrix(update, side, layer).reshape(-1)
+        if side.is_recent(layer) or values.size == 0:
+            continue
+        step = values.size // _SAMPLE + 1
+        while math.gcd(step, int(side.columns[layer])) > 1:
+            step += 1  # of all columns
+        squares = np.square(values[::step], dtype=np.float64)
+        mean = float(squares.mean())
+        total += values.size * mean
+        if layer in layers and float(squares @ squares) <= _FLAT_KURTOSIS * squares.size * mean * mean:
+            flat += values.size * mean
     return flat > total / 2
 
 
