@@ -261,7 +261,7 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
                 sampled,
                 chosen["learning_rate"],
             )
-        assert (tmp_path / part / "bytes_to_accuracy.png").exists()
+        assert (tmp_path / part / "accuracy_vs_bytes.png").exists()
     shown = (tmp_path / "overview.md").read_text().splitlines()
     assert "| scheme | up [B] | down [B] | IID | IID, 3 of 4 a round |" in shown
     assert [line.split(" | ")[0] for line in shown[4:]] == ["| surp 60 B", "| surp 100 B"]
