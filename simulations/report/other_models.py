@@ -68,4 +68,4 @@ def table(models: Mapping[str, Measured], schemes: Iterable[str]) -> str:
         [f"{share} of it", *(f"{model.budgets[place]:,}" for model in found)] for place, share in enumerate(SHARES)
     ]
     lines = [[name, *(model.cell(name) for model in found)] for name in schemes]
-    return markdown.table(["", *(model.title for model in found)], [sizes, *bytes_at, *lines])
+    return markdown.table(["scheme", *(model.title for model in found)], [sizes, *bytes_at, *lines])

@@ -23,7 +23,7 @@ _MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"
 
 def everything(results: Path = RESULTS) -> files.Made:
     """All tables and plots, by their files; `quickstart/flower.md` has none of its rows kept, and is left as it is."""
-    made = files.comparison(results / "quickstart")
+    made = files.comparison(results / "quickstart") | files.comparison(results / "batch_norm")
     for part in PARTS:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
