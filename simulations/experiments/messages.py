@@ -87,10 +87,7 @@ class Recorder:
         if server_round in ROUNDS and client in CLIENTS and model is not None and before is not None:
             own = vector if delta is None else delta
             self.kept.append(Recorded(self.source, server_round, vector.copy(), own.copy(), model, before))
-        codec = self.scheme.codec
-        if codec.write_with_delta is None:
-            return codec.write(vector=vector, layout=layout, rng=rng, reference=reference)
-        return codec.write_with_delta(vector, layout, rng, reference, delta=delta)
+        return self.scheme.codec.body(vector, layout, rng, reference, delta)
 
 
 def record(settings: Settings) -> list[Recorded]:

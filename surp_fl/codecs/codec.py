@@ -84,12 +84,18 @@ class Codec:
         reference = checked_reference(reference, layout)
         if isinstance(vector, np.ndarray) or not self.reader.takes_tensors:
             vector = np.ascontiguousarray(on_host(vector))
-        if delta is None or self.write_with_delta is None:
-            body = self.write(vector, layout, rng, reference)
-        else:
+        if delta is not None:
             check_vector("delta", delta, layout)
-            body = self.write_with_delta(vector, layout, rng, reference, delta=delta)
+        body = self.body(vector, layout, rng, reference, delta)
         return pack(self.reader.scheme_id, body, self.reader.associated_data(body, layout, reference))
+
+    def body(
+        self, vector: Any, layout: Layout, rng: np.random.Generator, reference: Reference, delta: Vector | None
+    ) -> bytes:
+        """Write the body alone, of arguments that `encode` has checked."""
+        if self.write_with_delta is None:
+            return self.write(vector, layout, rng, reference)
+        return self.write_with_delta(vector, layout, rng, reference, delta=delta)
 
     def decode(self, message: bytes, layout: Layout, *, reference: Reference = None) -> Vector:
         """As `Reader.decode`."""

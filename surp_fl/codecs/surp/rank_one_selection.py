@@ -75,7 +75,7 @@ def terms_within(
     """
     whole = on_host(vector)
     update = whole if delta is None else delta
-    if not _flat(update, side) or not _in_range(update) or not _in_range(whole):
+    if not _flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
         return []
     terms = _terms_of(update, side, bits, share)
     groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
