@@ -134,9 +134,9 @@ class OtherModel:
         return self if names is None else replace(self, names=tuple(names))
 
 
-_LENET = {"workload": "lenet5", "local_steps": 20, "batch_size": 32}
+_LENET = {"workload": "lenet5", "dataset": "fashion", "local_steps": 20, "batch_size": 32, "test_every": 5}
 OTHER_MODELS = {
-    "lenet5-fashion": OtherModel(_LENET | {"dataset": "fashion"}, (218, 862, 2000, 17243), _SGD),
+    "lenet5-fashion": OtherModel(_LENET, (218, 862, 2000, 17243), _SGD),
     "resnet20-fashion": OtherModel({"workload": "resnet20"}, (136, 544, 1089, 10887), _SGD),
     "transformer-shakespeare": OtherModel({"workload": "transformer"}, (231, 926, 1852, 18524), _ADAMW, 1000),
     "lora-shakespeare": OtherModel({"workload": "lora"}, (24, 98, 197, 1966), _ADAMW, 1000),
