@@ -21,6 +21,7 @@ HELD_OUT = 5000  # training images that stand for the test images while schemes 
 LOCAL_MOMENTUM = 0.9
 _RAMP = {"final_rate": 0.1, "warm_up": 0.3}
 _AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "ema_decay": 0.9}
+_FASTER = {"server_learning_rate": 2, "fading": True}
 GRID: Grid = (
     {"learning_rate": 0.015},
     {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
@@ -28,7 +29,7 @@ GRID: Grid = (
     {"learning_rate": 0.05, "weight_decay": 0.002} | _RAMP,
     {"learning_rate": 0.1, "weight_decay": 0.002} | _RAMP,
     _AVERAGED,
-    _AVERAGED | {"server_learning_rate": 2, "fading": True},
+    _AVERAGED | _FASTER,
 )
 _SAMPLED: Grid = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
 _CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
@@ -77,12 +78,14 @@ _ADAMW: Grid = (
     {"learning_rate": 0.003} | _RAMP,
     {"learning_rate": 0.01} | _RAMP,
     _AVERAGED | {"learning_rate": 0.003, "weight_decay": 0.0},
+    _AVERAGED | {"learning_rate": 0.003, "weight_decay": 0.0} | _FASTER,
 )
 _SGD: Grid = (
     {"learning_rate": 0.03} | _RAMP,
     {"learning_rate": 0.05, "weight_decay": 0.001} | _RAMP,
     {"learning_rate": 0.1, "weight_decay": 0.001} | _RAMP,
     _AVERAGED,
+    _AVERAGED | _FASTER,
 )
 
 

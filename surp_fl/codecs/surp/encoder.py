@@ -17,7 +17,7 @@ from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT, WITH_TERMS
 from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, nearest_code, write_group
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
-from surp_fl.codecs.surp.rank_one_selection import Term, terms_within, without
+from surp_fl.codecs.surp.rank_one_selection import Term, shortened, terms_within, without
 from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
@@ -70,8 +70,8 @@ def write_body(
     capacity = min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
     terms = terms_within(8.0 * capacity, rank_one, vector, delta, side) if rank_one else []
     message = _Message(context, side, capacity, terms)
-    while terms and (message.overdrawn or message.excess_bits > 0):  # rare: their bits are an estimate
-        terms = terms[:-1]
+    while terms and (message.overdrawn or message.excess_bits > 0):  # their bits are an estimate
+        terms = terms[:-1] if message.overdrawn else shortened(terms, message.excess_bits, vector, side)
         message = _Message(context, side, capacity, terms)
     residual = without(vector, terms, side) if terms else vector
     if terms and message.bits_left < _MIN_PASS_BITS:
@@ -110,6 +110,7 @@ class _Message:
         self._encoder = RangeEncoder(capacity)
         self._state = CodedState(side)
         self._code = self._groups = 0
+        self._terms = len(terms)
         self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
         self._encoder.grant(int(side.cells_from_each_layer()[0]) - len(side.recent))
         if terms:
@@ -169,6 +170,9 @@ class _Message:
             first += size
 
     def to_bytes(self) -> bytes:
-        """The body, with a count of zero at its end if that fits."""
-        encode_uint(self._encoder, 0)
-        return self._encoder.finish()
+        """The body, with a count of zero at its end if that fits; cut, it could lose a sign, and so a whole term."""
+        ended = self._encoder.copy()
+        encode_uint(ended, 0)
+        ends_with_a_term = self._terms > 0 and self._groups == 0
+        fits = not ends_with_a_term or ended.length() <= self._capacity
+        return (ended if fits else self._encoder).finish()

@@ -15,9 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.groups import magnitude_of, nearest_code
 from surp_fl.codecs.surp.layers import SideInformation
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _ITERATIONS = 3  # of the power method, from the row of the largest norm
 _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
+_LEAST_BITS = 40.0  # of a term
+_COLUMNS_SHARES = (0.25, 0.5, 0.75)  # of the bits of a term that has to fit; what is best is taken
 _HEAD_BITS = 26.0  # about the first group, where terms may take all of a message
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
 _SAMPLE = 1 << 16  # coordinates of a layer
@@ -77,11 +81,17 @@ def terms_within(
     update = whole if delta is None else delta
     if not _flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
         return []
-    terms = _terms_of(update, side, bits, share)
+    slope = slope_of(select_groups(update, side, max((1 - share) * bits, _HEAD_BITS)))
+    if not slope > 0:
+        return []
+    terms = select_terms(update.copy(), side, share * bits, slope)
     groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
     if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
         return []
-    return terms if update is whole else _terms_of(whole, side, bits, share)
+    if update is not whole:
+        slope = slope_of(select_groups(whole, side, max((1 - share) * bits, _HEAD_BITS)))
+        terms = select_terms(whole.copy(), side, share * bits, slope)
+    return _again(terms, whole, side, share * bits, slope)
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
@@ -116,19 +126,19 @@ def _flat(update: Vector, side: SideInformation) -> bool:
     return flat > total / 2
 
 
-def _terms_of(vector: Vector, side: SideInformation, bits: float, share: float) -> list[Term]:
-    """Select terms in a share of the bits, twice: by what a bit removes in groups, and then in the worst of the terms.
+def _again(first: list[Term], vector: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:
+    """Select once more, by what a bit removes in the worst of the terms; then the better terms of the two.
 
-    Signs that remove less for their bits than another term would are left out the second time.
+    Signs that remove less for their bits than another term would are left out, and the last terms are made to fit.
     """
-    slope = slope_of(select_groups(vector, side, max((1 - share) * bits, _HEAD_BITS)))
-    first = select_terms(vector.copy(), side, share * bits, slope) if slope > 0 else []
     worst = min((term.gain / term.bits for term in first), default=slope)
-    second = select_terms(vector.copy(), side, share * bits, worst) if worst > slope else []
+    second = select_terms(vector.copy(), side, bits, max(slope, worst), slope_at_the_end=slope)
     return max(first, second, key=lambda terms: sum(term.gain - slope * term.bits for term in terms))
 
 
-def select_terms(residual: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:
+def select_terms(
+    residual: Vector, side: SideInformation, bits: float, slope: float, *, slope_at_the_end: float | None = None
+) -> list[Term]:
     """Select terms that remove more squared error than their bits would elsewhere, best first.
 
     Args:
@@ -136,21 +146,48 @@ def select_terms(residual: Vector, side: SideInformation, bits: float, slope: fl
         side: what the decoder holds.
         bits: that all terms together may take.
         slope: squared error that a bit removes elsewhere.
+        slope_at_the_end: the same, of the bits that are left when a layer's best term does not fit any more and one
+            that fits is found; None to take none that way.
     """
     layers = layers_with_terms(side)
     matrices = [_matrix(residual, side, int(layer)) for layer in layers]
-    candidates: list[Term | None] = [_best_term(matrix, place, slope) for place, matrix in enumerate(matrices)]
+    candidates: dict[int, Term] = {}
+
+    def find(place: int) -> None:
+        """Have the layer's best term that fits among the candidates, if there is one."""
+        candidates.pop(place, None)
+        found = _best_term(matrices[place], place, slope)
+        if found is not None and found.bits > bits:
+            found = None if slope_at_the_end is None else _best_term(matrices[place], place, slope_at_the_end, bits)
+        if found is not None:
+            candidates[place] = found
+
+    for place in range(len(layers)):
+        find(place)
     terms: list[Term] = []
-    while len(terms) < MAX_TERMS:
-        fitting = [each for each in candidates if each is not None and each.bits <= bits]
-        if not fitting:
-            break
-        best = max(fitting, key=lambda each: each.gain - slope * each.bits)
-        terms.append(best)
-        bits -= best.bits
-        subtract(matrices[best.place], best)
-        candidates[best.place] = _best_term(matrices[best.place], best.place, slope)
+    while candidates and len(terms) < MAX_TERMS:
+        best = max(candidates.values(), key=lambda each: each.gain - slope * each.bits)
+        if best.bits <= bits:
+            terms.append(best)
+            bits -= best.bits
+            subtract(matrices[best.place], best)
+        find(best.place)
     return terms
+
+
+def shortened(terms: Sequence[Term], excess: float, vector: Vector | torch.Tensor, side: SideInformation) -> list[Term]:
+    """The terms with a last one that takes fewer bits; without it if that cannot be.
+
+    Args:
+        terms: best first; at least one.
+        excess: bits to leave out.
+        vector: that they are for.
+        side: what the decoder holds.
+    """
+    *kept, last = terms
+    matrix = _matrix(without(vector, kept, side), side, int(layers_with_terms(side)[last.place]))
+    found = _best_term(matrix, last.place, 0.0, last.bits - excess)
+    return kept if found is None else [*kept, found]
 
 
 def _matrix(vector: Vector, side: SideInformation, layer: int) -> Vector:
@@ -161,13 +198,15 @@ def _matrix(vector: Vector, side: SideInformation, layer: int) -> Vector:
 
 def subtract(matrix: Vector, term: Term) -> None:
     """matrix ← matrix − term."""
-    rows, columns = np.flatnonzero(term.row_signs), np.flatnonzero(term.column_signs)
+    rows = np.flatnonzero(term.row_signs)
     row_values = np.float32(magnitude_of(term.code)) * term.row_signs[rows].astype(np.float32)
-    matrix[np.ix_(rows, columns)] -= np.outer(row_values, term.column_signs[columns].astype(np.float32))
+    matrix[rows] -= np.outer(row_values, term.column_signs.astype(np.float32))  # whole rows: faster than some columns
 
 
-def _best_term(matrix: Vector, place: int, slope: float) -> Term | None:
-    """The term that removes most beyond its bits; None if none does."""
+def _best_term(matrix: Vector, place: int, slope: float, most_bits: float = math.inf) -> Term | None:
+    """The term that removes most beyond its bits, at most so many; None if none does."""
+    if most_bits < _LEAST_BITS:
+        return None
     right = matrix[int(np.argmax(np.einsum("ij,ij->i", matrix, matrix)))].copy()
     for _ in range(_ITERATIONS):
         left = matrix @ right
@@ -175,15 +214,25 @@ def _best_term(matrix: Vector, place: int, slope: float) -> Term | None:
         if not norm > _LEAST_NORM:
             return None
         right = matrix.T @ (left / np.float32(norm))
-    column_signs, _, _ = _signs(right, slope)
+    shares = (1.0,) if most_bits == math.inf else _COLUMNS_SHARES
+    found = [_term_near(right, matrix, place, slope, most_bits, share) for share in shares]
+    return max((each for each in found if each is not None), key=lambda each: each.gain, default=None)
+
+
+def _term_near(
+    right: Vector, matrix: Vector, place: int, slope: float, most_bits: float, columns_share: float
+) -> Term | None:
+    """The term near a right singular vector; its columns may take a share of the bits at first, its rows the rest."""
+    signs_bits = most_bits - _TERM_BITS
+    column_signs, _, column_bits = _signs(right, slope, signs_bits * columns_share)
     for _ in range(_REFINEMENTS):
-        row_signs, _, row_bits = _signs(_mean_along(matrix, column_signs), slope)
-        column_signs, _, column_bits = _signs(_mean_along(matrix.T, row_signs), slope)
+        row_signs, _, row_bits = _signs(_mean_along(matrix, column_signs), slope, signs_bits - column_bits)
+        column_signs, _, column_bits = _signs(_mean_along(matrix.T, row_signs), slope, signs_bits - row_bits)
     products = matrix @ column_signs.astype(np.float32)
     count = float(np.count_nonzero(row_signs)) * np.count_nonzero(column_signs)
     total = float(products @ row_signs.astype(np.float32))
-    gain, bits = total * total / count, row_bits + column_bits + _TERM_BITS
-    if gain <= slope * bits or total <= 0:
+    gain, bits = total * total / max(count, 1.0), row_bits + column_bits + _TERM_BITS
+    if total <= 0 or gain <= slope * bits or bits > most_bits:
         return None
     return Term(place, nearest_code(total / count), row_signs, column_signs, gain, bits)
 
@@ -194,18 +243,28 @@ def _mean_along(matrix: Vector, signs: Trits) -> Vector:
     return found
 
 
-def _signs(values: Vector, slope: float) -> tuple[Trits, float, float]:
+def _signs(values: Vector, slope: float, most_bits: float) -> tuple[Trits, float, float]:
     """The signs of the largest values, as many as remove most beyond their bits; what they remove; their bits."""
     magnitudes = np.abs(values).astype(np.float64)
     order = np.argsort(-magnitudes, kind="stable")
-    k = np.arange(1, len(values) + 1)
+    k, bits = _counts_and_bits(len(values))
     gain = np.cumsum(magnitudes[order]) ** 2 / k
-    share = k / len(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zero_bits = np.where(share < 1, -(len(values) - k) * np.log2(1 - share), 0.0)
-    bits = zero_bits - k * np.log2(share) + k
-    kept = int(np.argmax(gain - slope * bits))
+    worth = gain - slope * bits
+    kept = int(np.argmax(worth if most_bits == math.inf else np.where(bits <= most_bits, worth, -math.inf)))
     signs = np.zeros(len(values), np.int8)
     chosen = order[: kept + 1]
     signs[chosen] = np.where(values[chosen] < 0, -1, 1)
     return signs, float(gain[kept]), float(bits[kept])
+
+
+@lru_cache(maxsize=64)
+def _counts_and_bits(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The counts 1 to `length` of signs that are kept, and the bits that each takes; read-only."""
+    k = np.arange(1.0, length + 1)
+    share = k / length
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zero_bits = np.where(share < 1, -(length - k) * np.log2(1 - share), 0.0)
+    bits: NDArray[np.float64] = zero_bits - k * np.log2(share) + k
+    k.setflags(write=False)
+    bits.setflags(write=False)
+    return k, bits

@@ -72,6 +72,20 @@ def test_terms_whose_bits_were_underestimated_are_dropped_until_the_message_fits
     assert error(vector, SuRP(budget), layout) < 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_last_term_is_made_to_fit_and_none_is_lost_at_the_end(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = {
+        f"{i}": 0.9**i * np.outer(rng.uniform(-1, 1, 60), rng.uniform(-1, 1, 80)) + 0.2 * rng.standard_normal((60, 80))
+        for i in range(8)
+    }
+    layout = Layout.of({name: array.astype(np.float32) for name, array in arrays.items()})
+    vector = layout.flatten({name: array.astype(np.float32) for name, array in arrays.items()})
+    held = np.array([1 - error(vector, SuRP(budget), layout) ** 2 for budget in range(40, 160, 3)])
+    assert (held >= 0.85 * np.maximum.accumulate(held)).all()  # a lost term would take 35 % with it
+    assert held[8] > 0.19  # at 64 bytes, where the second term does not fit as it is
+
+
 def test_a_share_for_terms_costs_little_where_coordinates_differ() -> None:
     vector = RNG.standard_t(2, 60_000).astype(np.float32)
     layout = Layout.of({"w": vector.reshape(200, 300)})
