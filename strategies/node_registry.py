@@ -37,8 +37,7 @@ class ModelSnapshot:
         if not layout.copies:
             return self.vector
         if layout not in self._tied:
-            floats = layout.untied.floats_of(self.vector, copy=False)
-            self._tied[layout] = immutable(layout.flatten_floats(floats))
+            self._tied[layout] = immutable(layout.tied(self.vector))
         return self._tied[layout]
 
 

@@ -184,6 +184,10 @@ class Layout:
         parts = ((spec.name, part) for spec, part in self._parts())
         return spread_to_copies(update, parts, starts, self.copies)
 
+    def tied(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert a vector of the untied layout to this one: of arrays that are equal, the first one's values stay."""
+        return self.flatten_floats(self.untied.floats_of(vector, copy=False)) if self.copies else vector
+
     def unflatten(self, vector: NDArray[np.float32], exact: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Split a vector into the arrays of the model.
 

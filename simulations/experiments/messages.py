@@ -19,10 +19,8 @@ from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from simulations.app import client_app, server_app
-from simulations.app.datasets import data_root
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
-from simulations.app.training import initial_arrays
 from simulations.engines.in_process import quiet
 from simulations.experiments.command_line import add_out, add_settings, parsed, parser_of, settings_of
 from simulations.report import files
@@ -48,6 +46,7 @@ class Recorded:
 
     source: str
     server_round: int
+    layout: Layout
     vector: Vector
     delta: Vector
     model: Vector
@@ -86,7 +85,7 @@ class Recorder:
         model, before = reference if isinstance(reference, tuple) else (reference, reference)
         if server_round in ROUNDS and client in CLIENTS and model is not None and before is not None:
             own = vector if delta is None else delta
-            self.kept.append(Recorded(self.source, server_round, vector.copy(), own.copy(), model, before))
+            self.kept.append(Recorded(self.source, server_round, layout, vector.copy(), own.copy(), model, before))
         return self.scheme.codec.body(vector, layout, rng, reference, delta)
 
 
@@ -102,9 +101,9 @@ def record(settings: Settings) -> list[Recorded]:
     return recorder.kept
 
 
-def error_of(update: Recorded, message: bytes, codec: Codec, layout: Layout, reference: Reference = None) -> float:
+def error_of(update: Recorded, message: bytes, codec: Codec, reference: Reference = None) -> float:
     """‖v − decoded‖ / ‖v‖."""
-    difference = update.vector - codec.decode(message, layout, reference=reference)
+    difference = update.vector - codec.decode(message, update.layout, reference=reference)
     return float(np.linalg.norm(difference) / np.linalg.norm(update.vector))
 
 
@@ -116,9 +115,9 @@ def _bytes_for(error: float, error_at: Callable[[int], float], low: int, high: i
     return low
 
 
-def measure(update: Recorded, layout: Layout, settings: Settings) -> Measured:
+def measure(update: Recorded, settings: Settings) -> Measured:
     """Code one update at all budgets, cut it at all lengths, and look at what messages of several schemes say."""
-    rng = np.random.default_rng(0)
+    rng, layout = np.random.default_rng(0), update.layout
     contexts: dict[str, Reference] = {
         "none": None, "model": update.model, "history": (update.model, update.before),
     }  # fmt: skip
@@ -128,14 +127,14 @@ def measure(update: Recorded, layout: Layout, settings: Settings) -> Measured:
         return scheme.codec.encode(update.vector, layout, rng=rng, reference=reference, delta=update.delta)
 
     def stc_error(budget: int) -> float:
-        return error_of(update, coded(STC(budget)), STC(budget).codec, layout)
+        return error_of(update, coded(STC(budget)), STC(budget).codec)
 
     def surp_error(budget: int, reference: Reference = history) -> float:
-        return error_of(update, coded(SuRP(budget), reference), SuRP(budget).codec, layout, reference)
+        return error_of(update, coded(SuRP(budget), reference), SuRP(budget).codec, reference)
 
     def made(cut: int, progressive: bool) -> int:
         message = truncate(coded(SuRP(2000, progressive=progressive), history), cut)
-        return _bytes_for(error_of(update, message, SuRP(2000).codec, layout, history), surp_error, 17, 2 * cut)
+        return _bytes_for(error_of(update, message, SuRP(2000).codec, history), surp_error, 17, 2 * cut)
 
     def contents(name: str) -> Contents:
         codec = last_scheme_of(name).codec
@@ -182,12 +181,11 @@ def main(arguments: list[str] | None = None) -> int:
     add_out(parser)
     options = parsed(parser, arguments)
     base = settings_of(options)
-    layout = Layout.of(initial_arrays(base.kind, 0, data_root(base.data_root)))
     rows: list[Measured] = []
     for source in options.sources:
         print(f"recording {source}: {base.rounds} rounds ...", flush=True)
         for update in record(replace(base, scheme=source)):
-            rows.append(measure(update, layout, base))
+            rows.append(measure(update, base))
             print(f"  measured round {update.server_round}", flush=True)
     save(rows, options.out)
     files.write(files.messages_in(options.out))

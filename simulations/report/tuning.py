@@ -16,7 +16,8 @@ MORE_SEEDS = 2  # for trials that come close to a scheme's best one
 _CLOSE = 0.0015  # so near to it that chance may have made their order
 _DEGRADED = 0.01  # a full-length check that ends so much below the tuning
 _DIVERGED = -math.inf
-_LAST_TESTS = 5  # that are averaged: single ones differ by chance more than neighbouring trials do
+_LAST_ROUNDS = 5  # whose tests are averaged: single ones differ by chance more than neighbouring trials do
+_LEAST_TESTS = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Tuning:
         ]
         head = [
             f"{self._measure} on {self.base.held_out:,} held-out training {self.base.kind.unit} of "
-            f"**{self.base.dataset}** over the last {_LAST_TESTS} {self._tests} {self.base.rounds} rounds, "
+            f"**{self.base.dataset}** over the last {tests_of(self.base)} {self._tests} {self.base.rounds} rounds, "
             "at each point of the grid:", "",
             *(f"{place}. {each}" for place, each in enumerate(trials, 1)), "",
             (f"Points that came within {_CLOSE:.2%} of a scheme's best one with the first seed were run with "
@@ -124,5 +125,10 @@ def score_of(row: Row) -> float:
     if row.failed:
         return _DIVERGED
     if row.settings.kind.metric == "loss":
-        return -fmean(row.loss[-_LAST_TESTS:])
-    return fmean(row.accuracy[-_LAST_TESTS:])
+        return -fmean(row.loss[-tests_of(row.settings) :])
+    return fmean(row.accuracy[-tests_of(row.settings) :])
+
+
+def tests_of(settings: Settings) -> int:
+    """How many of a run's last tests are averaged."""
+    return max(_LEAST_TESTS, _LAST_ROUNDS // settings.test_every)

@@ -6,7 +6,7 @@ The keys: protocol.py. Knows Flower's Context. Does not know how a message is ma
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from surp_fl.flower.protocol import (
     ROUNDS,
     SENT,
     SESSION,
+    STATE_COPIES,
     STATE_FINGERPRINT,
     STATE_HELD,
     STATE_ROUND,
@@ -33,7 +34,7 @@ from surp_fl.layout import Layout
 from surp_fl.memory import State
 from surp_fl.statistics import Kinds
 from surp_fl.types import Update
-from surp_fl.updates import add_to
+from surp_fl.updates import add_to, as_vector
 
 log = logging.getLogger("flwr")
 
@@ -107,17 +108,21 @@ class StoredState:
 def load(context: Context, layout: Layout, directives: ServerDirectives) -> StoredState:
     """Read the state; discard what belongs to another model or another session.
 
+    Arrays that are tied in one round may differ in another, as biases that SuRP moves alike by chance: vectors are
+    converted from the layout that they were stored in.
+
     Args:
         context: of the client.
         layout: of the model that was received.
         directives: of the server, in this round.
     """
     memory = _arrays(context, NAME)
-    if "residual" in memory and not _fits(memory["residual"], layout):
-        memory = {}
     stored = context.state.config_records.get(SESSION, ConfigRecord())
+    held = _held_layout(stored, layout)
+    if "residual" in memory and not _fits(memory["residual"], held):
+        memory = {}
     same_session = stored.get(SESSION) == directives.session
-    same_model = stored.get(STATE_FINGERPRINT) == layout.fingerprint
+    same_model = stored.get(STATE_FINGERPRINT) == held.fingerprint
     if memory and not (same_session and same_model):
         log.warning(
             "surp-fl: this client's memory is of another %s: it starts from nothing",
@@ -125,7 +130,7 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
         )
         memory = {}
     if directives.session is None or not same_session:
-        return StoredState(memory, None)
+        return StoredState(_converted(memory, held, layout), None)
     last, applied = stored[STATE_ROUND], directives.applied
     assert isinstance(last, int)
     if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
@@ -139,8 +144,9 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
             last,
         )
     retained = same_model and last in directives.retained_rounds
-    model = _arrays(context, MODEL).get("model") if retained else None
-    return StoredState(memory, model if model is None or _fits(model, layout) else None)
+    model = _arrays(context, MODEL) if retained else {}
+    fits = "model" in model and _fits(model["model"], held)
+    return StoredState(_converted(memory, held, layout), _converted(model, held, layout)["model"] if fits else None)
 
 
 def save(
@@ -164,7 +170,9 @@ def save(
         version: digest of the local version, if the model equals it: then the model is not stored a second time.
     """
     _put(context, NAME, memory)
-    stored: dict[str, int | bytes] = {STATE_FINGERPRINT: layout.fingerprint}
+    stored: dict[str, int | bytes | list[str]] = {STATE_FINGERPRINT: layout.fingerprint}
+    if layout.copies:
+        stored[STATE_COPIES] = [name for pair in layout.copies for name in pair]
     in_session = directives.session is not None
     if directives.session is not None:
         stored |= {SESSION: directives.session, STATE_ROUND: directives.session_round}
@@ -199,8 +207,28 @@ def save_local_version(
     stored = context.state.config_records.get(SESSION, ConfigRecord())
     reference = stored.pop(STATE_HELD, None)
     if reference is not None and before is not None and reference == (base or digest_of(before)):
-        _put(context, MODEL, {"model": Layout.of(before, kinds).flatten(before)})
+        _put(context, MODEL, {"model": _held_layout(stored, Layout.of(before, kinds)).flatten(before)})
     _put(context, HELD, arrays)
+
+
+def _held_layout(stored: ConfigRecord, layout: Layout) -> Layout:
+    """The layout of the stored vectors: of the same arrays, of which others may have been tied; this one if unknown."""
+    if STATE_FINGERPRINT not in stored or stored[STATE_FINGERPRINT] == layout.fingerprint:
+        return layout
+    names = [str(name) for name in stored.get(STATE_COPIES, [])]  # type: ignore[union-attr]
+    known = {spec.name for spec in layout.untied.floats}
+    return replace(layout, copies=tuple(zip(names[::2], names[1::2], strict=True))) if known >= {*names} else layout
+
+
+def _converted(memory: State, held: Layout, layout: Layout) -> State:
+    """Vectors of a layout in another layout of the same arrays; what has another shape stays."""
+    if held.copies == layout.copies:
+        return memory
+    size = layout.untied.size
+    return {
+        name: layout.tied(as_vector(held.spread(each), size)) if each.shape == (held.size,) else each
+        for name, each in memory.items()
+    }
 
 
 def _put(context: Context, name: str, arrays: State) -> None:

@@ -44,8 +44,9 @@ that it is added to, its base; a client that holds any of these bases applies th
     SENT                 arrays  the last message, decoded: added back to the residual if it was not applied
     MODEL                arrays  the model that the client was sent in the round of that message, unless it is HELD
     HELD                 arrays  the local version of the server's public model, to which deltas are added
-    SESSION              config  SESSION and the round in it, the fingerprint of the model's layout, and the digest of
-                                 the local version, if it was the model of that round
+    SESSION              config  SESSION and the round in it, the fingerprint of the model's layout, the names of tied
+                                 arrays and of those that they equal, if there are any, and the digest of the local
+                                 version, if it was the model of that round
 
 Knows names alone.
 """
@@ -83,5 +84,6 @@ HELD = f"{NAME}:held"
 STATE_ROUND = "round"
 STATE_HELD = "held"
 STATE_FINGERPRINT = "fingerprint"
+STATE_COPIES = "copies"
 
 NODE_BUDGET = "surp-fl-budget"  # bytes; in a node's config

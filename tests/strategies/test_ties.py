@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Context, RecordDict
 from flwr.serverapp.strategy import FedAvgM, FedMedian
 from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import CompressUpdates, Layout, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
+from surp_fl.flower.client_state import ServerDirectives, load, save
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.strategies import DecodeUpdates
@@ -62,6 +65,27 @@ def test_arrays_that_were_equal_by_chance_go_their_own_ways(alone: bool | None, 
     for name, array in dense.models[-1].items():
         np.testing.assert_allclose(found.models[-1][name], array, atol=2e-5)
     assert not np.array_equal(found.models[-1]["embed"], found.models[-1]["head"])
+
+
+def test_a_clients_state_outlives_arrays_that_become_equal_or_differ_again() -> None:
+    """As biases of a ResNet may, which have the same gradients: messages move them alike, or one of them alone."""
+    rng = np.random.default_rng(0)
+    one, other = tied(), tied() | {"head": rng.normal(size=(30, 20)).astype(np.float32)}
+    for before, after in ((one, other), (other, one), (one, one), (other, other)):
+        held, layout = Layout.of(before), Layout.of(after)
+        residual, model = (rng.normal(size=held.size).astype(np.float32) for _ in range(2))
+        sent = np.array([3, 999]), np.array([1, 2], np.float32)
+        context = Context(1, 1, {}, RecordDict(), {})
+        directives = ServerDirectives(1, session=7, session_round=1, retained_rounds=(1,), applied=0, budget=None)
+        save(context, {"residual": residual.copy()}, sent, model, held, directives)
+        found = load(context, layout, replace(directives, session_round=2))
+
+        def converted(vector: np.ndarray, held: Layout = held, layout: Layout = layout) -> np.ndarray:
+            return layout.flatten_floats(held.floats_of(vector))
+
+        assert found.model is not None
+        np.testing.assert_array_equal(found.memory["residual"], converted(residual + as_vector(sent, held.size)))
+        np.testing.assert_array_equal(found.model, converted(model))
 
 
 @pytest.mark.parametrize(
