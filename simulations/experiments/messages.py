@@ -24,7 +24,7 @@ from simulations.app.settings import Settings
 from simulations.engines.in_process import quiet
 from simulations.experiments.command_line import add_out, add_settings, parsed, parser_of, settings_of
 from simulations.report import files
-from simulations.report.messages import BUDGETS, CUTS, WAYS, Contents, Measured, save
+from simulations.report.messages import BUDGETS, CUTS, STC_TRIED, WAYS, Contents, Measured, save
 from surp_fl import STC, CompressUpdates, Layout, SuRP, truncate
 from surp_fl.codecs import Codec
 from surp_fl.codecs.codec import Scheme
@@ -159,7 +159,7 @@ def measure(update: Recorded, settings: Settings) -> Measured:
         stc_error=_rounded(map(stc_error, BUDGETS)),
         surp_error={name: _rounded(found) for name, found in errors.items()},
         stc_bytes={
-            name: [_bytes_for(e, stc_error, b // 2, 5 * b) for e, b in zip(found, BUDGETS, strict=True)]
+            name: [_bytes_for(e, stc_error, b // 2, STC_TRIED * b) for e, b in zip(found, BUDGETS, strict=True)]
             for name, found in errors.items()
         },
         made={way: [made(cut, way == "progressive") for cut in CUTS] for way in WAYS},

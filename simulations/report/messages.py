@@ -16,6 +16,7 @@ T = TypeVar("T")
 BUDGETS = (50, 100, 218, 436, 1000, 2000)  # bytes
 CUTS = (100, 218, 500, 1000, 2000)  # bytes, of a message of 2,000
 CONTEXTS = ("none", "model", "history")  # what both ends of SuRP hold
+STC_TRIED = 5  # times SuRP's bytes, at most
 WAYS = ("default", "progressive")  # of writing a message that is cut
 
 
@@ -71,7 +72,7 @@ def table(rows: list[Measured]) -> str:
         cells += [f"{fmean(row['surp_error'][context][place] for row in rows):.4f}" for context in CONTEXTS]
         for context in CONTEXTS:
             ratios = [row["stc_bytes"][context][place] / budget for row in rows]
-            cells.append(f"×{fmean(ratios):.2f} (×{min(ratios):.2f})")
+            cells.append(f"{_at_least(ratios)}×{fmean(ratios):.2f} (×{min(ratios):.2f})")
         lines.append(cells)
     cut_lines = []
     for place, cut in enumerate(CUTS):
@@ -84,6 +85,11 @@ def table(rows: list[Measured]) -> str:
         "Bytes lost by cutting a message of 2,000 bytes, against a default one made for the length "
         f"(negative: gained):\n\n{markdown.table(['cut to', *WAYS], cut_lines, 'rrr')}"
     )
+
+
+def _at_least(ratios: list[float]) -> str:
+    """A sign for a mean of which some were not found among as many times the bytes as STC was tried with."""
+    return ">" if max(ratios) >= STC_TRIED else ""
 
 
 def _once(values: Iterable[T]) -> list[T]:

@@ -84,7 +84,7 @@ def terms_within(
     slope = slope_of(select_groups(update, side, max((1 - share) * bits, _HEAD_BITS)))
     if not slope > 0:
         return []
-    terms = select_terms(update.copy(), side, share * bits, slope)
+    terms = select_terms(update.copy(), side, share * bits, slope, slope_at_the_end=slope)
     groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
     if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
         return []

@@ -37,6 +37,9 @@ def test_a_rank_one_layer_takes_a_bit_for_each_row_and_column() -> None:
     vector = layout.flatten(arrays)
     assert error(vector, SuRP(90, rank_one=1.0), layout) < 0.15  # 500 signs are 63 bytes
     assert error(vector, SuRP(90, rank_one=0), layout) > 0.99
+    held = [1 - error(vector, SuRP(budget), layout) ** 2 for budget in (50, 60, 70)]  # some of the rows
+    assert held[0] > 0.05
+    assert held[0] < held[1] - 0.05 < held[2] - 0.1
 
 
 def test_terms_are_for_updates_of_low_rank_and_not_for_residuals_of_low_rank() -> None:
