@@ -18,7 +18,7 @@ from simulations.report import files, overview, rows, tuning
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "simulations" / "results"
 READMES = (ROOT / "README.md", RESULTS / "README.md", ROOT / "docs" / "examples.md")
-_MARK, _END = re.compile(r"<!-- ([\w/]+\.md) -->"), "<!-- end -->"
+_MARK, _END = re.compile(r"<!-- ([\w/-]+\.md) -->"), "<!-- end -->"
 
 
 def everything(results: Path = RESULTS) -> files.Made:
