@@ -81,7 +81,8 @@ def terms_within(
     update = whole if delta is None else delta
     if not _flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
         return []
-    slope = slope_of(select_groups(update, side, max((1 - share) * bits, _HEAD_BITS)))
+    group_bits = max((1 - share) * bits, _HEAD_BITS)
+    slope = slope_of(select_groups(update, side, group_bits))
     if not slope > 0:
         return []
     terms = select_terms(update.copy(), side, share * bits, slope, slope_at_the_end=slope)
@@ -89,7 +90,7 @@ def terms_within(
     if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
         return []
     if update is not whole:
-        slope = slope_of(select_groups(whole, side, max((1 - share) * bits, _HEAD_BITS)))
+        slope = slope_of(select_groups(whole, side, group_bits))
         terms = select_terms(whole.copy(), side, share * bits, slope)
     return _again(terms, whole, side, share * bits, slope)
 
@@ -156,9 +157,11 @@ def select_terms(
     def find(place: int) -> None:
         """Have the layer's best term that fits among the candidates, if there is one."""
         candidates.pop(place, None)
-        found = _best_term(matrices[place], place, slope)
-        if found is not None and found.bits > bits:
-            found = None if slope_at_the_end is None else _best_term(matrices[place], place, slope_at_the_end, bits)
+        matrix = matrices[place]
+        right = _right_singular_vector(matrix)
+        found = None if right is None else _term_near(right, matrix, place, slope, math.inf, 1.0)
+        if found is not None and right is not None and found.bits > bits:
+            found = None if slope_at_the_end is None else _fitting_term(right, matrix, place, slope_at_the_end, bits)
         if found is not None:
             candidates[place] = found
 
@@ -186,7 +189,8 @@ def shortened(terms: Sequence[Term], excess: float, vector: Vector | torch.Tenso
     """
     *kept, last = terms
     matrix = _matrix(without(vector, kept, side), side, int(layers_with_terms(side)[last.place]))
-    found = _best_term(matrix, last.place, 0.0, last.bits - excess)
+    right = _right_singular_vector(matrix)
+    found = None if right is None else _fitting_term(right, matrix, last.place, 0.0, last.bits - excess)
     return kept if found is None else [*kept, found]
 
 
@@ -203,19 +207,23 @@ def subtract(matrix: Vector, term: Term) -> None:
     matrix[rows] -= np.outer(row_values, term.column_signs.astype(np.float32))  # whole rows: faster than some columns
 
 
-def _best_term(matrix: Vector, place: int, slope: float, most_bits: float = math.inf) -> Term | None:
-    """The term that removes most beyond its bits, at most so many; None if none does."""
-    if most_bits < _LEAST_BITS:
-        return None
-    right = matrix[int(np.argmax(np.einsum("ij,ij->i", matrix, matrix)))].copy()
+def _right_singular_vector(matrix: Vector) -> Vector | None:
+    """About the first one, in any length; None if the matrix is zero."""
+    right: Vector = matrix[int(np.argmax(np.einsum("ij,ij->i", matrix, matrix)))].copy()
     for _ in range(_ITERATIONS):
         left = matrix @ right
         norm = float(np.linalg.norm(left))
         if not norm > _LEAST_NORM:
             return None
         right = matrix.T @ (left / np.float32(norm))
-    shares = (1.0,) if most_bits == math.inf else _COLUMNS_SHARES
-    found = [_term_near(right, matrix, place, slope, most_bits, share) for share in shares]
+    return right
+
+
+def _fitting_term(right: Vector, matrix: Vector, place: int, slope: float, most_bits: float) -> Term | None:
+    """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
+    if most_bits < _LEAST_BITS:
+        return None
+    found = [_term_near(right, matrix, place, slope, most_bits, share) for share in _COLUMNS_SHARES]
     return max((each for each in found if each is not None), key=lambda each: each.gain, default=None)
 
 
@@ -231,7 +239,7 @@ def _term_near(
     products = matrix @ column_signs.astype(np.float32)
     count = float(np.count_nonzero(row_signs)) * np.count_nonzero(column_signs)
     total = float(products @ row_signs.astype(np.float32))
-    gain, bits = total * total / max(count, 1.0), row_bits + column_bits + _TERM_BITS
+    gain, bits = total * total / count, row_bits + column_bits + _TERM_BITS
     if total <= 0 or gain <= slope * bits or bits > most_bits:
         return None
     return Term(place, nearest_code(total / count), row_signs, column_signs, gain, bits)
