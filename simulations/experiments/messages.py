@@ -140,7 +140,7 @@ def measure(update: Recorded, settings: Settings) -> Measured:
         codec = last_scheme_of(name).codec
         reference = history if codec.reader.contextual else None
         message = codec.encode(update.vector, layout, rng=rng, reference=reference, delta=update.delta)
-        sent = codec.decode_sparse(message, layout, reference=reference)[0].size
+        sent = int(np.count_nonzero(codec.decode(message, layout, reference=reference)))
         bits = codec.reader.bit_breakdown(message, layout, reference=reference)._asdict()
         return Contents(
             coordinates=sent,

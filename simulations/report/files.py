@@ -70,8 +70,8 @@ def other_models_in(folder: Path, budgets: Mapping[str, tuple[int, ...]]) -> Mad
     for name in found:
         made |= comparison(folder / name)
     if found:
-        made[folder / "table.md"] = other_models.table(found, other_models.all_schemes())
-        made[folder / "headline.md"] = other_models.table(found, other_models.HEADLINE)
+        made[folder / "table.md"] = other_models.table(found)
+        made[folder / "headline.md"] = other_models.headline(found)
     return made
 
 

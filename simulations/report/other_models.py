@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,7 +12,7 @@ from simulations.report.rows import final_score, shown_score
 
 SHARES = ("1/8,000", "1/2,000", "1/1,000", "1/100")  # of the model's bytes, about
 _BUDGETED = ("surp", "stc", "top-k")
-HEADLINE = ("no training", "dense", *(f"surp {share}" for share in SHARES), "stc 1/1,000", "top-k 1/1,000")
+_HEADLINE = ("no training", "dense", *(f"surp {share}" for share in SHARES), "stc 1/1,000", "top-k 1/1,000")
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,23 @@ class Measured:
         return shown_score(fmean(map(final_score, seeds)), metric) + many
 
 
-def all_schemes() -> list[str]:
+def _schemes() -> list[str]:
     """The lines of the whole table."""
     return ["no training", "dense", "qsgd", *(f"{name} {share}" for name in _BUDGETED for share in SHARES)]
 
 
-def table(models: Mapping[str, Measured], schemes: Iterable[str]) -> str:
-    """Show a line for each scheme and share, and a column for each model.
-
-    Args:
-        models: that have rows.
-        schemes: the lines, as `all_schemes` names them.
-    """
+def table(models: Mapping[str, Measured]) -> str:
+    """Show a line for each scheme and share, and a column for each model that has rows."""
     found = list(models.values())
     sizes = ["bytes of the model", *(f"{model.rows[0].dense_bytes:,}" for model in found)]
     bytes_at = [
         [f"{share} of it", *(f"{model.budgets[place]:,}" for model in found)] for place, share in enumerate(SHARES)
     ]
-    lines = [[name, *(model.cell(name) for model in found)] for name in schemes]
+    lines = [[name, *(model.cell(name) for model in found)] for name in _schemes()]
     return markdown.table(["scheme", *(model.title for model in found)], [sizes, *bytes_at, *lines])
+
+
+def headline(models: Mapping[str, Measured]) -> str:
+    """Show a line for each model that has rows, with the schemes that most readers ask for."""
+    lines = [[model.title, *map(model.cell, _HEADLINE)] for model in models.values()]
+    return markdown.table(["model, data: measure", *_HEADLINE], lines)

@@ -34,7 +34,9 @@ def test_a_killed_supernode_costs_its_reply_and_the_next_one_joins(capfd: pytest
     figures = account(row, wires)
     assert figures["replies"] == 5
     assert len(figures["wire_bytes_up_by_round"]) == len(figures["wire_bytes_down_by_round"]) == 3
-    assert figures["payload_bytes_up"] < figures["record_bytes_up"] < figures["wire_bytes_reply_up"] < 5_000, figures
+    # A reply's four requests hold ids of the run and of the node, drawn anew each time: varints of 9 or 10 bytes.
+    # 4,889 to 4,902 bytes were seen.
+    assert figures["payload_bytes_up"] < figures["record_bytes_up"] < figures["wire_bytes_reply_up"] < 4_910, figures
     assert figures["wire_bytes_broadcast_down"] * 6 > 5 * 1_724_320  # six turns, in five of which the model was fetched
     assert "surp 218 B" in table([figures])
 

@@ -48,6 +48,10 @@ def test_a_comparison_of_other_models_resumes_and_shows_what_is_there(
         ("dense", 0), ("surp", 100), ("surp", 200),
     ]  # fmt: skip
     measured = {"small": report.Measured(tuple(rows), model.budgets)}
-    shown = report.table(measured, report.all_schemes()).splitlines()
+    shown = report.table(measured).splitlines()
     assert sum("(2 seeds)" in line for line in shown) == 3
     assert sum(line.endswith("| — |") for line in shown) == 9  # QSGD, and STC and top-k at four shares
+    (line,) = report.headline(measured).splitlines()[2:]
+    assert line.startswith(f"| {measured['small'].title} |")
+    assert line.count("(2 seeds)") == 3
+    assert line.endswith("| — | — |")

@@ -12,7 +12,7 @@ from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.report import files, tables
 from simulations.report import rows as results
-from simulations.report.other_models import Measured, all_schemes, table
+from simulations.report.other_models import Measured, table
 
 
 def row(scheme: str, losses: tuple[float, ...], workload: str = "transformer", seed: int = 0, failed: str = "") -> Row:
@@ -61,7 +61,7 @@ def test_rounds_that_were_not_tested_are_not_drawn_as_if_they_were(
 def test_models_side_by_side_have_equal_shares_of_their_bytes_in_a_line() -> None:
     other = [replace(each, settings=replace(each.settings, workload="lenet5")) for each in LOSSES[:1]]
     models = {"a": Measured(tuple(LOSSES), (20, 90, 200, 300)), "b": Measured(tuple(other), (90, 100, 110, 120))}
-    lines = table(models, all_schemes()).splitlines()
+    lines = table(models).splitlines()
     assert "| no training | 4.000 | 25.00% |" in lines
     assert "| surp 1/8,000 | — | 50.00% |" in lines
     assert "| surp 1/2,000 | 1.750 (2 seeds) | — |" in lines
