@@ -299,7 +299,7 @@ class DecodeUpdates(AroundStrategy):
             registry.confirm(each.node)
             if self._untrained_mean is not None:
                 weight = each.compressed.metrics[weight_key] if weight_key else 1.0
-                self._untrained_mean.add(float(weight), result.untrained)
+                self._untrained_mean.add(float(weight), result.untrained, result.in_part)
             compressed, values = each.compressed, values_of(result.update)
             stats.record_reply(compressed, values.size, count_bytes(each.reply.content), seconds)
             message = SentMessage.of(compressed.stats, norm_of(values), compressed.change.payload, values.size)

@@ -53,10 +53,12 @@ class DecodedReply:
     Attributes:
         update: of the trained arrays, in the untied layout.
         untrained: running statistics and integer arrays as the client has them now.
+        in_part: whether running statistics that are the same as before may just not have been told.
     """
 
     update: Update
     untrained: Arrays
+    in_part: bool = False
 
     def extra_bytes(self, sent: Arrays) -> int:
         """Bytes of memory, without untrained arrays that did not change: those are the objects in `sent`."""
@@ -157,7 +159,7 @@ def decode(parsed: ParsedReply, registry: NodeRegistry, scheme: Scheme | None) -
         except MalformedMessage as fault:
             faults.append(fault)
         else:
-            return DecodedReply(layout.spread(update), untrained)
+            return DecodedReply(layout.spread(update), untrained, in_part=not sections.tells_all_statistics)
     raise faults[0]
 
 

@@ -2,6 +2,8 @@
 
 Where all clients agree on an integer array, their common value is taken; otherwise the mean is rounded and saturated.
 Means are computed from changes relative to what clients were sent, so that unchanged arrays stay the same to the bit.
+A short message tells some of the running statistics alone: each is averaged over the clients that told it. All estimate
+the same statistic, and the silence of nine is no estimate of theirs that it stayed.
 Knows layouts. Does not know messages.
 """
 
@@ -29,21 +31,33 @@ class UntrainedMean:
     def __init__(self, layout: Layout, before: Mapping[str, Array]) -> None:
         self._layout = layout
         self._before = before
+        self._kinds = dict(layout.kinds)
         self._first: dict[str, Array] = {}  # as the first client has them
         self._agreed: set[str] = set()
         self._sums: dict[str, NDArray[np.float64]] = {}  # of weight × change
+        self._told: dict[str, NDArray[np.float64]] = {}  # of the weights of those that told a running statistic
         self._weight = 0.0
 
-    def add(self, weight: float, arrays: Mapping[str, Array]) -> None:
-        """Add one client's arrays; one that is the object in `before` counts as unchanged."""
+    def add(self, weight: float, arrays: Mapping[str, Array], in_part: bool = False) -> None:
+        """Add one client's arrays; one that is the object in `before` counts as unchanged.
+
+        Args:
+            weight: of the client.
+            arrays: all of `before`, by name.
+            in_part: whether running statistics that are the same as before were not told.
+        """
         if not self._first:
             self._first, self._agreed = dict(arrays), set(arrays)
         self._agreed = {name for name in self._agreed if np.array_equal(arrays[name], self._first[name])}
         self._weight += weight
         for name, array in arrays.items():
+            told = not in_part or name not in self._kinds
             if array is not self._before[name]:
                 change = subtract(array, self._before[name])
                 self._sums[name] = self._sums.get(name, np.zeros(array.shape)) + weight * change
+                self._told[name] = self._told.get(name, np.zeros(array.shape)) + weight * (told | (change != 0))
+            elif told:
+                self._told[name] = self._told.get(name, np.zeros(array.shape)) + weight
 
     def agreed(self) -> dict[str, Array]:
         """The integer arrays that are equal in all clients."""
@@ -53,14 +67,15 @@ class UntrainedMean:
         """The mean of all arrays, in the model's dtypes; empty if the weights sum to zero."""
         if not self._weight:
             return {}
-        kinds = dict(self._layout.kinds)
         means = {}
         for name, before in self._before.items():
-            change = self._sums[name] / self._weight if name in self._sums else None
-            if change is None:
+            if name not in self._sums:
                 means[name] = before
-            elif name in kinds:
-                means[name] = as_dtype(before + change, before.dtype, kinds[name])
+                continue
+            told = self._told[name]
+            change = np.divide(self._sums[name], told, out=np.zeros(told.shape), where=told > 0)
+            if name in self._kinds:
+                means[name] = as_dtype(before + change, before.dtype, self._kinds[name])
             else:
                 means[name] = add_saturated(before, np.rint(change))
         return means | self.agreed()

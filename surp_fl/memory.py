@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,19 +43,45 @@ class Memory(Protocol):
         ...
 
 
+@runtime_checkable
+class StepsAhead(Protocol):
+    """What a memory has that lets local training start ahead of the model that was received."""
+
+    @property
+    def step_ahead(self) -> float:
+        """The largest share of the residual that training starts from; 0 for never."""
+        ...
+
+    def ahead(self, state: State, presence: float) -> Vector | None:
+        """Give what is added to the received model before local training; None for nothing.
+
+        Args:
+            state: after the last `settle`.
+            presence: share of the rounds, from the client's first on, in which it took part, 0 to 1.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class ErrorFeedback:
     """Error feedback: the compression error is added to the next update.
 
     wanted = delta + keep · residual, residual ← wanted − sent.
 
-    Source: Seide et al. 2014, "1-bit SGD"; Stich et al. 2018, "Sparsified SGD with memory".
+    With `step_ahead`, a client that sits out many rounds trains from the model plus a share of its residual: what it
+    then learns goes with what it owes, where from the model alone it would learn much of that again, and owe more. A
+    client that takes part in every round starts from the model.
+
+    Source: Seide et al. 2014, "1-bit SGD"; Stich et al. 2018, "Sparsified SGD with memory"; SA-PEF, "step-ahead partial
+    error feedback", arXiv 2601.20738, where the share is the same for all clients.
 
     Attributes:
         keep: decay of the residual from round to round, 0 to 1; below 1, older errors count less.
+        step_ahead: share of the residual that is added before training, 0 to 1, for clients that take part in half of
+            the rounds or fewer; it falls to nothing for those that take part in all.
 
     Raises:
-        ValueError: `keep` is not from 0 to 1.
+        ValueError: `keep` or `step_ahead` is not from 0 to 1.
 
     >>> memory, delta = ErrorFeedback(), np.array([3, 1], np.float32)
     >>> wanted = memory.recall(delta, {})
@@ -65,9 +91,22 @@ class ErrorFeedback:
     """
 
     keep: float = 1.0
+    step_ahead: float = 0.0
 
     def __post_init__(self) -> None:
         _check_keep(self.keep)
+        if not 0 <= self.step_ahead <= 1:
+            raise ValueError(f"step_ahead = {self.step_ahead}; expected a share of the residual, from 0 to 1")
+
+    def ahead(self, state: State, presence: float) -> Vector | None:
+        """Give what is added to the received model before local training; None for nothing.
+
+        Args:
+            state: after the last `settle`.
+            presence: share of the rounds, from the client's first on, in which it took part, 0 to 1.
+        """
+        share = self.step_ahead * self.keep * min(2 * (1 - presence), 1)
+        return np.float32(share) * state["residual"] if share > 0 and "residual" in state else None
 
     def recall(self, delta: Vector, state: State) -> Vector:
         """Add the residual to the delta.

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from surp_fl import STC, CompressUpdates, Dense, Layout, MalformedMessage, SuRP, TopK
-from surp_fl.change import Change, change_of, read_statistics, share_of, write_statistics
+from surp_fl.change import Change, change_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.integer_arrays import read_integers, write_integers
+from surp_fl.statistics_section import read_statistics, share_of, write_statistics
 from surp_fl.strategies import DecodeUpdates
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 

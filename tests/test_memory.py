@@ -64,6 +64,18 @@ def test_the_residual_decays_by_the_share_that_is_not_kept() -> None:
         ErrorFeedback(keep=1.1)
 
 
+def test_a_step_ahead_is_a_share_of_the_residual_for_clients_that_sit_out_rounds() -> None:
+    memory, state = ErrorFeedback(keep=0.5, step_ahead=0.5), {"residual": np.array([8.0, -4.0], np.float32)}
+    for presence, share in ((0.0, 0.25), (0.1, 0.25), (0.5, 0.25), (0.75, 0.125)):
+        found = memory.ahead(state, presence)
+        assert found is not None
+        assert found.tolist() == [share * 8, -share * 4]
+    assert memory.ahead(state, 1.0) is memory.ahead({}, 0.1) is ErrorFeedback().ahead(state, 0.1) is None
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="step_ahead"):
+            ErrorFeedback(step_ahead=wrong)
+
+
 def test_options_may_lie_at_the_ends_of_what_makes_sense() -> None:
     assert ErrorFeedback(keep=0).keep == MomentumCorrection(keep=0).keep == MomentumCorrection(momentum=0).momentum == 0
     clipped = MomentumCorrection(clip=0.5).recall(np.array([0.6, -0.8], np.float32), {})

@@ -131,18 +131,22 @@ def _register_installed() -> None:
             log.warning("surp-fl: the scheme of entry point '%s' cannot be registered: %r", entry.name, fault)
 
 
-def with_memory(make: Callable[..., Scheme]) -> Callable[..., Scheme]:
+def with_memory(make: Callable[..., Scheme], default: ErrorFeedback = ErrorFeedback()) -> Callable[..., Scheme]:  # noqa: B008
     """Add a client memory to a scheme that is made from the command line.
 
     Args:
         make: takes `memory`, and the scheme's own options.
+        default: the memory where no option says otherwise.
 
     Returns:
-        A function that takes `keep` (of error feedback), or `momentum` (of momentum correction), in place of `memory`.
+        A function that takes `keep` and `step_ahead` (of error feedback), or `momentum` (of momentum correction), in
+        place of `memory`.
     """
 
-    def made(*, keep: float = 1.0, momentum: float = 0.0, **options: Any) -> Scheme:
-        memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep)
+    def made(
+        *, keep: float = default.keep, step_ahead: float = default.step_ahead, momentum: float = 0.0, **options: Any
+    ) -> Scheme:
+        memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep, step_ahead)
         return make(memory=memory, **options)
 
     return made

@@ -31,12 +31,12 @@ from surp_fl.flower.message_stats import stats_of
 from surp_fl.flower.mixed_apis import call_app, check_decodes
 from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
-from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, to_record
+from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, record_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
-from surp_fl.memory import NoMemory, State, fault_of, norm_of
+from surp_fl.memory import NoMemory, State, StepsAhead, fault_of, norm_of
 from surp_fl.printable import printable
-from surp_fl.types import Reference
+from surp_fl.types import Arrays, Reference
 from surp_fl.updates import as_vector
 
 log = logging.getLogger("flwr")
@@ -96,6 +96,12 @@ class CompressUpdates:
         rng = np.random.default_rng([self.seed, directives.server_round, _node_of(context)])
         if legacy:
             message.content = without_directives(message.content)
+        stored, begun = None, received
+        if isinstance(scheme.memory, StepsAhead) and scheme.memory.step_ahead:
+            stored = load(context, layout, directives)
+            begun = _ahead_of(received, scheme.memory, stored, layout)
+            if begun is not received:
+                message.content[received_name] = record_of(begun)
 
         reply = call_app(call_next, message, context)
         if reply.has_error():
@@ -110,14 +116,14 @@ class CompressUpdates:
             raise ValueError(f"the app's reply is not the model it received: {fault}") from fault
         untied = any(not np.array_equal(trained[name], trained[first]) for name, first in layout.copies)
         layout = layout.untied if untied else layout
-        start, delta = immutable(layout.flatten(received)), layout.difference(trained, received)
+        start, delta = immutable(layout.flatten(received)), layout.difference(trained, begun)
 
-        stored = load(context, layout, directives)
+        stored = load(context, layout, directives) if stored is None or untied else stored
         memory = _checked(stored.memory, norm_of(start) + norm_of(delta))
         reference = self._reference(scheme, start, stored)
         wanted = scheme.memory.recall(delta, memory)
         began = time.perf_counter()
-        change = change_of(scheme, wanted, received, trained, layout, rng, reference, delta)
+        change = change_of(scheme, wanted, received, trained, layout, rng, reference, delta, in_turns=True)
         seconds = time.perf_counter() - began
         decoded = reader_of(change.message).decode_compact(change.message, layout, reference=reference)
         sent = as_vector(decoded, layout.size)
@@ -146,6 +152,18 @@ class CompressUpdates:
             return None
         before = stored.model if self.history else None
         return start if before is None else (start, immutable(before))
+
+
+def _ahead_of(received: Arrays, memory: StepsAhead, stored: StoredState, layout: Layout) -> Arrays:
+    """The model that local training starts from: the received one, or that plus a share of what the client owes.
+
+    A share that is longer than the model itself, as after training that diverged, is none.
+    """
+    update = memory.ahead(stored.memory, stored.presence)
+    if update is None or not norm_of(update) <= norm_of(layout.flatten(received)):
+        return received
+    moved = layout.rounded(layout.moved(received, update))
+    return {name: moved.get(name, array) for name, array in received.items()}
 
 
 def _checked(memory: State, scale: float) -> State:

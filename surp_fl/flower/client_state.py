@@ -26,7 +26,9 @@ from surp_fl.flower.protocol import (
     SESSION,
     STATE_COPIES,
     STATE_FINGERPRINT,
+    STATE_FIRST,
     STATE_HELD,
+    STATE_MESSAGES,
     STATE_ROUND,
 )
 from surp_fl.flower.records import arrays_of, record_of
@@ -99,10 +101,13 @@ class StoredState:
     Attributes:
         memory: vectors of its memory; the residual includes that message if the server never applied it.
         model: that it was sent in that round, if the server retains it too; float32, shape (n,).
+        presence: share of the session's rounds, from the client's first message on, in which it sent one; 1 for a
+            client that sent none yet.
     """
 
     memory: State
     model: NDArray[np.float32] | None
+    presence: float = 1.0
 
 
 def load(context: Context, layout: Layout, directives: ServerDirectives) -> StoredState:
@@ -146,7 +151,11 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
     retained = same_model and last in directives.retained_rounds
     model = _arrays(context, MODEL) if retained else {}
     fits = "model" in model and _fits(model["model"], held)
-    return StoredState(_converted(memory, held, layout), _converted(model, held, layout)["model"] if fits else None)
+    return StoredState(
+        _converted(memory, held, layout),
+        _converted(model, held, layout)["model"] if fits else None,
+        _presence(stored, directives),
+    )
 
 
 def save(
@@ -175,7 +184,10 @@ def save(
         stored[STATE_COPIES] = [name for pair in layout.copies for name in pair]
     in_session = directives.session is not None
     if directives.session is not None:
+        before = context.state.config_records.get(SESSION, ConfigRecord())
+        first, messages = _first_and_messages(before, directives) or (directives.session_round, 0)
         stored |= {SESSION: directives.session, STATE_ROUND: directives.session_round}
+        stored |= {STATE_FIRST: first, STATE_MESSAGES: messages + 1}
     if in_session and version is not None and model is not None:
         stored[STATE_HELD], model = version, None
     context.state[SESSION] = ConfigRecord(stored)  # type: ignore[arg-type]
@@ -209,6 +221,23 @@ def save_local_version(
     if reference is not None and before is not None and reference == (base or digest_of(before)):
         _put(context, MODEL, {"model": _held_layout(stored, Layout.of(before, kinds)).flatten(before)})
     _put(context, HELD, arrays)
+
+
+def _first_and_messages(stored: ConfigRecord, directives: ServerDirectives) -> tuple[int, int] | None:
+    """The session round of the client's first message, and how many it sent; None if it sent none in this session."""
+    if stored.get(SESSION) != directives.session:
+        return None
+    first, messages = stored.get(STATE_FIRST, stored[STATE_ROUND]), stored.get(STATE_MESSAGES, 1)
+    assert isinstance(first, int)
+    assert isinstance(messages, int)
+    return first, messages
+
+
+def _presence(stored: ConfigRecord, directives: ServerDirectives) -> float:
+    """The share of rounds, from the client's first message on, in which it sent one."""
+    first, messages = _first_and_messages(stored, directives) or (0, 0)
+    rounds = directives.session_round - first
+    return min(messages / rounds, 1.0) if messages and rounds > 0 else 1.0
 
 
 def _held_layout(stored: ConfigRecord, layout: Layout) -> Layout:

@@ -229,7 +229,8 @@ def test_a_memory_is_kept_within_one_run(saved: int | None, now: int | None, kep
 def test_only_what_may_be_of_use_later_is_written() -> None:
     state = after_one_round().state
     assert set(state) == {NAME, SESSION, SENT, MODEL}
-    assert dict(state.config_records[SESSION]) == {SESSION: 9, "round": 1, "fingerprint": LAYOUT.fingerprint}
+    stored = {SESSION: 9, "round": 1, "first": 1, "messages": 1, "fingerprint": LAYOUT.fingerprint}
+    assert dict(state.config_records[SESSION]) == stored
     sent = arrays_of(state.array_records[SENT])
     assert [(name, array.dtype.name, array.tolist()) for name, array in sent.items()] == [
         ("indices", "int32", [3, 600]),

@@ -5,6 +5,8 @@ feedback the residuals of a model that is far from low rank become low-rank all 
 and terms for them cost the bits of what is learnt now. A layer's best term is near its first pair of singular vectors,
 which a few power iterations find; of each vector, the signs of the largest entries are kept, as many as remove most
 squared error for their bits. Terms are taken by what they remove beyond what the same bits would remove as groups.
+A squared error counts more in layers that moved more: steps such as AdamW's are as long where gradients are mere noise,
+which adds up to little, as where they agree, and what the loss gains is where they agree.
 Knows rates. Does not know bits.
 
 Source: Vogels et al. 2019, "PowerSGD", for power iterations on layers; the singular vectors are coded as factors there.
@@ -42,6 +44,7 @@ _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW'
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
+_MOST_IMPORTANCE = 8.0  # of a layer; its inverse is the least
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,16 @@ def terms_within(
     slope = slope_of(select_groups(update, side, group_bits))
     if not slope > 0:
         return []
-    terms = select_terms(update.copy(), side, share * bits, slope, slope_at_the_end=slope)
+    equal = np.ones(len(layers_with_terms(side)))
+    terms = select_terms(update.copy(), side, share * bits, slope, equal, slope_at_the_end=slope)
     groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
     if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
         return []
     if update is not whole:
         slope = slope_of(select_groups(whole, side, group_bits))
-        terms = select_terms(whole.copy(), side, share * bits, slope)
-    return _again(terms, whole, side, share * bits, slope)
+    importance = _importance_of(update, side)
+    terms = select_terms(whole.copy(), side, share * bits, slope, importance)
+    return _again(terms, whole, side, share * bits, slope, importance)
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
@@ -127,18 +132,43 @@ def _flat(update: Vector, side: SideInformation) -> bool:
     return flat > total / 2
 
 
-def _again(first: list[Term], vector: Vector, side: SideInformation, bits: float, slope: float) -> list[Term]:
+def _importance_of(update: Vector, side: SideInformation) -> NDArray[np.float64]:
+    """Of a squared error in each layer that may have terms: its root mean square over that of the whole update."""
+    usual = norm_of(update) / math.sqrt(update.size)
+    matrices = [_matrix(update, side, int(layer)) for layer in layers_with_terms(side)]
+    found = np.array([norm_of(matrix) / math.sqrt(matrix.size) / usual for matrix in matrices])
+    return found.clip(1 / _MOST_IMPORTANCE, _MOST_IMPORTANCE)
+
+
+def _again(
+    first: list[Term],
+    vector: Vector,
+    side: SideInformation,
+    bits: float,
+    slope: float,
+    importance: NDArray[np.float64],
+) -> list[Term]:
     """Select once more, by what a bit removes in the worst of the terms; then the better terms of the two.
 
     Signs that remove less for their bits than another term would are left out, and the last terms are made to fit.
     """
-    worst = min((term.gain / term.bits for term in first), default=slope)
-    second = select_terms(vector.copy(), side, bits, max(slope, worst), slope_at_the_end=slope)
-    return max(first, second, key=lambda terms: sum(term.gain - slope * term.bits for term in terms))
+    worst = min((importance[term.place] * term.gain / term.bits for term in first), default=slope)
+    second = select_terms(vector.copy(), side, bits, max(slope, worst), importance, slope_at_the_end=slope)
+
+    def worth(terms: list[Term]) -> float:
+        return sum(float(importance[term.place]) * term.gain - slope * term.bits for term in terms)
+
+    return max(first, second, key=worth)
 
 
 def select_terms(
-    residual: Vector, side: SideInformation, bits: float, slope: float, *, slope_at_the_end: float | None = None
+    residual: Vector,
+    side: SideInformation,
+    bits: float,
+    slope: float,
+    importance: NDArray[np.float64],
+    *,
+    slope_at_the_end: float | None = None,
 ) -> list[Term]:
     """Select terms that remove more squared error than their bits would elsewhere, best first.
 
@@ -147,6 +177,7 @@ def select_terms(
         side: what the decoder holds.
         bits: that all terms together may take.
         slope: squared error that a bit removes elsewhere.
+        importance: of a squared error in each layer that may have terms.
         slope_at_the_end: the same, of the bits that are left when a layer's best term does not fit any more and one
             that fits is found; None to take none that way.
     """
@@ -157,11 +188,12 @@ def select_terms(
     def find(place: int) -> None:
         """Have the layer's best term that fits among the candidates, if there is one."""
         candidates.pop(place, None)
-        matrix = matrices[place]
+        matrix, weight = matrices[place], float(importance[place])
         right = _right_singular_vector(matrix)
-        found = None if right is None else _term_near(right, matrix, place, slope, math.inf, 1.0)
+        found = None if right is None else _term_near(right, matrix, place, slope / weight, math.inf, 1.0)
         if found is not None and right is not None and found.bits > bits:
-            found = None if slope_at_the_end is None else _fitting_term(right, matrix, place, slope_at_the_end, bits)
+            end = slope_at_the_end
+            found = None if end is None else _fitting_term(right, matrix, place, end / weight, bits)
         if found is not None:
             candidates[place] = found
 
@@ -169,7 +201,7 @@ def select_terms(
         find(place)
     terms: list[Term] = []
     while candidates and len(terms) < MAX_TERMS:
-        best = max(candidates.values(), key=lambda each: each.gain - slope * each.bits)
+        best = max(candidates.values(), key=lambda each: importance[each.place] * each.gain - slope * each.bits)
         if best.bits <= bits:
             terms.append(best)
             bits -= best.bits

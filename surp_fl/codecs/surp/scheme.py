@@ -15,7 +15,7 @@ coded_state.py       what earlier sets of a message tell; which cells, in coded_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SMALLEST_BUDGET = Budgeted.SMALLEST_BUDGET  # bytes
 
+MEMORY = ErrorFeedback(step_ahead=0.5)
 READER = Reader(3, "surp", read, count_bits, associated_data, contextual=True, progressive=True, takes_tensors=True)
 
 
@@ -50,7 +51,8 @@ class SuRP(Budgeted):
             budget of 4n / ratio bytes, and at least SMALLEST_BUDGET.
         progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
             without it, a truncated message may waste up to a third of what is left of it.
-        memory: what the client carries between rounds.
+        memory: what the client carries between rounds: error feedback, and half of what clients owe is added before
+            local training where they sit out many rounds.
         rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1; 0 for none. They are used
             in rounds whose update they hold clearly more of than single coordinates do, as with AdamW, where no weight
             moves much more than the others.
@@ -69,7 +71,7 @@ class SuRP(Budgeted):
     """
 
     progressive: bool = False
-    memory: Memory = field(default_factory=ErrorFeedback)
+    memory: Memory = MEMORY
     rank_one: float = 1.0
 
     def __post_init__(self) -> None:
@@ -98,7 +100,7 @@ class SuRP(Budgeted):
 ROW = Registration(
     "surp",
     READER,
-    with_memory(SuRP),
+    with_memory(SuRP, MEMORY),
     examples={
         "surp 40 B": SuRP(budget=40),
         "surp 218 B": SuRP(budget=218),
