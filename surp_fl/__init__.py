@@ -7,7 +7,7 @@ The data path of one update:
     codecs/              one file or folder per scheme: vector ↔ body of a message
     entropy/             integers ↔ bits: range coder, Golomb–Rice, fixed width
     frame.py             body ↔ message: four bytes of version, scheme and integrity
-    change.py            message, running statistics (statistics.py), integer arrays (integer_arrays.py) ↔ one change
+    change.py            message, running statistics (statistics_section.py), integer arrays ↔ one change
     flower/client_mod.py the Flower mod: a trained model → a compressed reply; client_state.py stores the client's state
     flower/records.py    a change and metrics ↔ one Flower ConfigRecord; protocol.py defines every key
     strategies/          the Flower strategy around any other: compressed replies → ordinary replies

@@ -44,7 +44,7 @@ _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW'
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
-_MOST_IMPORTANCE = 8.0  # of a layer; its inverse is the least
+_MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def _flat(update: Vector, side: SideInformation) -> bool:
 
 
 def _importance_of(update: Vector, side: SideInformation) -> NDArray[np.float64]:
-    """Of a squared error in each layer that may have terms: its root mean square over that of the whole update."""
-    usual = norm_of(update) / math.sqrt(update.size)
+    """Of a squared error in each layer that may have terms: its mean square over that of the whole update."""
+    usual = norm_of(update) ** 2 / update.size
     matrices = [_matrix(update, side, int(layer)) for layer in layers_with_terms(side)]
-    found = np.array([norm_of(matrix) / math.sqrt(matrix.size) / usual for matrix in matrices])
+    found = np.array([norm_of(matrix) ** 2 / max(matrix.size, 1) / usual for matrix in matrices])
     return found.clip(1 / _MOST_IMPORTANCE, _MOST_IMPORTANCE)
 
 
