@@ -180,6 +180,51 @@ def test_statistics_within_a_quarter_of_218_bytes_come_closer_to_what_they_are()
     assert (found["bn.running_var"] >= 0).all()
 
 
+def norms_of(count: int) -> tuple[Arrays, Arrays, Layout]:
+    rng = np.random.default_rng(3)
+    before: Arrays = {}
+    for place in range(count):
+        before[f"{place}.running_mean"] = np.zeros(30, np.float32)
+        before[f"{place}.running_var"] = np.ones(30, np.float32)
+    after = {name: array + rng.uniform(0.2, 0.4, 30).astype(np.float32) for name, array in before.items()}
+    return before, after, Layout.of(before)
+
+
+def test_clients_tell_statistics_in_turns_and_together_all_of_them_well() -> None:
+    before, after, layout = norms_of(20)
+    total = {name: np.zeros(30) for name in before}
+    told = {name: np.zeros(30) for name in before}
+    for client in range(24):
+        section = write_statistics(before, after, layout, 100, np.random.default_rng(client), in_turns=True)
+        assert len(section) <= 100
+        found = read_statistics(section, before, layout)
+        changed = {name: found[name] != before[name] for name in before}
+        assert 5 <= sum(each.any() for each in changed.values()) <= 10  # 291 of 1,200 values, in whole arrays
+        for name, each in changed.items():
+            told[name] += each
+            total[name] += found[name].astype(float) - before[name]
+    counts = np.concatenate([told[name] for name in before])
+    assert np.mean(counts > 0) > 0.98
+    means = np.concatenate([total[name] for name in before]) / np.maximum(counts, 1)
+    changes = np.concatenate([after[name].astype(float) - before[name] for name in before])
+    assert np.sqrt(np.mean((means - changes) ** 2)) < 0.08  # of changes of 0.3
+    alone = read_statistics(write_statistics(before, after, layout, 100, np.random.default_rng(0)), before, layout)
+    assert sum((alone[name] != before[name]).any() for name in before) > 20
+
+
+def test_statistics_for_which_there_are_bytes_are_all_told() -> None:
+    before, after, layout = norms_of(4)
+    section = write_statistics(before, after, layout, 120, np.random.default_rng(0), in_turns=True)
+    assert section == write_statistics(before, after, layout, 120, np.random.default_rng(1))
+
+
+def test_a_section_says_whether_it_tells_all_statistics() -> None:
+    assert made(SuRP(budget=4000)).tells_all_statistics
+    assert not made(SuRP(budget=218)).tells_all_statistics
+    assert not Change(made(SuRP(budget=218)).message).tells_all_statistics
+    assert Change(made(Dense()).message).tells_all_statistics
+
+
 def test_statistics_that_did_not_change_take_nothing() -> None:
     assert write_statistics(BN, BN, LAYOUT, 1000, np.random.default_rng(0)) == b""
     assert read_statistics(b"", BN, LAYOUT)["bn.running_var"] is BN["bn.running_var"]

@@ -57,6 +57,24 @@ def test_terms_are_for_updates_of_low_rank_and_not_for_residuals_of_low_rank() -
     assert encode(residual, residual, 1) == encode(residual, None, 1) != encode(residual, None, 0)
 
 
+def test_terms_go_first_to_the_layer_that_moved_more_in_this_round() -> None:
+    signs = [outer(100, 150, seed)["w"].astype(np.float32) for seed in (1, 2)]
+    layout = Layout.of({"a": signs[0], "b": signs[1]})
+    wanted = np.concatenate([1.05 * signs[0].ravel(), signs[1].ravel()]).astype(np.float32)
+
+    def held(delta: np.ndarray) -> list[float]:
+        message = SuRP(50).codec.encode(wanted, layout, rng=RNG, delta=delta)  # 250 signs are 32 bytes
+        decoded = np.split(SuRP(50).codec.decode(message, layout), 2)
+        return [float(part @ own) / float(own @ own) for part, own in zip(decoded, np.split(wanted, 2), strict=True)]
+
+    moved = wanted.copy()
+    moved[: signs[0].size] *= 0.5
+    first, second = held(wanted)
+    assert first > 0.9 > 0.3 > second  # the longer one
+    first, second = held(moved)
+    assert second > 0.9 > 0.3 > first
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
 def test_vectors_of_any_scale_are_encoded(scale: float) -> None:
     arrays = outer(200, 300)
