@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.legacy import DecodeLegacyUpdates
+from tests import legacy_app
 from tests.flower_app import Arrays, Run, app_with, fedavg, learn, run
 
 Vectors = list[NDArray[np.float32]]
@@ -115,3 +118,24 @@ def test_running_statistics_and_counters_are_those_of_the_received_model() -> No
     for name, array in begun.items():
         np.testing.assert_array_equal(array, model[name])
         assert array.dtype == model[name].dtype
+
+
+@pytest.mark.parametrize("downlink", [None, SuRP(budget=900)], ids=["whole models", "changes"])
+def test_a_numpy_client_trains_ahead_too(downlink: SuRP | None) -> None:
+    seen: dict[tuple[int, int], legacy_app.Model] = {}
+
+    def remembers(model: legacy_app.Model, node: int, server_round: int) -> legacy_app.Model:
+        seen[node, server_round] = [array.copy() for array in model]
+        if (node, server_round) == (0, 2):
+            raise RuntimeError("no power")
+        return legacy_app.learn(model, node, server_round)
+
+    scheme = SuRP(budget=100, memory=ErrorFeedback(step_ahead=1.0))
+    app = legacy_app.LegacyApp([CompressUpdates(scheme)], remembers)
+    found = legacy_app.run(app.client_app(), DecodeLegacyUpdates(legacy_app.Keeping(), downlink=downlink))
+    present, back = seen[1, 3], seen[0, 3]
+    assert [array.dtype for array in back] == [array.dtype for array in present]
+    ahead = [ours.astype(np.float64) - model for ours, model in zip(back, present, strict=True)]
+    assert np.abs(ahead[0]).max() > 1e-3
+    assert back[-1] == present[-1]
+    assert all(np.isfinite(array).all() for array in found.model)
