@@ -13,7 +13,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
 from numpy.typing import NDArray
 
-from surp_fl import STC, CompressUpdates, SuRP
+from surp_fl import STC, CompressUpdates, ErrorFeedback, SuRP
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
@@ -30,7 +30,7 @@ from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, needs_scalars, run
 
 LAYOUT = Layout.of(initial())
-UP, DOWN = SuRP(budget=100), SuRP(budget=150)
+UP, DOWN = SuRP(budget=100, memory=ErrorFeedback()), SuRP(budget=150)  # all train from what they are sent
 
 
 class Seen:
