@@ -35,7 +35,7 @@ class UntrainedMean:
         self._first: dict[str, Array] = {}  # as the first client has them
         self._agreed: set[str] = set()
         self._sums: dict[str, NDArray[np.float64]] = {}  # of weight × change
-        self._told: dict[str, NDArray[np.float64]] = {}  # of the weights of those that told a running statistic
+        self._told: dict[str, NDArray[np.float64]] = {}  # the weights of those that told each element
         self._weight = 0.0
 
     def add(self, weight: float, arrays: Mapping[str, Array], in_part: bool = False) -> None:
@@ -52,12 +52,11 @@ class UntrainedMean:
         self._weight += weight
         for name, array in arrays.items():
             told = not in_part or name not in self._kinds
+            nothing = np.zeros(array.shape)
+            change = nothing if array is self._before[name] else subtract(array, self._before[name])
             if array is not self._before[name]:
-                change = subtract(array, self._before[name])
-                self._sums[name] = self._sums.get(name, np.zeros(array.shape)) + weight * change
-                self._told[name] = self._told.get(name, np.zeros(array.shape)) + weight * (told | (change != 0))
-            elif told:
-                self._told[name] = self._told.get(name, np.zeros(array.shape)) + weight
+                self._sums[name] = self._sums.get(name, nothing) + weight * change
+            self._told[name] = self._told.get(name, nothing) + weight * (told | (change != 0))
 
     def agreed(self) -> dict[str, Array]:
         """The integer arrays that are equal in all clients."""
