@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from surp_fl.change import Change, change_of
+from surp_fl.change import change_of
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import apply_delta, put_deltas, put_full_model
+from surp_fl.flower.model_messages import Delta, apply_delta, put_deltas, put_full_model
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import MISSING, NAME
 from surp_fl.flower.records import arrays_of
@@ -32,19 +31,6 @@ log = logging.getLogger("flwr")
 
 _MAX_DELTAS = 128  # in a chain; a client applies them one after the other, each in one pass over its model
 _DELTA_OVERHEAD = 16  # bytes of a delta beside its payload: the digest of its base, and lengths
-
-
-@dataclass(frozen=True)
-class _Delta:
-    """From one version to the next.
-
-    Attributes:
-        base: digest of the version that it is added to.
-        change: the encoded difference.
-    """
-
-    base: bytes
-    change: Change
 
 
 class Downlink:
@@ -63,7 +49,7 @@ class Downlink:
         self._scheme = scheme
         self._kinds = kinds
         self._rng = np.random.default_rng([seed, 1])
-        self._deltas: deque[_Delta] = deque()
+        self._deltas: deque[Delta] = deque()
         self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; the strategy's own content
         self._node_versions: dict[int, bytes] = {}  # by node: the last version that it is known to hold
         self._failed: set[int] = set()  # nodes whose last reply was an error
@@ -85,38 +71,42 @@ class Downlink:
         source = digest_of(model)
         if source == self._source:
             return
-        change = self._change_to(model)
-        if change is None:
+        delta = self._delta_to(model)
+        if delta is None:
             self._deltas.clear()
             self._arrays = model
         else:
             assert self._layout is not None
-            self._arrays = apply_delta(self._layout, self._arrays, change, self._vector)
+            vector = None if delta.untied else self._vector
+            self._arrays = apply_delta(self._layout, self._arrays, delta, vector)
         before, self.version = self.version, digest_of(self._arrays)
         self._layout = Layout.of(self._arrays, self._kinds)
         self._vector = immutable(self._layout.flatten(self._arrays))
-        if change is not None and self.version != before:
-            self._deltas.append(_Delta(before, change))
+        if delta is not None and self.version != before:
+            self._deltas.append(delta)
             self._drop_long_chains()
         self._source, self._model = source, model
 
-    def _change_to(self, model: Arrays) -> Change | None:
+    def _delta_to(self, model: Arrays) -> Delta | None:
         """The delta towards a model; None where the full model is needed, or takes at most twice the bytes."""
         layout = self._layout
         if layout is None or Layout.of(model, self._kinds).arrays != layout.arrays:
             return None
-        if any(not np.array_equal(model[name], model[first]) for name, first in layout.copies):
-            return None  # tied arrays are no longer equal
+        vector, untied = self._vector, any(not np.array_equal(model[name], model[of]) for name, of in layout.copies)
+        if untied:
+            layout = layout.untied
+            vector = immutable(layout.flatten(self._arrays))
         wanted = layout.difference(model, self._arrays)
         if not np.isfinite(wanted).all():
             return None
-        delta = layout.difference(model, self._model)
+        moved = layout.difference(model, self._model)
         try:
-            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, self._vector, delta)
+            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, vector, moved)
         except ValueError as fault:
             log.warning("surp-fl: the model's change cannot be encoded, the full model is sent: %s", fault)
             return None
-        return change if change.payload + _DELTA_OVERHEAD <= self._full_bytes() // 2 else None
+        delta = Delta(self.version, change, untied)
+        return delta if change.payload + _DELTA_OVERHEAD <= self._full_bytes() // 2 else None
 
     def _drop_long_chains(self) -> None:
         """Drop the oldest deltas until the chain has at most half the model's bytes and 128 deltas."""
@@ -186,8 +176,7 @@ class Downlink:
                 size, packed = full, packed or Packed.of(self._arrays)
                 message.content = put_full_model(message.content, found[0], packed, keep=True, kinds=self._kinds)
             else:
-                pairs = ((delta.base, delta.change) for delta in lacking)
-                message.content = put_deltas(message.content, found[0], pairs, self.version, self._kinds)
+                message.content = put_deltas(message.content, found[0], lacking, self.version, self._kinds)
             payload.append(size)
         return DownlinkBytes.of(payload, messages)
 

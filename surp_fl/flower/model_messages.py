@@ -41,6 +41,7 @@ from surp_fl.flower.protocol import (
     NAME,
     PACKED,
     SECTIONS,
+    UNTIED,
     VERSION,
 )
 from surp_fl.flower.records import record_of
@@ -53,6 +54,21 @@ log = logging.getLogger("flwr")
 
 _LENGTH = struct.Struct("<I")
 _NO_SECTIONS = bytes(2 * _LENGTH.size)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """From one version to the next.
+
+    Attributes:
+        base: digest of the version that it is added to.
+        change: the encoded difference.
+        untied: whether it encodes arrays separately that are equal in its base, because they no longer are after it.
+    """
+
+    base: bytes
+    change: Change
+    untied: bool = False
 
 
 def put_full_model(
@@ -77,14 +93,14 @@ def put_full_model(
 
 
 def put_deltas(
-    content: RecordDict, name: str, deltas: Iterable[tuple[bytes, Change]], version: bytes, kinds: Kinds | None
+    content: RecordDict, name: str, deltas: Iterable[Delta], version: bytes, kinds: Kinds | None
 ) -> RecordDict:
     """Replace the ArrayRecord of a message by deltas.
 
     Args:
         content: of the message, as the strategy made it.
         name: of its ArrayRecord.
-        deltas: each with the digest of its base, oldest first.
+        deltas: oldest first.
         version: digest of the model that they lead to.
         kinds: which arrays are running statistics, where the user says so.
 
@@ -94,13 +110,15 @@ def put_deltas(
     entries: dict[str, Any] = {VERSION: version, ARRAYS_NAME: name, KEEP: True}
     if kinds is not None:
         entries[KINDS] = json.dumps(dict(kinds))
-    if pairs := list(deltas):
-        entries |= {BASES: [base for base, _ in pairs], DELTAS: [change.message for _, change in pairs]}
-    if any(change.statistics or change.integers for _, change in pairs):
+    if chain := list(deltas):
+        entries |= {BASES: [each.base for each in chain], DELTAS: [each.change.message for each in chain]}
+    if any(each.change.statistics or each.change.integers for each in chain):
         entries[SECTIONS] = [
             b"".join(_LENGTH.pack(len(section)) + section for section in (change.statistics, change.integers))
-            for _, change in pairs
+            for change in (each.change for each in chain)
         ]
+    if any(each.untied for each in chain):
+        entries[UNTIED] = [each.untied for each in chain]
     return _replaced(content, name, entries, {})
 
 
@@ -156,27 +174,39 @@ def receive_model(content: RecordDict, local: Arrays | None, kinds: Kinds | None
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
         return ReceivedModel(arrays, name, keep, version)
-    bases, deltas = config.get(BASES, []), config.get(DELTAS, [])
-    if not isinstance(bases, list) or not isinstance(deltas, list) or len(bases) != len(deltas):
-        raise MalformedMessage("the server's message has deltas, but not one base for each")
-    sections = config.get(SECTIONS, [_NO_SECTIONS] * len(deltas))
-    if not isinstance(sections, list) or len(sections) != len(deltas):
-        raise MalformedMessage("the server's message has other sections than deltas")
+    chain = _chain_in(config)
     base = None if local is None else digest_of(local)
     if local is None or base == version:
         return ReceivedModel(local, name, keep, version, base)
-    chain = zip(bases, deltas, sections, strict=True)
-    lacking = [delta[1:] for delta in itertools.dropwhile(lambda delta: delta[0] != base, chain)]
+    lacking = list(itertools.dropwhile(lambda entry: entry[0] != base, chain))
     after: Arrays | None = None
     if lacking:
         try:
             after = local
-            for message, others in lacking:
-                after = apply_delta(Layout.of(after, kinds), after, _change_of(message, others))
+            for start, encoded, sections, untied in lacking:
+                delta = Delta(start, _change_of(encoded, sections), untied is True)
+                after = apply_delta(Layout.of(after, kinds), after, delta)
         except MalformedMessage as fault:  # reported as a missing base: the server will resend the full model
             log.warning("surp-fl: a delta cannot be read, the full model is requested: %s", printable(fault))
     valid = after is not None and digest_of(after) == version
     return ReceivedModel(after if valid else None, name, keep, version, base)
+
+
+def _chain_in(config: ConfigRecord) -> list[tuple[Any, Any, Any, Any]]:
+    """Of each delta in a message: the digest of its base, its message, its sections, and whether it is untied."""
+    bases = config.get(BASES, [])
+    if not isinstance(bases, list):
+        raise MalformedMessage(f"the server's message has {type(bases).__name__} in place of the bases of its deltas")
+    columns = {
+        "messages": config.get(DELTAS, []),
+        "sections": config.get(SECTIONS, [_NO_SECTIONS] * len(bases)),
+        "flags": config.get(UNTIED, [False] * len(bases)),
+    }
+    for name, column in columns.items():
+        found = len(column) if isinstance(column, list) else 0
+        if found != len(bases):
+            raise MalformedMessage(f"the server's message has {len(bases)} deltas, and {name} of {found}")
+    return list(zip(bases, *columns.values(), strict=True))  # type: ignore[arg-type]
 
 
 def restore_content(content: RecordDict, name: str, arrays: Arrays) -> RecordDict:
@@ -198,14 +228,14 @@ def restore_content(content: RecordDict, name: str, arrays: Arrays) -> RecordDic
     return RecordDict(found)
 
 
-def apply_delta(layout: Layout, arrays: Arrays, change: Change, vector: NDArray[np.float32] | None = None) -> Arrays:
+def apply_delta(layout: Layout, arrays: Arrays, delta: Delta, vector: NDArray[np.float32] | None = None) -> Arrays:
     """Compute the version after a delta; the same bits on server and clients.
 
     Args:
-        layout: of the model.
+        layout: of the base.
         arrays: the base of the delta.
-        change: the delta.
-        vector: `layout.flatten(arrays)`, if it is at hand; float32, shape (n,).
+        delta: what is added to it.
+        vector: the base as one vector, of the layout that the delta has, if it is at hand; float32, shape (n,).
 
     Returns:
         New arrays, in the model's dtypes.
@@ -213,6 +243,7 @@ def apply_delta(layout: Layout, arrays: Arrays, change: Change, vector: NDArray[
     Raises:
         MalformedMessage: a section of the change is not valid.
     """
+    layout, change = layout.untied if delta.untied else layout, delta.change
     reference = layout.flatten(arrays) if vector is None else vector
     update = reader_of(change.message).decode(change.message, layout, reference=reference)
     return layout.assembled(layout.rounded(layout.moved(arrays, update)), change.untrained(arrays, layout))

@@ -37,6 +37,8 @@ that it is added to, its base; a client that holds any of these bases applies th
     DELTAS               list    messages; with deltas
     SECTIONS             list    of each delta: the sections of statistics and of integer arrays, each after its length
                                  in four bytes; with deltas, if one of them has such a section
+    UNTIED               list    of each delta: whether it encodes arrays separately that are equal in its base; with
+                                 deltas, if one of them does
 
 **A client's state**, in `Context.state`:
 
@@ -76,7 +78,7 @@ MANIFEST = f"{NAME}:form"
 BASES = f"{NAME}:bases"
 DELTAS = f"{NAME}:deltas"
 SECTIONS = f"{NAME}:others"
-DOWN = (VERSION, ARRAYS_NAME, MANIFEST, BASES, DELTAS, SECTIONS, KEEP, KINDS)  # hidden from the app
+DOWN = (VERSION, ARRAYS_NAME, MANIFEST, BASES, DELTAS, SECTIONS, UNTIED, KEEP, KINDS)  # hidden from the app
 
 SENT = f"{NAME}:sent"
 MODEL = f"{NAME}:model"

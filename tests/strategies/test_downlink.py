@@ -17,7 +17,7 @@ from surp_fl import STC, CompressUpdates, ErrorFeedback, SuRP
 from surp_fl.change import Change
 from surp_fl.codecs.codec import Scheme
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import put_deltas, put_full_model, receive_model, restore_content
+from surp_fl.flower.model_messages import Delta, put_deltas, put_full_model, receive_model, restore_content
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import arrays_of, count_bytes, record_of
@@ -233,7 +233,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     change = Change(delta, b"", write_integers(held, held | {"batches": np.array(30)}, LAYOUT))
 
     def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
-        content = put_deltas(content_of(held), "arrays", [(base, change)], version, None)
+        content = put_deltas(content_of(held), "arrays", [Delta(base, change)], version, None)
         content.config_records["config"].update(damage or {})
         return receive_model(content, held)
 
@@ -252,10 +252,12 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
         assert bring(digest_of(held), digest_of(after), {"surp-fl:others": [odd]}).arrays is None
     for damage in ({"surp-fl:deltas": [delta[:-1]]}, {"surp-fl:deltas": [b"?"]}):
         assert bring(digest_of(held), digest_of(after), damage).arrays is None  # the server will resend the full model
-    with pytest.raises(MalformedMessage, match="one base for each"):
+    with pytest.raises(MalformedMessage, match="1 deltas, and messages of 0"):
         bring(digest_of(held), digest_of(after), {"surp-fl:deltas": []})
-    with pytest.raises(MalformedMessage, match="other sections than deltas"):
+    with pytest.raises(MalformedMessage, match="sections of 0"):
         bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
+    with pytest.raises(MalformedMessage, match="flags of 2"):
+        bring(digest_of(held), digest_of(after), {"surp-fl:untied": [True, True]})
     nothing_new = receive_model(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
     assert nothing_new.arrays is held
     assert nothing_new.base == nothing_new.version == right.base == digest_of(held)

@@ -67,6 +67,14 @@ def test_arrays_that_were_equal_by_chance_go_their_own_ways(alone: bool | None, 
     assert not np.array_equal(found.models[-1]["embed"], found.models[-1]["head"])
 
 
+def test_arrays_that_part_take_no_second_whole_model_down() -> None:
+    strategy = DecodeUpdates(fedavg(), downlink=TopK(budget=1500))
+    found = run(app_with([CompressUpdates(TopK(budget=9000))], apart), strategy, rounds=8, start=tied)
+    whole = sum(array.nbytes for array in tied().values())
+    assert not np.array_equal(found.models[-1]["embed"], found.models[-1]["head"])
+    assert [max(traffic.payload_bytes_down) >= whole for traffic in strategy.traffic] == [True] + 7 * [False]
+
+
 def test_a_clients_state_outlives_arrays_that_become_equal_or_differ_again() -> None:
     """As biases of a ResNet may, which have the same gradients: messages move them alike, or one of them alone."""
     rng = np.random.default_rng(1)
