@@ -19,6 +19,8 @@ from surp_fl.types import Vector
 
 State = Mapping[str, NDArray[Any]]
 
+_SENT_SHARE = "sent share"  # of what the client wanted to send, in its last message: squared norms; shape ()
+
 
 class Memory(Protocol):
     """The contract of a client memory; all vectors are float32 of shape (n,)."""
@@ -70,15 +72,16 @@ class ErrorFeedback:
 
     With `step_ahead`, a client that sits out many rounds trains from the model plus a share of its residual: what it
     then learns goes with what it owes, where from the model alone it would learn much of that again, and owe more. A
-    client that takes part in every round starts from the model.
+    client that takes part in every round starts from the model. Where residuals decay, the share is that of what will
+    be sent before it decays: the model will never have the rest.
 
     Source: Seide et al. 2014, "1-bit SGD"; Stich et al. 2018, "Sparsified SGD with memory"; SA-PEF, "step-ahead partial
     error feedback", arXiv 2601.20738, where the share is the same for all clients.
 
     Attributes:
         keep: decay of the residual from round to round, 0 to 1; below 1, older errors count less.
-        step_ahead: share of the residual that is added before training, 0 to 1, for clients that take part in half of
-            the rounds or fewer; it falls to nothing for those that take part in all.
+        step_ahead: share, 0 to 1, of the part of the residual that will be sent; added before training by clients that
+            take part in half of the rounds or fewer; it falls to nothing for those that take part in all.
 
     Raises:
         ValueError: `keep` or `step_ahead` is not from 0 to 1.
@@ -105,8 +108,15 @@ class ErrorFeedback:
             state: after the last `settle`.
             presence: share of the rounds, from the client's first on, in which it took part, 0 to 1.
         """
-        share = self.step_ahead * self.keep * min(2 * (1 - presence), 1)
+        share = self.step_ahead * min(2 * (1 - presence), 1) * self._share_to_be_sent(state)
         return np.float32(share) * state["residual"] if share > 0 and "residual" in state else None
+
+    def _share_to_be_sent(self, state: State) -> float:
+        """The share of the residual that will be sent, if each message holds as much as the last; the rest decays."""
+        if self.keep == 1 or _SENT_SHARE not in state:
+            return self.keep
+        each = min(max(float(state[_SENT_SHARE]), 0.0), 1.0)
+        return self.keep * each / (1 - self.keep * (1 - each))
 
     def recall(self, delta: Vector, state: State) -> Vector:
         """Add the residual to the delta.
@@ -121,8 +131,12 @@ class ErrorFeedback:
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Store the compression error wanted − sent as the residual."""
-        return {"residual": wanted - sent}
+        """Store the compression error wanted − sent as the residual; what share was sent, where that will be needed."""
+        residual = wanted - sent
+        whole = norm_of(wanted) if self.step_ahead else 0.0
+        if not 0 < whole < math.inf:
+            return {"residual": residual}
+        return {"residual": residual, _SENT_SHARE: np.asarray(1 - (norm_of(residual) / whole) ** 2, np.float32)}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,25 @@ def test_the_residual_decays_by_the_share_that_is_not_kept() -> None:
         ErrorFeedback(keep=1.1)
 
 
+def test_a_step_ahead_is_that_part_of_a_decaying_residual_which_will_be_sent() -> None:
+    keep, sent = 0.9, 0.25
+    memory = ErrorFeedback(keep=keep, step_ahead=1.0)
+    wanted = np.array([3.0, 4.0, 0.0, 0.0], np.float32) * 2
+    state = memory.settle(wanted, sent * wanted, {})
+    left, told, held = (1 - sent), 0.0, 1 - (1 - sent) ** 2  # of its squared norm
+    for _ in range(200):
+        told, left = told + keep * held * left, keep * (1 - held) * left
+    found = memory.ahead(state, 0.5)
+    assert found is not None
+    np.testing.assert_allclose(found, told * wanted, rtol=1e-5)
+    whole = ErrorFeedback(step_ahead=1.0).ahead(state, 0.5)
+    assert whole is not None
+    np.testing.assert_array_equal(whole, state["residual"])
+    for useless in (np.zeros(4, np.float32), -wanted):
+        nothing = memory.ahead(memory.settle(wanted, useless, {}), 0.5)
+        assert nothing is None or not nothing.any()
+
+
 def test_a_step_ahead_is_a_share_of_the_residual_for_clients_that_sit_out_rounds() -> None:
     memory, state = ErrorFeedback(keep=0.5, step_ahead=0.5), {"residual": np.array([8.0, -4.0], np.float32)}
     for presence, share in ((0.0, 0.25), (0.1, 0.25), (0.5, 0.25), (0.75, 0.125)):

@@ -42,7 +42,7 @@ that it is added to, its base; a client that holds any of these bases applies th
 
 **A client's state**, in `Context.state`:
 
-    NAME                 arrays  the vectors of the scheme's memory: residual, velocity
+    NAME                 arrays  what the scheme's memory keeps: residual, velocity; a number or two
     SENT                 arrays  the last message, decoded: added back to the residual if it was not applied
     MODEL                arrays  the model that the client was sent in the round of that message, unless it is HELD
     HELD                 arrays  the local version of the server's public model, to which deltas are added
