@@ -44,15 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     for name in options.models:
         model = OTHER_MODELS[name].only(options.only)
         base = settings_of(options, **model.settings)
-        chosen = tune.tuned(
-            model.tuned,
-            replace(base, rounds=options.tuning_rounds, held_out=model.held_out),
-            [0],
-            options.out / name / "tuning",
-            options.jobs,
-            grid=model.grid,
-            more_seeds=0,
-        )
+        folder = options.out / name / "tuning"
+        trials = replace(base, rounds=options.tuning_rounds, held_out=model.held_out)
+        tuned = [
+            scheme
+            for scheme in OTHER_MODELS[name].tuned  # those that were tuned before stay in the table
+            if scheme in model.tuned or tune.is_tuned(scheme, trials, [0], folder, model.grid)
+        ]
+        chosen = tune.tuned(tuned, trials, [0], folder, options.jobs, grid=model.grid, more_seeds=0)
         if not options.tune_only:
             complete(list(runs_of(model, base, chosen, options.most_seeds)), options.out / name, options.jobs)
             files.write(files.comparison(options.out / name))

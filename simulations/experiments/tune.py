@@ -21,6 +21,7 @@ from simulations.engines.in_process import complete
 from simulations.experiments import protocol
 from simulations.experiments.command_line import add_jobs, add_seeds, add_settings, parsed, parser_of, settings_of
 from simulations.experiments.protocol import Grid, Hyperparameters, trial
+from simulations.report import rows as results
 from simulations.report.tuning import MORE_SEEDS, Tuning
 
 
@@ -71,6 +72,13 @@ def tuned(
     (folder / "chosen.json").write_text(json.dumps(best, indent=1) + "\n")
     print("\n" + found.table(schemes), flush=True)
     return best
+
+
+def is_tuned(scheme: str, base: Settings, seeds: list[int], folder: Path, grid: Grid) -> bool:
+    """Whether the folder holds every trial of a scheme."""
+    rows = results.load(folder)
+    trials = [trial(replace(base, scheme=scheme, seed=seed), each) for each in grid for seed in seeds]
+    return all(any(row.settings.same_run(settings) for row in rows) for settings in trials)
 
 
 def main(arguments: list[str] | None = None) -> int:

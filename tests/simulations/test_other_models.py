@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_a_comparison_of_other_models_resumes_and_shows_what_is_there(
     assert sorted((row.scheme, row.budget or 0) for row in rows if row.settings.seed == 1) == [
         ("dense", 0), ("surp", 100), ("surp", 200),
     ]  # fmt: skip
+    assert other_models.main([*arguments, "--only", "stc", "--tune-only"]) == 0
+    chosen = json.loads((tmp_path / "small/tuning/chosen.json").read_text())
+    assert list(chosen) == ["dense", "surp:100", "stc:100"]  # also what was tuned before
     measured = {"small": report.Measured(tuple(rows), model.budgets)}
     shown = report.table(measured).splitlines()
     assert sum("(2 seeds)" in line for line in shown) == 3
