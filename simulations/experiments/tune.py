@@ -51,12 +51,7 @@ def tuned(
     found = Tuning((), base, protocol.GRID if grid is None else grid, checked_in, more_seeds)
 
     def run(trials: Iterable[tuple[str, Hyperparameters]], seeds: list[int], rounds: int = base.rounds) -> list[Row]:
-        settings = [
-            trial(replace(base, scheme=scheme, seed=seed, rounds=rounds), each)
-            for scheme, each in trials
-            for seed in seeds
-        ]
-        return complete(settings, folder, jobs)
+        return complete(_runs(replace(base, rounds=rounds), trials, seeds), folder, jobs)
 
     found = replace(found, rows=tuple(run([(scheme, each) for scheme in schemes for each in found.grid], seeds)))
     more = list(range(max(seeds) + 1, max(seeds) + 1 + more_seeds))
@@ -76,9 +71,12 @@ def tuned(
 
 def is_tuned(scheme: str, base: Settings, seeds: list[int], folder: Path, grid: Grid) -> bool:
     """Whether the folder holds every trial of a scheme."""
-    rows = results.load(folder)
-    trials = [trial(replace(base, scheme=scheme, seed=seed), each) for each in grid for seed in seeds]
-    return all(any(row.settings.same_run(settings) for row in rows) for settings in trials)
+    rows, runs = results.load(folder), _runs(base, [(scheme, each) for each in grid], seeds)
+    return all(any(row.settings.same_run(run) for row in rows) for run in runs)
+
+
+def _runs(base: Settings, trials: Iterable[tuple[str, Hyperparameters]], seeds: list[int]) -> list[Settings]:
+    return [trial(replace(base, scheme=scheme, seed=seed), each) for scheme, each in trials for seed in seeds]
 
 
 def main(arguments: list[str] | None = None) -> int:
