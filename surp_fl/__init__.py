@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from surp_fl import _compiled
-from surp_fl.codecs import DGC, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK, truncate
+from surp_fl.codecs import DGC, EDEN, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK, truncate
 from surp_fl.entropy import range_coder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
@@ -41,6 +41,7 @@ except PackageNotFoundError:  # run from a folder of sources that was never inst
 
 __all__ = [
     "DGC",
+    "EDEN",
     "QSGD",
     "STC",
     "CompressUpdates",

@@ -6,6 +6,8 @@ from surp_fl.codecs import dense, dgc, qsgd, r_top_k, stc, top_k
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
 from surp_fl.codecs.dgc import DGC
+from surp_fl.codecs.eden import scheme as _eden
+from surp_fl.codecs.eden.scheme import EDEN
 from surp_fl.codecs.qsgd import QSGD
 from surp_fl.codecs.r_top_k import RTopK
 from surp_fl.codecs.reader import READERS, Reader
@@ -19,13 +21,13 @@ from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
-    _surp.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, qsgd.ROW, dense.ROW, _surp_paper.ROW,
+    _surp.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, dense.ROW, _surp_paper.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
-    "DGC", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "PaperSuRP", "RTopK", "Reader", "Registration",
-    "Scheme", "SuRP", "TopK", "reader_of", "register", "scheme_named", "truncate",
+    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "PaperSuRP", "RTopK", "Reader",
+    "Registration", "Scheme", "SuRP", "TopK", "reader_of", "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

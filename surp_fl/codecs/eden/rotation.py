@@ -1,0 +1,97 @@
+"""A random rotation that both ends make from a seed: random signs, then the Walsh–Hadamard transform, block by block.
+
+A block has a power of two of coordinates; the vector is cut into few blocks so that few zeros fill the last one. The
+transform is not normalised: done twice, it multiplies by the size of the block. Its sums of integers are exact in
+float64, in any order, so that every decoder gives the same bits.
+
+Source: Ailon, Chazelle 2009, "The fast Johnson–Lindenstrauss transform"; Steele, Lea, Flood 2014, "Fast splittable
+pseudorandom number generators" (SplitMix64).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl.types import Floats, Signs
+
+_FILLED = 16  # a rest of up to 1/16 of the vector is one block, filled with zeros
+_FACTOR = 6  # log2 of the largest matrix that a block is multiplied with
+_GAMMA, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the vector that is rotated by itself.
+
+    Attributes:
+        start: its first coordinate.
+        stop: past its last coordinate.
+        size: coordinates after the rotation, a power of two; not less than stop − start.
+        first_word: number of random words that the blocks before it take.
+    """
+
+    start: int
+    stop: int
+    size: int
+    first_word: int
+
+    def signs(self, seed: int) -> Signs:
+        """Which coordinates the rotation negates; shape (size,)."""
+        words = _words(seed, self.first_word, -(-self.size // 64))
+        return np.unpackbits(words.view(np.uint8), count=self.size, bitorder="little").view(np.bool_)
+
+    def keys(self, seed: int) -> NDArray[np.uint32]:
+        """A random number for each rotated coordinate, which decides how well it is told; shape (size,)."""
+        words = _words(seed, self.first_word + -(-self.size // 64), -(-self.size // 2))
+        return words.view("<u4")[: self.size].astype(np.uint32, copy=False)
+
+
+def blocks_of(n: int) -> Iterator[Block]:
+    """Cut a vector of n coordinates into blocks, the largest first.
+
+    >>> [block.size for block in blocks_of(431_080)], [block.size for block in blocks_of(5)]
+    ([262144, 131072, 32768, 8192], [4, 1])
+    """
+    start = word = 0
+    while start < n:
+        left = n - start
+        size = 1 << (left.bit_length() - 1 if left * _FILLED > n else (left - 1).bit_length())
+        yield Block(start, min(start + size, n), size, word)
+        start, word = start + size, word + -(-size // 64) + -(-size // 2)
+
+
+def hadamard(vector: Floats) -> Floats:
+    """The Walsh–Hadamard transform of a float64 vector whose size is a power of two; a new vector.
+
+    >>> hadamard(np.array([1.0, 2.0, 3.0, 4.0])).tolist()
+    [10.0, -2.0, -4.0, 0.0]
+    """
+    levels = vector.size.bit_length() - 1
+    while levels:
+        matrix = _matrix(min(levels, _FACTOR))  # the last axis is transformed and becomes the first one
+        levels -= min(levels, _FACTOR)
+        vector = (vector.reshape(-1, len(matrix)) @ matrix).T.reshape(-1)
+    return vector
+
+
+@functools.cache
+def _matrix(levels: int) -> Floats:
+    """Hadamard's matrix by Sylvester's construction, of 2^levels rows."""
+    matrix = np.ones((1, 1))
+    for _ in range(levels):
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix
+
+
+def _words(seed: int, first: int, count: int) -> NDArray[np.uint64]:
+    """Random words `first` to `first + count` of a seed: SplitMix64; little-endian, shape (count,)."""
+    with np.errstate(over="ignore"):
+        words = np.uint64(seed) + _GAMMA * np.arange(first + 1, first + count + 1, dtype=np.uint64)
+        words = (words ^ (words >> np.uint64(30))) * _FIRST
+        words = (words ^ (words >> np.uint64(27))) * _SECOND
+        return (words ^ (words >> np.uint64(31))).astype("<u8", copy=False)

@@ -1,0 +1,192 @@
+"""EDEN: a random rotation makes coordinates nearly normal, each is quantised, and a scale makes the whole unbiased.
+
+Source: Vargaftik, Ben Basat, Portnoy, Mendelson, Ben-Itzhak, Mitzenmacher 2022, "EDEN: Communication-Efficient and
+Robust Distributed Mean Estimation for Federated Learning"; with one bit a coordinate, DRIVE of the same authors (2021).
+The quantisers are Lloyd's and Max's for the normal distribution (Max 1960, "Quantizing for minimum distortion"). With
+less than a bit a coordinate, a random part of the rotated coordinates is told, and the scale makes up for the others.
+
+    seed         32 bits  of the rotation and the keys
+    bits          8 bits  of a rotated coordinate whose key is not below the threshold: 0 to 6
+    threshold    32 bits  coordinates with a key below it have a bit more
+    blocks                of the vector, the largest first, each:
+      scale      16 bits  of the block
+      finer               bits + 1 each, coordinates with a key below the threshold, ascending: sign, then magnitude
+      others              bits each, the same; nothing for 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from surp_fl.codecs.codec import Budgeted, Codec
+from surp_fl.codecs.eden.rotation import Block, blocks_of, hadamard
+from surp_fl.codecs.reader import BitBreakdown, Reader
+from surp_fl.codecs.registry import Registration
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
+from surp_fl.errors import DIVERGED
+from surp_fl.frame import HEADER_BYTES
+from surp_fl.layout import Layout
+from surp_fl.memory import Memory, NoMemory
+from surp_fl.types import Floats, Integers, Reference, Signs, Vector
+
+MAGNITUDES = {  # levels of a standard normal coordinate by its bits, without the sign; units of 1/4096
+    1: (3268,),
+    2: (1855, 6187),
+    3: (1004, 3097, 5505, 8814),
+    4: (526, 1589, 2690, 3860, 5146, 6628, 8475, 11193),
+    5: (270, 811, 1357, 1912, 2478, 3060, 3664, 4296, 4964, 5678, 6456, 7321, 8310, 9493, 11023, 13356),
+    6: (137, 411, 685, 961, 1238, 1517, 1798, 2082, 2370, 2661, 2957, 3258, 3565, 3880, 4201, 4532, 4873, 5226, 5592,
+        5973, 6373, 6794, 7240, 7717, 8231, 8793, 9417, 10122, 10946, 11950, 13273, 15336),
+}  # fmt: skip
+_MOST_BITS, _UNIT = max(MAGNITUDES), 4096
+_HEADER_BITS, _SCALE_BITS = 32 + 8 + 32, 16
+_KEYS = 1 << 32
+
+
+@dataclass(frozen=True)
+class EDEN(Budgeted):
+    """As many bits of each rotated coordinate as the budget holds, a whole number or not, up to 6; unbiased.
+
+    Attributes:
+        budget: bytes, whole message; more bytes, less error.
+        ratio: how many times smaller than the model the message is, in place of a budget; 32 is a bit a coordinate.
+        memory: what the client carries between rounds; nothing, as the estimate is unbiased.
+
+    Raises:
+        ValueError: not exactly one of budget and ratio is given, or it is out of its range.
+    """
+
+    SMALLEST_BUDGET: ClassVar[int] = 28  # bytes: the frame, the header, the scales of five blocks
+
+    memory: Memory = field(default_factory=NoMemory)
+
+    @property
+    def codec(self) -> Codec:
+        """The two ends of this scheme."""
+        return Codec(READER, self._write)
+
+    def _write(self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference) -> bytes:
+        if not np.isfinite(vector).all():
+            raise ValueError(DIVERGED)
+        seed, blocks = int(rng.integers(_KEYS)), list(blocks_of(vector.size))
+        available = 8 * (self.bytes_for(layout) - HEADER_BYTES) - _HEADER_BITS - _SCALE_BITS * len(blocks)
+        fewer, threshold = _rates(available, blocks, seed)
+        bits = BitWriter()
+        bits.write_one(seed, 32)
+        bits.write_one(fewer, 8)
+        bits.write_one(threshold, 32)
+        for block in blocks:
+            normal, norm = _rotated(vector, block, seed)
+            finer = block.keys(seed) < threshold
+            levels, product = _quantised(normal, finer, fewer)
+            told = 1.0 if fewer else threshold / _KEYS
+            bits.write_one(encode_minifloat(norm / (told * product) if told * product > 0 else 0.0), _SCALE_BITS)
+            bits.write(levels[finer], fewer + 1)
+            if fewer:
+                bits.write(levels[~finer], fewer)
+        return bits.to_bytes()
+
+
+def _rates(available: int, blocks: list[Block], seed: int) -> tuple[int, int]:
+    """Bits of a coordinate, and the threshold below whose keys they are one more, within the bits that there are."""
+    size = sum(block.size for block in blocks)
+    fewer, left = divmod(max(available, 0), size) if size else (0, 0)
+    if fewer >= _MOST_BITS:
+        return _MOST_BITS, 0
+    if not left:
+        return fewer, 0
+    keys = np.concatenate([block.keys(seed) for block in blocks])
+    return fewer, int(np.partition(keys, left)[left])  # `left` keys or fewer are below it
+
+
+def _rotated(vector: Vector, block: Block, seed: int) -> tuple[Floats, float]:
+    """A block's rotated coordinates, of mean square 1, and its norm; zeros where that is 0."""
+    part = np.zeros(block.size)
+    part[: block.stop - block.start] = vector[block.start : block.stop]
+    norm = float(np.linalg.norm(part))
+    np.negative(part, where=block.signs(seed), out=part)
+    return hadamard(part / norm if norm else part), norm
+
+
+def _quantised(normal: Floats, finer: Signs, fewer: int) -> tuple[Integers, float]:
+    """The level of each coordinate, and ⟨levels' values, coordinates⟩, those that are not told at one bit."""
+    levels, product = np.empty(normal.size, np.int64), 0.0
+    for bits, which in ((fewer + 1, finer), (max(fewer, 1), ~finer)):
+        if not which.any():
+            continue
+        magnitudes = np.array(MAGNITUDES[bits]) / _UNIT
+        chosen, sizes = normal[which], np.abs(normal[which])
+        index = np.searchsorted((magnitudes[1:] + magnitudes[:-1]) / 2, sizes)
+        levels[which] = index | np.signbit(chosen).astype(np.int64) << (bits - 1)
+        product += float(magnitudes[index] @ sizes)
+    return levels, product
+
+
+def _header(bits: BitReader) -> tuple[int, int, int]:
+    """Seed, bits and threshold."""
+    seed, fewer, threshold = bits.read_one(32), bits.read_one(8), bits.read_one(32)
+    if fewer > _MOST_BITS or (fewer == _MOST_BITS and threshold):
+        raise MalformedBits(f"{fewer} bits a coordinate, and more below {threshold}; expected up to {_MOST_BITS}")
+    return seed, fewer, threshold
+
+
+def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
+    """Decode a body to the vector: float32, shape (n,).
+
+    Raises:
+        MalformedBits: no encoder writes this body.
+    """
+    bits = BitReader(body)
+    seed, fewer, threshold = _header(bits)
+    if layout.size * fewer > bits.left:
+        raise MalformedBits(f"{layout.size} coordinates of {fewer} bits; there are {bits.left} bits")
+    vector, largest = np.empty(layout.size, np.float32), float(np.finfo(np.float32).max)
+    for block, scale, levels in _blocks(bits, layout.size, seed, fewer, threshold):
+        turned = hadamard(levels)[: block.stop - block.start]
+        np.negative(turned, where=block.signs(seed)[: turned.size], out=turned)
+        with np.errstate(under="ignore"):
+            vector[block.start : block.stop] = np.clip(turned * (scale / _UNIT), -largest, largest)
+    bits.finish()
+    return vector
+
+
+def _blocks(bits: BitReader, n: int, seed: int, fewer: int, threshold: int) -> Iterator[tuple[Block, float, Floats]]:
+    """Each block, its scale, and its levels' values in units of 1/4096, float64 of shape (size,)."""
+    for block in blocks_of(n):
+        scale = decode_minifloat(bits.read_one(_SCALE_BITS))
+        finer, values = block.keys(seed) < threshold, np.zeros(block.size)
+        for width, which in ((fewer + 1, finer), (fewer, ~finer)):
+            if count := int(np.count_nonzero(which)) if width and width <= _MOST_BITS else 0:
+                levels = bits.read(count, width)
+                magnitudes = np.array(MAGNITUDES[width], np.float64)
+                values[which] = np.concatenate([magnitudes, -magnitudes])[levels]
+        yield block, scale, values
+
+
+def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
+    """Bits of a valid body's signs and magnitudes; scales count as magnitudes. Indices take the seed."""
+    bits = BitReader(body)
+    _, fewer, _ = _header(bits)
+    blocks = sum(1 for _ in blocks_of(layout.size))
+    told = bits.left - _SCALE_BITS * blocks  # and the padding
+    signs = sum(block.size for block in blocks_of(layout.size)) if fewer else told
+    return BitBreakdown(0, signs, _SCALE_BITS * blocks + told - signs)
+
+
+READER = Reader(6, "eden", read, count_bits)
+
+ROW = Registration(
+    "eden",
+    READER,
+    EDEN,
+    examples={"eden 40 B": EDEN(budget=40), "eden 2 bits": EDEN(ratio=14), "eden 1 bit": EDEN(ratio=31)},
+    keeps_signs=False,
+    contractive=False,
+    colour="C8",
+    marker="d",
+)
