@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from surp_fl.types import Floats, Signs
 
 _FILLED = 16  # a rest of up to 1/16 of the vector is one block, filled with zeros
+RUN = 1 << 14  # coordinates that are worked on at a time, so that a rotation takes little memory beside its vector
 _FACTOR = 6  # log2 of the largest matrix that a block is multiplied with
 _GAMMA, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -42,13 +43,19 @@ class Block:
 
     def signs(self, seed: int) -> Signs:
         """Which coordinates the rotation negates; shape (size,)."""
-        words = _words(seed, self.first_word, -(-self.size // 64))
+        words = np.empty(-(-self.size // 64), "<u8")
+        for start in range(0, words.size, RUN):
+            part = words[start : start + RUN]
+            part[:] = _words(seed, self.first_word + start, part.size)
         return np.unpackbits(words.view(np.uint8), count=self.size, bitorder="little").view(np.bool_)
 
-    def keys(self, seed: int) -> NDArray[np.uint32]:
-        """A random number for each rotated coordinate, which decides how well it is told; shape (size,)."""
-        words = _words(seed, self.first_word + -(-self.size // 64), -(-self.size // 2))
-        return words.view("<u4")[: self.size].astype(np.uint32, copy=False)
+    def runs(self, seed: int) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
+        """Slices of up to RUN rotated coordinates, with a random number for each, which decides how well it is told."""
+        first = self.first_word + -(-self.size // 64)
+        for start in range(0, self.size, RUN):
+            part = slice(start, min(start + RUN, self.size))
+            words = _words(seed, first + start // 2, -(-(part.stop - start) // 2))
+            yield part, words.view("<u4")[: part.stop - start].astype(np.uint32, copy=False)
 
 
 def blocks_of(n: int) -> Iterator[Block]:
@@ -66,16 +73,24 @@ def blocks_of(n: int) -> Iterator[Block]:
 
 
 def hadamard(vector: Floats) -> Floats:
-    """The Walsh–Hadamard transform of a float64 vector whose size is a power of two; a new vector.
+    """The Walsh–Hadamard transform, in place, of a float64 vector whose size is a power of two.
 
     >>> hadamard(np.array([1.0, 2.0, 3.0, 4.0])).tolist()
     [10.0, -2.0, -4.0, 0.0]
     """
-    levels = vector.size.bit_length() - 1
-    while levels:
-        matrix = _matrix(min(levels, _FACTOR))  # the last axis is transformed and becomes the first one
-        levels -= min(levels, _FACTOR)
-        vector = (vector.reshape(-1, len(matrix)) @ matrix).T.reshape(-1)
+    done = 1
+    while done < vector.size:  # along the next axis of a few levels, RUN coordinates at a time
+        matrix = _matrix(min((vector.size // done).bit_length() - 1, _FACTOR))
+        columns = RUN // len(matrix)
+        if done == 1:
+            rows = vector.reshape(-1, len(matrix))
+            parts = [rows[start : start + columns].T for start in range(0, len(rows), columns)]
+        else:
+            cubes = vector.reshape(-1, len(matrix), done)
+            parts = [cube[:, start : start + columns] for cube in cubes for start in range(0, done, columns)]
+        for part in parts:
+            part[:] = matrix @ part
+        done *= len(matrix)
     return vector
 
 

@@ -10,13 +10,13 @@ less than a bit a coordinate, a random part of the rotated coordinates is told, 
     threshold    32 bits  coordinates with a key below it have a bit more
     blocks                of the vector, the largest first, each:
       scale      16 bits  of the block
-      finer               bits + 1 each, coordinates with a key below the threshold, ascending: sign, then magnitude
-      others              bits each, the same; nothing for 0
+      runs                of 16,384 rotated coordinates, the last of fewer, each:
+        finer             bits + 1 each, coordinates with a key below the threshold, ascending: sign, then magnitude
+        others            bits each, the same; nothing for 0
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -82,13 +82,14 @@ class EDEN(Budgeted):
         bits.write_one(threshold, 32)
         for block in blocks:
             normal, norm = _rotated(vector, block, seed)
-            finer = block.keys(seed) < threshold
-            levels, product = _quantised(normal, finer, fewer)
-            told = 1.0 if fewer else threshold / _KEYS
-            bits.write_one(encode_minifloat(norm / (told * product) if told * product > 0 else 0.0), _SCALE_BITS)
-            bits.write(levels[finer], fewer + 1)
-            if fewer:
-                bits.write(levels[~finer], fewer)
+            runs = [(part, keys < threshold) for part, keys in block.runs(seed)]
+            quantised = [_quantised(normal[part], finer, fewer) for part, finer in runs]
+            product = sum(product for _, product in quantised) * (1.0 if fewer else threshold / _KEYS)
+            bits.write_one(encode_minifloat(norm / product if product > 0 else 0.0), _SCALE_BITS)
+            for (levels, _), (_, finer) in zip(quantised, runs, strict=True):
+                bits.write(levels[finer], fewer + 1)
+                if fewer:
+                    bits.write(levels[~finer], fewer)
         return bits.to_bytes()
 
 
@@ -100,7 +101,7 @@ def _rates(available: int, blocks: list[Block], seed: int) -> tuple[int, int]:
         return _MOST_BITS, 0
     if not left:
         return fewer, 0
-    keys = np.concatenate([block.keys(seed) for block in blocks])
+    keys = np.concatenate([keys for block in blocks for _, keys in block.runs(seed)])
     return fewer, int(np.partition(keys, left)[left])  # `left` keys or fewer are below it
 
 
@@ -146,26 +147,28 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     if layout.size * fewer > bits.left:
         raise MalformedBits(f"{layout.size} coordinates of {fewer} bits; there are {bits.left} bits")
     vector, largest = np.empty(layout.size, np.float32), float(np.finfo(np.float32).max)
-    for block, scale, levels in _blocks(bits, layout.size, seed, fewer, threshold):
-        turned = hadamard(levels)[: block.stop - block.start]
+    for block in blocks_of(layout.size):
+        scale = decode_minifloat(bits.read_one(_SCALE_BITS))
+        turned = hadamard(_levels(bits, block, seed, fewer, threshold))[: block.stop - block.start]
         np.negative(turned, where=block.signs(seed)[: turned.size], out=turned)
         with np.errstate(under="ignore"):
-            vector[block.start : block.stop] = np.clip(turned * (scale / _UNIT), -largest, largest)
+            turned *= scale / _UNIT
+            np.clip(turned, -largest, largest, out=turned)
+            vector[block.start : block.stop] = turned
     bits.finish()
     return vector
 
 
-def _blocks(bits: BitReader, n: int, seed: int, fewer: int, threshold: int) -> Iterator[tuple[Block, float, Floats]]:
-    """Each block, its scale, and its levels' values in units of 1/4096, float64 of shape (size,)."""
-    for block in blocks_of(n):
-        scale = decode_minifloat(bits.read_one(_SCALE_BITS))
-        finer, values = block.keys(seed) < threshold, np.zeros(block.size)
+def _levels(bits: BitReader, block: Block, seed: int, fewer: int, threshold: int) -> Floats:
+    """The values of a block's levels in units of 1/4096; shape (size,)."""
+    values = np.zeros(block.size)
+    for part, keys in block.runs(seed):
+        finer = keys < threshold
         for width, which in ((fewer + 1, finer), (fewer, ~finer)):
-            if count := int(np.count_nonzero(which)) if width and width <= _MOST_BITS else 0:
-                levels = bits.read(count, width)
+            if count := int(np.count_nonzero(which)) if width else 0:
                 magnitudes = np.array(MAGNITUDES[width], np.float64)
-                values[which] = np.concatenate([magnitudes, -magnitudes])[levels]
-        yield block, scale, values
+                values[part][which] = np.concatenate([magnitudes, -magnitudes])[bits.read(count, width)]
+    return values
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
