@@ -60,7 +60,7 @@ def train(message: Message, context: Context) -> Message:
         precision=settings.precision,
         rng=np.random.default_rng([settings.seed, server_round, node]),
     )
-    metrics = MetricRecord({"num-examples": len(members), "loss": loss})
+    metrics = MetricRecord({"num-examples": 1 if settings.equal_weights else len(members), "loss": loss})
     return Message(RecordDict({"arrays": record_of(training.arrays_of(model)), "metrics": metrics}), reply_to=message)
 
 

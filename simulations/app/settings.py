@@ -48,7 +48,7 @@ class Settings:
         "iid", "of the examples: iid, dirichlet:ALPHA, or groups (a client for each role of the plays)"
     )
     seed: int = _setting(0, "of weights, partition, batches and messages")
-    local_steps: int = _setting(30, "of training, for each client and round")
+    local_steps: int = _setting(30, "of training, for each client and round; 0 for one pass over its examples")
     batch_size: int = _setting(64, "examples a step")
     learning_rate: float = _setting(0.015, "of the local training")
     momentum: float = _setting(0.9, "of the local training (β1 of AdamW); starts from zero in each round")
@@ -66,6 +66,7 @@ class Settings:
     server_momentum: float = _setting(0.0, "of FedAvgM: of the mean updates")
     fraction_evaluate: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
     ema_decay: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
+    equal_weights: bool = _setting(False, "average clients as equals, not by how many examples they hold")
     test_every: int = _setting(1, "rounds from one test to the next; the last model is tested in any case")
     out: str = _setting("", "file for the run's row, written by the server; empty for none")
 

@@ -87,7 +87,9 @@ def model_with(workload: Workload, arrays: Arrays, root: Path) -> nn.Module:
 
 
 def batches(members: NDArray[np.int64], size: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Draw `steps` batches of `size`: through the members in random order, again and again."""
+    """Draw `steps` batches of `size`: through the members in random order, again and again; once where steps is 0."""
+    if not steps:
+        return iter(np.split(rng.permutation(members), range(size, len(members), size)))
     rounds = -(-steps * size // len(members))
     order = np.concatenate([rng.permutation(members) for _ in range(rounds)])
     return iter(order[: steps * size].reshape(steps, size))

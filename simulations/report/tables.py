@@ -80,9 +80,10 @@ def protocol(rows: list[Row]) -> str:
     first = rows[0].settings
     sampled = f" ({first.clients_per_round} a round)" if first.clients_per_round else ""
     held_out = f" Tested on {first.held_out:,} held-out training {first.kind.unit}." if first.held_out else ""
+    work = f"{first.local_steps} steps of" if first.local_steps else "one pass over a client's examples in batches of"
     return (
         f"{first.kind.title} on **{first.dataset}**, {first.partition}, {first.clients} clients{sampled}, "
-        f"{first.rounds} rounds of {first.local_steps} steps of {first.batch_size} {first.kind.unit}, "
+        f"{first.rounds} rounds of {work} {first.batch_size} {first.kind.unit}, "
         f"learning rate {_values(rows, 'learning_rate')}, momentum {_values(rows, 'momentum')}{_others(rows)}. "
         f"Bytes are per client and round.{held_out}"
     )

@@ -24,7 +24,7 @@ from tests.simulations.runs import SMALL, run_in_process
 pytestmark = pytest.mark.slow
 
 SIZES = {"lenet5": (431_080, 0), "bn-cnn": (421_834, 192), "resnet20": (272_186, 1_568)}
-SIZES |= {"transformer": (462_912, 0), "lora": (49_152, 0)}
+SIZES |= {"transformer": (462_912, 0), "lora": (49_152, 0), "mlp": (101_770, 0)}
 
 
 @pytest.fixture
@@ -185,3 +185,18 @@ def test_a_run_that_is_tested_seldom_counts_bytes_up_to_the_tested_round() -> No
     row = replace(row, accuracy=(0.1, 0.5, 0.9))
     assert bytes_to(row, 0.5) == uploaded_by_round(row)[2]
     assert bytes_to(row, 0.9) == uploaded_by_round(row)[3]
+
+
+def test_no_steps_are_one_pass_over_a_clients_examples() -> None:
+    found = list(training.batches(np.arange(100, 110), 4, 0, np.random.default_rng(0)))
+    assert [len(batch) for batch in found] == [4, 4, 2]
+    assert sorted(np.concatenate(found).tolist()) == list(range(100, 110))
+
+
+def test_clients_can_be_averaged_as_equals() -> None:
+    """It makes no difference where all hold as many images."""
+    given = replace(SMALL, scheme="dense", rounds=1, clients=2)
+    alike = {run_in_process(replace(given, equal_weights=equal)).model_sha256 for equal in (True, False)}
+    uneven = replace(given, partition="dirichlet:0.3")
+    unlike = {run_in_process(replace(uneven, equal_weights=equal)).model_sha256 for equal in (True, False)}
+    assert (len(alike), len(unlike)) == (1, 2)
