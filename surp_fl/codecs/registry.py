@@ -18,7 +18,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.reader import READERS, Reader
 from surp_fl.errors import MalformedMessage
 from surp_fl.frame import scheme_id_of
-from surp_fl.memory import ErrorFeedback, MomentumCorrection
+from surp_fl.memory import ErrorFeedback, MomentumCorrection, NoMemory
 
 log = logging.getLogger(__name__)
 
@@ -139,14 +139,19 @@ def with_memory(make: Callable[..., Scheme], default: ErrorFeedback = ErrorFeedb
         default: the memory where no option says otherwise.
 
     Returns:
-        A function that takes `keep` and `step_ahead` (of error feedback), or `momentum` (of momentum correction), in
-        place of `memory`.
+        A function that takes `keep` and `step_ahead` (of error feedback), `momentum` (of momentum correction), or
+        `stateless=1` (for none) in place of `memory`.
     """
 
     def made(
-        *, keep: float = default.keep, step_ahead: float = default.step_ahead, momentum: float = 0.0, **options: Any
+        *,
+        keep: float = default.keep,
+        step_ahead: float = default.step_ahead,
+        momentum: float = 0.0,
+        stateless: float = 0.0,
+        **options: Any,
     ) -> Scheme:
         memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep, step_ahead)
-        return make(memory=memory, **options)
+        return make(memory=NoMemory() if stateless else memory, **options)
 
     return made

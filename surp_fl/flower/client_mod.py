@@ -56,7 +56,8 @@ class CompressUpdates:
             for models of a few coordinates, the dense one is sent.
         seed: of the encoder's random choices; each message's generator is seeded by (seed, round, node).
         history: code also against the model before the last one, which makes messages smaller; False saves one float32
-            vector of the model's size on the client.
+            vector of the model's size on the client. None is True for schemes with a memory: a client of a scheme
+            without one, `NoMemory`, stores no vector at all.
 
     Raises, when called (Flower turns it into an error reply, and the round continues without this client):
         ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
@@ -66,7 +67,7 @@ class CompressUpdates:
     Source: error feedback of Seide et al. 2014, "1-bit SGD", for the default memory; see `surp_fl.memory`.
     """
 
-    def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool = True) -> None:
+    def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool | None = None) -> None:
         self.scheme = scheme
         self.history = history
         self.seed = seed
@@ -120,7 +121,8 @@ class CompressUpdates:
 
         stored = load(context, layout, directives) if stored is None or untied else stored
         memory = _checked(stored.memory, norm_of(start) + norm_of(delta))
-        reference = self._reference(scheme, start, stored)
+        history = not isinstance(scheme.memory, NoMemory) if self.history is None else self.history
+        reference = _reference(scheme, start, stored.model if history else None)
         wanted = scheme.memory.recall(delta, memory)
         began = time.perf_counter()
         change = change_of(scheme, wanted, received, trained, layout, rng, reference, delta, in_turns=True)
@@ -139,19 +141,19 @@ class CompressUpdates:
             legacy_metrics=reply.content.config_records.pop(FIT_METRICS) if legacy else None,
         )
         reply.content = RecordDict({NAME: to_record(compressed), **reply.content.config_records})
-        later_reference = start if self.history and reference is not None else None
+        later_reference = start if history and reference is not None else None
         save(context, memory, decoded, later_reference, layout, directives, version)  # last: an error changes nothing
         return reply
 
     def _scheme_of(self, server_round: int) -> Scheme:
         return self.scheme(server_round) if callable(self.scheme) else self.scheme
 
-    def _reference(self, scheme: Scheme, start: NDArray[np.float32], stored: StoredState) -> Reference:
-        """The model, or the model and the one before it, if the scheme codes against them; both ends hold them."""
-        if not scheme.codec.reader.contextual:
-            return None
-        before = stored.model if self.history else None
-        return start if before is None else (start, immutable(before))
+
+def _reference(scheme: Scheme, start: NDArray[np.float32], before: NDArray[np.float32] | None) -> Reference:
+    """The model, or the model and the one before it, if the scheme codes against them; both ends hold them."""
+    if not scheme.codec.reader.contextual:
+        return None
+    return start if before is None else (start, immutable(before))
 
 
 def _ahead_of(received: Arrays, memory: StepsAhead, stored: StoredState, layout: Layout) -> Arrays:

@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from surp_fl import CompressUpdates, SuRP, TopK
+from surp_fl import CompressUpdates, NoMemory, SuRP, TopK
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp.decoder import context_of
 from surp_fl.flower.protocol import MODEL, NAME
@@ -44,8 +44,8 @@ class Watch:
         return None if (node, self._rounds[node]) in self._lost else reply
 
 
-def app(history: bool = True) -> ClientApp:
-    return app_with([CompressUpdates(SuRP(budget=100), history=history)])
+def app(history: bool | None = None, scheme: SuRP = SuRP(budget=100)) -> ClientApp:  # noqa: B008
+    return app_with([CompressUpdates(scheme, history=history)])
 
 
 def failures(strategy: DecodeUpdates) -> list[int]:
@@ -66,6 +66,17 @@ def test_history_can_be_turned_off_and_takes_no_state_then() -> None:
     assert set(watch.contexts.values()) == {MODEL_ONLY}
     assert MODEL not in found.grid.contexts[1].state
     assert failures(strategy) == [0, 0, 0]
+
+
+def test_a_client_without_a_memory_stores_no_vector_at_all_unless_history_is_asked_for() -> None:
+    stateless = SuRP(budget=100, memory=NoMemory())
+    for history, expected in ((None, {MODEL_ONLY}), (True, {MODEL_ONLY, HISTORY})):
+        watch, strategy = Watch(), DecodeUpdates(fedavg())
+        found = run(app(history, stateless), strategy, rounds=3, fault=watch)
+        assert set(watch.contexts.values()) == expected
+        stored = [set(context.state.array_records) for context in found.grid.contexts.values()]
+        assert stored == [{MODEL} if history else set()] * len(stored)
+        assert failures(strategy) == [0, 0, 0]
 
 
 def test_a_lost_reply_costs_no_later_one() -> None:
