@@ -13,6 +13,7 @@ from simulations.report import (
     benchmarks,
     deployment,
     examples,
+    fleet,
     gate,
     messages,
     other_models,
@@ -51,6 +52,8 @@ def overview_of(parts: Mapping[str, list[Row]], folder: Path) -> Made:
     return {
         folder / "overview.md": overview.overview(parts),
         folder / "overview.png": partial(plots.accuracy_at_budgets, parts),
+        folder / "fleet.md": fleet.table(parts),
+        folder / "fleet.png": partial(plots.accuracy_at_fleet_bytes, parts),
     }
 
 

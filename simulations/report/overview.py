@@ -26,7 +26,7 @@ def overview(parts: Mapping[str, list[Row]]) -> str:
         there = [named[label] for named in by_label.values() if label in named]
         up = _sizes([fmean(row.payload_bytes_up_mean for row in seeds) for seeds in there])
         down = _sizes([fmean(map(bytes_down, seeds)) for seeds in there])
-        ends = [_ends(named.get(label, [])) for named in by_label.values()]
+        ends = [ends_of(named.get(label, [])) for named in by_label.values()]
         lines.append([label, up, down, *ends])
     head = (
         f"Accuracy of LeNet-5-Caffe on the test images of **{first.dataset}** after {first.rounds} rounds: mean "
@@ -74,7 +74,8 @@ def _sizes(of_parts: list[float]) -> str:
     return f"{fmean(of_parts):,.0f}" if high < 1.01 * low else f"{low:,.0f} to {high:,.0f}"
 
 
-def _ends(seeds: list[Row]) -> str:
+def ends_of(seeds: list[Row]) -> str:
+    """The mean final accuracy of a scheme's seeds, and the worst and the best; a dash where there are none."""
     ends = [100 * final_accuracy(row) for row in seeds]
     diverged = sum(map(math.isnan, ends))
     if not ends or diverged:

@@ -18,7 +18,7 @@ from simulations.app.training import Score
 from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
 from simulations.experiments import compare, protocol, reproduce, tune
-from simulations.report import files, markdown, overview, plots
+from simulations.report import files, fleet, markdown, overview, plots
 from simulations.report import rows as results
 from surp_fl.strategies import NoUsableReply, Traffic
 from tests.simulations.runs import SMALL, run_in_process
@@ -281,6 +281,24 @@ def test_the_overview_says_what_diverged_and_what_was_not_run(tmp_path: Path) ->
     assert line.endswith(f"| {50 * ends[0] + 50:.2f} % ({100 * ends[0]:.2f} to 100.00) |")
     plots.accuracy_at_budgets(parts, tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 10_000
+
+
+def test_bytes_of_the_fleet_are_those_of_all_clients_of_a_round(tmp_path: Path) -> None:
+    (row,) = [run_in_process(replace(SMALL, rounds=2, local_steps=2, scheme="surp:100"))]  # of 3 clients, all
+    large = replace(row, settings=replace(row.settings, scheme="surp:250"), payload_bytes_up_mean=250.0)
+    few = replace(large, settings=replace(large.settings, clients_per_round=1, partition="dirichlet:0.5"))
+    down = replace(row, settings=replace(row.settings, downlink="surp:200"))
+    parts = {"iid": [replace(row, payload_bytes_up_mean=100.0), large, down], "sampled_dirichlet": [few]}
+    lines = [line.split(" | ") for line in fleet.table(parts).splitlines()[2:]]
+    assert lines[0][-2:] == ["IID", "Dirichlet 0.5 |"]
+    end = f"{100 * results.final_accuracy(row):.2f} % (one seed)"
+    assert lines[2:] == [
+        ["| 250", "surp 250 B", "1 of 3", "—", f"{end} |"],
+        ["| 300", "surp 100 B", "3 of 3", end, "— |"],
+        ["| 750", "surp 250 B", "3 of 3", end, "— |"],
+    ]
+    plots.accuracy_at_fleet_bytes(parts, tmp_path / "fleet.png")
+    assert (tmp_path / "fleet.png").stat().st_size > 5_000
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:

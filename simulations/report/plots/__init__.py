@@ -1,7 +1,15 @@
 """All pictures, drawn from committed rows."""
 
 from simulations.report.plots.comparison import bytes_to_accuracy, score_vs_bytes
+from simulations.report.plots.fleet import accuracy_at_fleet_bytes
 from simulations.report.plots.messages import contents_of_messages, surp_beside_stc
 from simulations.report.plots.overview import accuracy_at_budgets
 
-__all__ = ["accuracy_at_budgets", "bytes_to_accuracy", "contents_of_messages", "score_vs_bytes", "surp_beside_stc"]
+__all__ = [
+    "accuracy_at_budgets",
+    "accuracy_at_fleet_bytes",
+    "bytes_to_accuracy",
+    "contents_of_messages",
+    "score_vs_bytes",
+    "surp_beside_stc",
+]
