@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,14 @@ def evaluate(message: Message, context: Context) -> Message:
 def _share_of(settings: Settings, root: Path, node: int) -> tuple[Dataset[Examples], NDArray[np.int64]]:
     """The dataset, and which of its training examples a client holds."""
     dataset = training.load(settings.workload, settings.dataset, root, settings.held_out)
-    return dataset, partition(dataset.train.groups, settings.clients, settings.partition, settings.seed)[node]
+    which = (settings.workload, settings.dataset, root, settings.held_out)
+    return dataset, _parts_of(which, settings.clients, settings.partition, settings.seed)[node]
+
+
+@lru_cache(maxsize=4)
+def _parts_of(which: tuple[str, str, Path, int], clients: int, how: str, seed: int) -> list[NDArray[np.int64]]:
+    """The training examples of each client."""
+    return partition(training.load(*which).train.groups, clients, how, seed)
 
 
 def _round_of(message: Message) -> int:

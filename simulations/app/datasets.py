@@ -72,8 +72,9 @@ def partition(groups: NDArray[np.int64], clients: int, how: str, seed: int) -> l
     Args:
         groups: of the training examples, shape (count,).
         clients: number of parts.
-        how: `iid`, equal parts at random; `dirichlet:ALPHA`, each group by shares drawn from Dirichlet(ALPHA); or
-            `groups`, a client for each group.
+        how: `iid`, equal parts at random; `dirichlet:ALPHA`, each group by shares drawn from Dirichlet(ALPHA), one for
+            each client; `label-skew:ALPHA`, equal parts, each client's groups by shares drawn from Dirichlet(ALPHA)
+            (Hsu, Qi, Brown 2019, arXiv 1909.06335); or `groups`, a client for each group.
         seed: of the division.
 
     Returns:
@@ -93,8 +94,12 @@ def partition(groups: NDArray[np.int64], clients: int, how: str, seed: int) -> l
             raise ValueError(f"{clients} clients; this dataset has {len(found)} groups: give --clients {len(found)}")
         return [np.flatnonzero(groups == group) for group in found]
     kind, _, alpha = how.partition(":")
-    if kind != "dirichlet" or not alpha:
-        raise ValueError(f"partition '{how}'; expected iid, groups or dirichlet:ALPHA, such as dirichlet:0.5")
+    if kind not in ("dirichlet", "label-skew") or not alpha:
+        raise ValueError(
+            f"partition '{how}'; expected iid, groups, dirichlet:ALPHA or label-skew:ALPHA, such as dirichlet:0.5"
+        )
+    if kind == "label-skew":
+        return _skewed(groups, clients, float(alpha), rng)
     while True:  # until no client is left without examples
         parts: list[list[NDArray[np.int64]]] = [[] for _ in range(clients)]
         for group in np.unique(groups):
@@ -106,3 +111,20 @@ def partition(groups: NDArray[np.int64], clients: int, how: str, seed: int) -> l
         divided = [np.sort(np.concatenate(part)) for part in parts]
         if min(len(part) for part in divided) > 0:
             return divided
+
+
+def _skewed(groups: NDArray[np.int64], clients: int, alpha: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Parts of equal size, or one more; a client whose group is used up takes from those that are left."""
+    left = [rng.permutation(np.flatnonzero(groups == group)) for group in np.unique(groups)]
+    parts = []
+    for size in [len(part) for part in np.array_split(groups, clients)]:
+        shares = rng.dirichlet(np.full(len(left), alpha))
+        taken: list[NDArray[np.int64]] = []
+        while missing := size - sum(len(part) for part in taken):
+            there = np.array([len(group) > 0 for group in left])
+            now = np.where(there, np.maximum(shares, 1e-9), 0)
+            for place, count in enumerate(rng.multinomial(missing, now / now.sum())):
+                taken.append(left[place][:count])
+                left[place] = left[place][count:]
+        parts.append(np.sort(np.concatenate(taken)))
+    return parts

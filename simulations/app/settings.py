@@ -45,7 +45,8 @@ class Settings:
     data_root: str = _setting("", "folder of the datasets; empty for SURP_FL_DATA, or data/")
     held_out: int = _setting(0, "to tune: training examples that take the place of the test examples; 0 for none")
     partition: str = _setting(
-        "iid", "of the examples: iid, dirichlet:ALPHA, or groups (a client for each role of the plays)"
+        "iid",
+        "of the examples: iid, dirichlet:ALPHA, label-skew:ALPHA, or groups (a client for each role of the plays)",
     )
     seed: int = _setting(0, "of weights, partition, batches and messages")
     local_steps: int = _setting(30, "of training, for each client and round; 0 for one pass over its examples")

@@ -44,7 +44,7 @@ def test_a_seed_gives_the_same_weights_whatever_happened_before() -> None:
     assert not np.array_equal(first["fc1.weight"], training.initial_arrays(lenet, 4, Path())["fc1.weight"])
 
 
-@pytest.mark.parametrize("how", ["iid", "dirichlet:0.5"])
+@pytest.mark.parametrize("how", ["iid", "dirichlet:0.5", "label-skew:0.5"])
 def test_a_partition_gives_each_image_to_one_client(how: str) -> None:
     labels = np.random.default_rng(0).integers(0, 10, 2000)
     parts = partition(labels, 10, how, seed=0)
@@ -54,9 +54,19 @@ def test_a_partition_gives_each_image_to_one_client(how: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
 
 
-@pytest.mark.parametrize("how", ["sorted", "dirichlet", "dirichlet:"])
+def test_clients_of_skewed_labels_hold_as_many_images_and_few_labels() -> None:
+    labels = np.repeat(np.arange(10), 600)
+    parts = partition(labels, 100, "label-skew:0.1", seed=0)
+    assert {len(part) for part in parts} == {60}
+    largest = [np.bincount(labels[part], minlength=10).max() / 60 for part in parts]
+    assert 0.5 < np.mean(largest) < 0.85  # 0.1 in an iid part, 1 for one label a client
+    even = partition(labels, 100, "label-skew:1000", seed=0)
+    assert np.mean([np.bincount(labels[part], minlength=10).max() / 60 for part in even]) < 0.25
+
+
+@pytest.mark.parametrize("how", ["sorted", "dirichlet", "dirichlet:", "label-skew:"])
 def test_an_unknown_partition_is_refused(how: str) -> None:
-    with pytest.raises(ValueError, match="expected iid, groups or dirichlet:ALPHA"):
+    with pytest.raises(ValueError, match="expected iid, groups, dirichlet:ALPHA or label-skew:ALPHA"):
         partition(np.zeros(10, np.int64), 2, how, seed=0)
 
 
