@@ -9,53 +9,56 @@ then run with what it was best with. A row that is there already is not run agai
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 
-from simulations.app.settings import Settings
 from simulations.engines.in_process import complete
 from simulations.experiments import tune
 from simulations.experiments.command_line import add_jobs, add_settings, parsed, parser_of, settings_of
-from simulations.experiments.protocol import OTHER_MODELS, OtherModel, trial
+from simulations.experiments.comparisons import OTHER_MODELS, Comparison
 from simulations.report import files
 
 
-def runs_of(
-    model: OtherModel, base: Settings, chosen: Mapping[str, Mapping[str, float]], most_seeds: int
-) -> Iterator[Settings]:
-    """The runs of a model, with the hyperparameters that were chosen for tuned schemes; first seeds first."""
-    for seed in range(min(most_seeds, max(map(model.seeds_of, model.schemes)))):
-        for scheme, tuned in model.schemes.items():
-            if seed < model.seeds_of(scheme):
-                yield trial(replace(base, scheme=scheme, seed=seed), chosen[tuned])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Tune where it is not done yet, run all models, and write tables and plots."""
-    parser = parser_of("simulations.experiments.other_models", __doc__)
-    parser.add_argument("--models", nargs="+", choices=list(OTHER_MODELS), default=list(OTHER_MODELS), help="(all)")
-    parser.add_argument("--tuning-rounds", type=int, default=40, help="rounds of a trial (%(default)s)")
-    parser.add_argument("--only", nargs="+", help="schemes to tune and run, as stc; all by default")
-    parser.add_argument("--most-seeds", type=int, default=3, help="of those that the protocol asks for (%(default)s)")
-    parser.add_argument("--tune-only", action="store_true", help="run nothing else")
-    add_settings(parser, ("rounds", "precision", "data_root"), rounds=100)
-    add_jobs(parser)
-    options = parsed(parser, arguments)
+def run(comparisons: Mapping[str, Comparison], options: Namespace) -> None:
+    """Tune where it is not done yet, run all comparisons that were asked for, and write tables and plots of each."""
     for name in options.models:
-        model = OTHER_MODELS[name].only(options.only)
+        whole = comparisons[name]
+        model = whole.only(options.only)
         base = settings_of(options, **model.settings)
         folder = options.out / name / "tuning"
         trials = replace(base, rounds=options.tuning_rounds, held_out=model.held_out)
         tuned = [
             scheme
-            for scheme in OTHER_MODELS[name].tuned  # those that were tuned before stay in the table
+            for scheme in whole.tuned  # those that were tuned before stay in the table
             if scheme in model.tuned or tune.is_tuned(scheme, trials, [0], folder, model.grid)
         ]
         chosen = tune.tuned(tuned, trials, [0], folder, options.jobs, grid=model.grid, more_seeds=0)
         if not options.tune_only:
-            complete(list(runs_of(model, base, chosen, options.most_seeds)), options.out / name, options.jobs)
+            complete(list(model.runs(base, chosen, options.most_seeds)), options.out / name, options.jobs)
             files.write(files.comparison(options.out / name))
             print(f"\n{(options.out / name / 'summary.md').read_text()}")
+
+
+def parser_for(module: str, doc: str | None, comparisons: Mapping[str, Comparison], precision: str) -> ArgumentParser:
+    """The command line of such comparisons."""
+    parser = parser_of(module, doc)
+    parser.add_argument("--models", nargs="+", choices=list(comparisons), default=list(comparisons), help="(all)")
+    parser.add_argument("--tuning-rounds", type=int, default=40, help="rounds of a trial (%(default)s)")
+    parser.add_argument("--only", nargs="+", help="schemes to tune and run, as stc; all by default")
+    parser.add_argument("--most-seeds", type=int, default=3, help="of those that the protocol asks for (%(default)s)")
+    parser.add_argument("--tune-only", action="store_true", help="run nothing else")
+    add_settings(parser, ("rounds", "precision", "data_root"), rounds=100, precision=precision)
+    add_jobs(parser)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the comparison."""
+    run(
+        OTHER_MODELS,
+        parsed(parser_for("simulations.experiments.other_models", __doc__, OTHER_MODELS, "float32"), arguments),
+    )
     return 0
 
 

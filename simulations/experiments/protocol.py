@@ -7,7 +7,7 @@ rounds. DGC brings momentum of its own, of the same strength, which must not com
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from simulations.app.schemes import parse
@@ -19,22 +19,22 @@ Grid = tuple[Hyperparameters, ...]
 
 HELD_OUT = 5000  # training images that stand for the test images while schemes are tuned
 LOCAL_MOMENTUM = 0.9
-_RAMP = {"final_rate": 0.1, "warm_up": 0.3}
-_AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "ema_decay": 0.9}
-_FASTER = {"server_learning_rate": 2, "fading": True}
+RAMP = {"final_rate": 0.1, "warm_up": 0.3}
+AVERAGED = {"learning_rate": 0.05, "weight_decay": 0.001, "final_rate": 0.3, "warm_up": 0.3, "ema_decay": 0.9}
+FASTER = {"server_learning_rate": 2, "fading": True}
 GRID: Grid = (
     {"learning_rate": 0.015},
-    {"learning_rate": 0.03, "server_momentum": 0.5} | _RAMP,
-    {"learning_rate": 0.05} | _RAMP,
-    {"learning_rate": 0.05, "weight_decay": 0.002} | _RAMP,
-    {"learning_rate": 0.1, "weight_decay": 0.002} | _RAMP,
-    _AVERAGED,
-    _AVERAGED | _FASTER,
+    {"learning_rate": 0.03, "server_momentum": 0.5} | RAMP,
+    {"learning_rate": 0.05} | RAMP,
+    {"learning_rate": 0.05, "weight_decay": 0.002} | RAMP,
+    {"learning_rate": 0.1, "weight_decay": 0.002} | RAMP,
+    AVERAGED,
+    AVERAGED | FASTER,
 )
-_SAMPLED: Grid = (_AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
+_SAMPLED: Grid = (AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
 _CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
-    _AVERAGED | {"server_learning_rate": 1.5, "fading": True, "max_grad_norm": 2},
-    _AVERAGED | {"server_learning_rate": 2, "fading": True, "max_grad_norm": 2},
+    AVERAGED | {"server_learning_rate": 1.5, "fading": True, "max_grad_norm": 2},
+    AVERAGED | {"server_learning_rate": 2, "fading": True, "max_grad_norm": 2},
 )
 
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
@@ -72,77 +72,6 @@ GRIDS: dict[str, Grid] = {
     "iid": GRID,
     "sampled": (*GRID, *_SAMPLED),
     "sampled_dirichlet": (*GRID, *_SAMPLED, *_CLIPPED),
-}
-_ADAMW: Grid = (
-    {"learning_rate": 0.001} | _RAMP,
-    {"learning_rate": 0.003} | _RAMP,
-    {"learning_rate": 0.01} | _RAMP,
-    _AVERAGED | {"learning_rate": 0.003, "weight_decay": 0.0},
-    _AVERAGED | {"learning_rate": 0.003, "weight_decay": 0.0} | _FASTER,
-)
-_SGD: Grid = (
-    {"learning_rate": 0.03} | _RAMP,
-    {"learning_rate": 0.05, "weight_decay": 0.001} | _RAMP,
-    {"learning_rate": 0.1, "weight_decay": 0.001} | _RAMP,
-    _AVERAGED,
-    _AVERAGED | _FASTER,
-)
-
-
-@dataclass(frozen=True)
-class OtherModel:
-    """What is run of a model that is not LeNet-5 on MNIST.
-
-    Attributes:
-        settings: of all its runs.
-        budgets: bytes of a message: about 1/8,000, 1/2,000, 1/1,000 and 1/100 of the model.
-        grid: the trials of each scheme's tuning.
-        held_out: training examples that stand for the test examples while schemes are tuned.
-        names: of the schemes that have a budget.
-        more_seeds: seeds of dense, STC and SuRP at the two middle budgets; all others are run once.
-    """
-
-    settings: Mapping[str, Any]
-    budgets: tuple[int, ...]
-    grid: Grid
-    held_out: int = HELD_OUT
-    names: tuple[str, ...] = ("dense", "qsgd", "surp", "stc", "top-k")
-    more_seeds: int = 3
-
-    @property
-    def tuned(self) -> list[str]:
-        """The schemes that are tuned: dense, whose choice QSGD and messages of 1/100 get too; others at 1/2,000."""
-        return ["dense", *(f"{name}:{self.budgets[1]}" for name in self.names if name not in ("dense", "qsgd"))]
-
-    @property
-    def schemes(self) -> dict[str, str]:
-        """What is run, and whose tuning it gets."""
-        found: dict[str, str] = {}
-        for name in self.names:
-            if name in ("dense", "qsgd"):
-                found[name] = "dense"
-            else:
-                found |= {f"{name}:{budget}": f"{name}:{self.budgets[1]}" for budget in self.budgets[:-1]}
-                found[f"{name}:{self.budgets[-1]}"] = "dense"  # what speeds up small messages makes these diverge
-        return found
-
-    def seeds_of(self, scheme: str) -> int:
-        """How many seeds a scheme is run with."""
-        name, budget, _ = parse(scheme)
-        often = name == "dense" or (name in ("surp", "stc") and budget in self.budgets[1:3])
-        return self.more_seeds if often else 1
-
-    def only(self, names: list[str] | None) -> OtherModel:
-        """The same with some of the schemes; None for all."""
-        return self if names is None else replace(self, names=tuple(names))
-
-
-_LENET = {"workload": "lenet5", "dataset": "fashion", "local_steps": 20, "batch_size": 32, "test_every": 5}
-OTHER_MODELS = {
-    "lenet5-fashion": OtherModel(_LENET, (218, 862, 2000, 17243), _SGD),
-    "resnet20-fashion": OtherModel({"workload": "resnet20"}, (136, 544, 1089, 10887), _SGD),
-    "transformer-shakespeare": OtherModel({"workload": "transformer"}, (231, 926, 1852, 18524), _ADAMW, 1000),
-    "lora-shakespeare": OtherModel({"workload": "lora"}, (24, 98, 197, 1966), _ADAMW, 1000),
 }
 
 

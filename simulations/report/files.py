@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from simulations.app.row import Row
 from simulations.report import (
     benchmarks,
+    cross_device,
     deployment,
     examples,
     fleet,
@@ -76,6 +77,15 @@ def other_models_in(folder: Path, budgets: Mapping[str, tuple[int, ...]]) -> Mad
         made[folder / "table.md"] = other_models.table(found)
         made[folder / "headline.md"] = other_models.headline(found)
     return made
+
+
+def cross_device_in(folder: Path, names: Iterable[str]) -> Made:
+    """Many clients that keep nothing: the tables of each part, and all side by side."""
+    found = {name: measured for name in names if (measured := rows.load(folder / name))}
+    made: Made = {}
+    for name in found:
+        made |= comparison(folder / name)
+    return made | {folder / "table.md": cross_device.table(found.values())} if found else {}
 
 
 def messages_in(folder: Path) -> Made:

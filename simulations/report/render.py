@@ -12,7 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from simulations.experiments.protocol import GRIDS, OTHER_MODELS, PARTS, TUNED, TUNED_ON, Grid
+from simulations.experiments.comparisons import CROSS_DEVICE, OTHER_MODELS
+from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid
 from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +32,15 @@ def everything(results: Path = RESULTS) -> files.Made:
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)
-    for name, model in OTHER_MODELS.items():
-        folder = results / "other_models" / name
-        if rows.load(folder / "tuning"):
-            made |= tuning_in(folder / "tuning", model.grid, model.tuned, more_seeds=0)
+    for kind, comparisons in (("other_models", OTHER_MODELS), ("cross_device", CROSS_DEVICE)):
+        for name, model in comparisons.items():
+            folder = results / kind / name / "tuning"
+            if rows.load(folder):
+                made |= tuning_in(folder, model.grid, model.tuned, more_seeds=0)
     made |= files.other_models_in(
         results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
     )
+    made |= files.cross_device_in(results / "cross_device", CROSS_DEVICE)
     for folder in (results / "messages", *(each.parent for each in results.glob("messages/*/messages.json"))):
         made |= files.messages_in(folder)
     made |= files.gate_in(results / "gate", results / "messages")

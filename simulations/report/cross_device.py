@@ -1,0 +1,49 @@
+"""Many clients that keep nothing, side by side: schemes at equal bytes, a column for each way to share examples out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from simulations.app.row import Row
+from simulations.report import markdown
+from simulations.report.overview import ends_of
+from simulations.report.rows import text_of
+
+
+def table(parts: Iterable[Sequence[Row]]) -> str:
+    """Show a line for each scheme and budget, the fewest bytes first, and a column for each part that has rows.
+
+    Args:
+        parts: the rows of each dataset and partition.
+    """
+    found = [list(rows) for rows in parts if rows]
+    by_scheme = [_by_scheme(rows) for rows in found]
+    sizes = {
+        key: fmean(row.payload_bytes_up_mean for named in by_scheme for row in named.get(key, []))
+        for named in by_scheme
+        for key in named
+    }
+    lines = [
+        [text_of(*key, {}), f"{sizes[key]:,.0f}", *(ends_of(named.get(key, [])) for named in by_scheme)]
+        for key in sorted(sizes, key=lambda key: sizes[key])
+    ]
+    first = found[0][0].settings
+    head = (
+        f"Accuracy of {first.kind.title} on the test images after {first.rounds} rounds of {first.taking_part} of "
+        f"{first.clients:,} clients, {first.local_steps} steps of {first.batch_size} {first.kind.unit} each: mean of "
+        "the seeds (worst to best). No client keeps anything. Payload per client and round, every header included."
+    )
+    titles = [f"{rows[0].settings.dataset}, {_partition(rows[0])}" for rows in found]
+    return f"{head}\n\n{markdown.table(['scheme', 'up [B]', *titles], lines)}"
+
+
+def _by_scheme(rows: Iterable[Row]) -> dict[tuple[str, int | None], list[Row]]:
+    named: dict[tuple[str, int | None], list[Row]] = {}
+    for row in rows:
+        named.setdefault((row.scheme, row.budget), []).append(row)
+    return named
+
+
+def _partition(row: Row) -> str:
+    return row.settings.partition.replace("label-skew:", "label skew ").replace("iid", "IID")
