@@ -51,7 +51,7 @@ def test_many_clients_are_compared_at_equal_bytes_and_those_are_in_order(
     parts = {
         how: comparisons.Comparison(
             of_digits | {"dataset": "digits", "partition": how}, (60, 400), grid, 300, ("dense", "surp", "eden"),
-            stateless=True,
+            more_seeds=1, stateless=True,
         )
         for how in ("iid", "label-skew:0.1")
     }  # fmt: skip
