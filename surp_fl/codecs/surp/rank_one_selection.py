@@ -43,6 +43,7 @@ _HEAD_BITS = 26.0  # about the first group, where terms may take all of a messag
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
+_LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
 
@@ -115,7 +116,7 @@ def _in_range(vector: Vector) -> bool:
 
 def _flat(update: Vector, side: SideInformation) -> bool:
     """Whether most of an update's squared norm lies in layers without outliers, by a sample of each layer."""
-    layers = set(layers_with_terms(side).tolist())
+    layers = {layer for layer in layers_with_terms(side).tolist() if not _thin(_matrix(update, side, layer))}
     total = flat = 0.0
     for layer in range(side.layer_count()):
         values = _matrix(update, side, layer).reshape(-1)
@@ -189,6 +190,8 @@ def select_terms(
         """Have the layer's best term that fits among the candidates, if there is one."""
         candidates.pop(place, None)
         matrix, weight = matrices[place], float(importance[place])
+        if _thin(matrix):
+            return
         right = _right_singular_vector(matrix)
         found = None if right is None else _term_near(right, matrix, place, slope / weight, math.inf, 1.0)
         if found is not None and right is not None and found.bits > bits:
@@ -224,6 +227,11 @@ def shortened(terms: Sequence[Term], excess: float, vector: Vector | torch.Tenso
     right = _right_singular_vector(matrix)
     found = None if right is None else _fitting_term(right, matrix, last.place, 0.0, last.bits - excess)
     return kept if found is None else [*kept, found]
+
+
+def _thin(matrix: Vector) -> bool:
+    """Whether a layer is too thin for terms to be worth their bits."""
+    return bool(min(matrix.shape) < _LEAST_SIDE)
 
 
 def _matrix(vector: Vector, side: SideInformation, layer: int) -> Vector:

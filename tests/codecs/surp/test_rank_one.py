@@ -75,6 +75,15 @@ def test_terms_go_first_to_the_layer_that_moved_more_in_this_round() -> None:
     assert second > 0.9 > 0.3 > first
 
 
+@pytest.mark.parametrize(("rows", "used"), [(15, False), (16, True)])
+def test_thin_layers_have_no_terms(rows: int, used: bool) -> None:
+    arrays = outer(rows, 300)
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays)
+    messages = [SuRP(90, rank_one=share).codec.encode(vector, layout, rng=RNG) for share in (0, 1)]
+    assert (messages[0] != messages[1]) is used
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
 def test_vectors_of_any_scale_are_encoded(scale: float) -> None:
     arrays = outer(200, 300)
@@ -87,7 +96,7 @@ def test_vectors_of_any_scale_are_encoded(scale: float) -> None:
 @given(st.integers(0, 2**32), st.integers(60, 3000))
 def test_terms_whose_bits_were_underestimated_are_dropped_until_the_message_fits(seed: int, budget: int) -> None:
     rng = np.random.default_rng(seed)
-    arrays = {f"{i}": rng.choice([-1, 1], (8, 64)) * rng.exponential(size=(8, 1)) for i in range(12)}
+    arrays = {f"{i}": rng.choice([-1, 1], (16, 64)) * rng.exponential(size=(16, 1)) for i in range(12)}
     layout = Layout.of({name: array.astype(np.float32) for name, array in arrays.items()})
     vector = layout.flatten({name: array.astype(np.float32) for name, array in arrays.items()})
     assert error(vector, SuRP(budget), layout) < 1
