@@ -43,6 +43,7 @@ _HEAD_BITS = 26.0  # about the first group, where terms may take all of a messag
 _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW's layers, 8 to 20 in those of SGD
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
+_FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD's 1 to 2.5 did harm, AdamW has 5 to 85
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
@@ -92,7 +93,8 @@ def terms_within(
     equal = np.ones(len(layers_with_terms(side)))
     terms = select_terms(update.copy(), side, share * bits, slope, equal, slope_at_the_end=slope)
     groups = sum(len(each.coordinates) * each.magnitude**2 for each in select_groups(update, side, bits))
-    if sum(term.gain for term in terms) < _LEAST_ADVANTAGE * groups:
+    least = _LEAST_OF_FEW if bits < _FEW_BITS * update.size else _LEAST_ADVANTAGE
+    if sum(term.gain for term in terms) < least * groups:
         return []
     if update is not whole:
         slope = slope_of(select_groups(whole, side, group_bits))
