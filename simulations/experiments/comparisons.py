@@ -114,6 +114,31 @@ OTHER_MODELS = {
     "transformer-shakespeare": _at_shares({"workload": "transformer"}, (231, 926, 1852, 18524), _ADAMW, 1000),
     "lora-shakespeare": _at_shares({"workload": "lora"}, (24, 98, 197, 1966), _ADAMW, 1000),
 }
+_CLIPPED = AVERAGED | {"max_grad_norm": 2, "fading": True}
+_FEDSLOP: Grid = (
+    {"learning_rate": 0.018, "momentum": 0.0, "server_momentum": 0.8},  # FedAvg-M, as published
+    _CLIPPED | {"weight_decay": 0.0, "learning_rate": 0.05, "server_learning_rate": 2},
+    _CLIPPED | {"weight_decay": 0.0, "learning_rate": 0.1},
+    _CLIPPED | {"weight_decay": 0.0, "learning_rate": 0.1, "server_learning_rate": 1.5},
+    _CLIPPED | {"weight_decay": 0.0, "learning_rate": 0.1, "server_learning_rate": 2},
+)
+FEDSLOP = {
+    "mnist": Comparison(
+        {
+            "workload": "mlp",
+            "dataset": "mnist",
+            "clients": 50,
+            "clients_per_round": 10,
+            "partition": "dirichlet:0.1",
+            "equal_weights": True,
+            "test_every": 5,
+        },
+        (218, 580, 2000),
+        _FEDSLOP,
+        names=("dense", "surp", "stc"),
+        often=(218, 580, 2000),
+    )
+}
 _MANY = {
     "workload": "lenet5",
     "clients": 1000,

@@ -79,7 +79,9 @@ def trial(settings: Settings, hyperparameters: Mapping[str, float]) -> Settings:
     """The settings with a grid point's hyperparameters."""
     given: dict[str, Any] = dict(hyperparameters)
     given["warm_up"] = round(given.get("warm_up", 0) * settings.rounds)
-    given["momentum"] = 0.0 if scheme_named(parse(settings.scheme)[0]).brings_momentum else LOCAL_MOMENTUM
+    given.setdefault("momentum", LOCAL_MOMENTUM)
+    if scheme_named(parse(settings.scheme)[0]).brings_momentum:
+        given["momentum"] = 0.0
     return replace(settings, **given)
 
 

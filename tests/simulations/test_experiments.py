@@ -228,6 +228,12 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
     assert shown in (tmp_path / "tuning.md").read_text()
 
 
+def test_a_point_of_the_grid_may_have_a_momentum_of_its_own() -> None:
+    assert protocol.trial(Settings(scheme="dense"), {"learning_rate": 0.1}).momentum == protocol.LOCAL_MOMENTUM
+    assert protocol.trial(Settings(scheme="dense"), {"learning_rate": 0.1, "momentum": 0.5}).momentum == 0.5
+    assert protocol.trial(Settings(scheme="dgc:2050"), {"learning_rate": 0.1, "momentum": 0.5}).momentum == 0
+
+
 def test_dgc_is_not_given_momentum_twice() -> None:
     settings = protocol.trial(Settings(scheme="dgc:2050"), {"learning_rate": 0.015, "final_rate": 1.0})
     assert settings.momentum == 0
