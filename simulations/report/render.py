@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from simulations.experiments.comparisons import CROSS_DEVICE, OTHER_MODELS
+from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
 from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid
 from simulations.report import files, overview, rows, tuning
 
@@ -32,7 +32,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)
-    for kind, comparisons in (("other_models", OTHER_MODELS), ("cross_device", CROSS_DEVICE)):
+    for kind, comparisons in (("other_models", OTHER_MODELS), ("cross_device", CROSS_DEVICE), ("fedslop", FEDSLOP)):
         for name, model in comparisons.items():
             folder = results / kind / name / "tuning"
             if rows.load(folder):
@@ -41,6 +41,9 @@ def everything(results: Path = RESULTS) -> files.Made:
         results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
     )
     made |= files.cross_device_in(results / "cross_device", CROSS_DEVICE)
+    for name in FEDSLOP:
+        if rows.load(results / "fedslop" / name):
+            made |= files.comparison(results / "fedslop" / name)
     for folder in (results / "messages", *(each.parent for each in results.glob("messages/*/messages.json"))):
         made |= files.messages_in(folder)
     made |= files.gate_in(results / "gate", results / "messages")
