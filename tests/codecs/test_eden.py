@@ -75,6 +75,15 @@ def test_estimates_are_right_on_average(budget: int) -> None:
     assert share_of_error(sent, vector) < 2 * once / 4000
 
 
+def test_a_budget_that_holds_no_more_than_the_header_says_nothing() -> None:
+    layout = Layout.of({"w": HEAVY})
+    for budget, size in ((16, HEADER_BYTES), (OVERHEAD, HEADER_BYTES), (OVERHEAD + 1, OVERHEAD + 1)):
+        message = EDEN(budget).codec.encode(HEAVY, layout, rng=np.random.default_rng(0))
+        assert len(message) == size
+        decoded = EDEN(budget).codec.decode(message, layout)
+        assert decoded.any() == (size > HEADER_BYTES)
+
+
 @given(st.integers(1, 3000), st.integers(28, 2000))
 def test_the_budget_is_used_up_to_six_bits_a_coordinate(n: int, budget: int) -> None:
     vector = np.ones(n, np.float32)

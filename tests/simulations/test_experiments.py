@@ -170,7 +170,7 @@ def test_flwr_run_and_the_in_process_grid_give_the_same_sizes_and_model() -> Non
 @pytest.mark.deployment
 @pytest.mark.xdist_group("servers")
 def test_a_flower_run_that_fails_returns_an_error() -> None:
-    arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps 0 --dataset digits"
+    arguments = "--scheme surp:218 --rounds 1 --clients 2 --local-steps -1 --dataset digits"
     command = [sys.executable, "-m", "simulations.experiments.flower", *arguments.split()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1

@@ -4,6 +4,7 @@ Source: Vargaftik, Ben Basat, Portnoy, Mendelson, Ben-Itzhak, Mitzenmacher 2022,
 Robust Distributed Mean Estimation for Federated Learning"; with one bit a coordinate, DRIVE of the same authors (2021).
 The quantisers are Lloyd's and Max's for the normal distribution (Max 1960, "Quantizing for minimum distortion"). With
 less than a bit a coordinate, a random part of the rotated coordinates is told, and the scale makes up for the others.
+An empty body stands for zeros, where a budget holds no more than the header.
 
     seed         32 bits  of the rotation and the keys
     bits          8 bits  of a rotated coordinate whose key is not below the threshold: 0 to 6
@@ -18,7 +19,6 @@ less than a bit a coordinate, a random part of the rotated coordinates is told, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -61,8 +61,6 @@ class EDEN(Budgeted):
         ValueError: not exactly one of budget and ratio is given, or it is out of its range.
     """
 
-    SMALLEST_BUDGET: ClassVar[int] = 28  # bytes: the frame, the header, the scales of five blocks
-
     memory: Memory = field(default_factory=NoMemory)
 
     @property
@@ -75,6 +73,8 @@ class EDEN(Budgeted):
             raise ValueError(DIVERGED)
         seed, blocks = int(rng.integers(_KEYS)), list(blocks_of(vector.size))
         available = 8 * (self.bytes_for(layout) - HEADER_BYTES) - _HEADER_BITS - _SCALE_BITS * len(blocks)
+        if available <= 0 or not blocks:
+            return b""  # of the smallest budgets, which hold no more than scales
         fewer, threshold = _rates(available, blocks, seed)
         bits = BitWriter()
         bits.write_one(seed, 32)
@@ -95,8 +95,7 @@ class EDEN(Budgeted):
 
 def _rates(available: int, blocks: list[Block], seed: int) -> tuple[int, int]:
     """Bits of a coordinate, and the threshold below whose keys they are one more, within the bits that there are."""
-    size = sum(block.size for block in blocks)
-    fewer, left = divmod(max(available, 0), size) if size else (0, 0)
+    fewer, left = divmod(available, sum(block.size for block in blocks))
     if fewer >= _MOST_BITS:
         return _MOST_BITS, 0
     if not left:
@@ -142,6 +141,8 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     Raises:
         MalformedBits: no encoder writes this body.
     """
+    if not body:
+        return np.zeros(layout.size, np.float32)
     bits = BitReader(body)
     seed, fewer, threshold = _header(bits)
     if layout.size * fewer > bits.left:
@@ -173,6 +174,8 @@ def _levels(bits: BitReader, block: Block, seed: int, fewer: int, threshold: int
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """Bits of a valid body's signs and magnitudes; scales count as magnitudes. Indices take the seed."""
+    if not body:
+        return BitBreakdown(0, 0, 0)
     bits = BitReader(body)
     _, fewer, _ = _header(bits)
     blocks = sum(1 for _ in blocks_of(layout.size))
