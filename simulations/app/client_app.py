@@ -80,9 +80,8 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _share_of(settings: Settings, root: Path, node: int) -> tuple[Dataset[Examples], NDArray[np.int64]]:
     """The dataset, and which of its training examples a client holds."""
-    dataset = training.load(settings.workload, settings.dataset, root, settings.held_out)
     which = (settings.workload, settings.dataset, root, settings.held_out)
-    return dataset, _parts_of(which, settings.clients, settings.partition, settings.seed)[node]
+    return training.load(*which), _parts_of(which, settings.clients, settings.partition, settings.seed)[node]
 
 
 @lru_cache(maxsize=4)

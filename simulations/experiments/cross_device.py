@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import sys
 
-from simulations.experiments.command_line import parsed
 from simulations.experiments.comparisons import CROSS_DEVICE
-from simulations.experiments.other_models import parser_for, run
+from simulations.experiments.other_models import run
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison."""
-    run(
-        CROSS_DEVICE,
-        parsed(parser_for("simulations.experiments.cross_device", __doc__, CROSS_DEVICE, "bfloat16"), arguments),
-    )
-    return 0
+    return run(CROSS_DEVICE, "simulations.experiments.cross_device", __doc__, "bfloat16", arguments)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import sys
 
-from simulations.experiments.command_line import parsed
 from simulations.experiments.comparisons import FEDSLOP
-from simulations.experiments.other_models import parser_for, run
+from simulations.experiments.other_models import run
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison."""
-    run(FEDSLOP, parsed(parser_for("simulations.experiments.fedslop", __doc__, FEDSLOP, "float32"), arguments))
-    return 0
+    return run(FEDSLOP, "simulations.experiments.fedslop", __doc__, "float32", arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from simulations.app.row import Row
 from simulations.report import markdown
-from simulations.report.overview import ends_of
+from simulations.report.overview import ends_of, partition_name
 from simulations.report.rows import text_of
 
 
@@ -34,7 +34,7 @@ def table(parts: Iterable[Sequence[Row]]) -> str:
         f"{first.clients:,} clients, {first.local_steps} steps of {first.batch_size} {first.kind.unit} each: mean of "
         "the seeds (worst to best). No client keeps anything. Payload per client and round, every header included."
     )
-    titles = [f"{rows[0].settings.dataset}, {_partition(rows[0])}" for rows in found]
+    titles = [f"{rows[0].settings.dataset}, {partition_name(rows[0].settings)}" for rows in found]
     return f"{head}\n\n{markdown.table(['scheme', 'up [B]', *titles], lines)}"
 
 
@@ -43,7 +43,3 @@ def _by_scheme(rows: Iterable[Row]) -> dict[tuple[str, int | None], list[Row]]:
     for row in rows:
         named.setdefault((row.scheme, row.budget), []).append(row)
     return named
-
-
-def _partition(row: Row) -> str:
-    return row.settings.partition.replace("label-skew:", "label skew ").replace("iid", "IID")

@@ -5,14 +5,14 @@ Bytes of the fleet are those that all clients of a round upload together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
 from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.report import markdown
-from simulations.report.overview import ends_of, part_name
+from simulations.report.overview import ends_of, partition_name
 from simulations.report.rows import groups, label_of
 
 _SHOWN = ("dense", "surp", "stc", "top-k", "dgc", "qsgd")  # each without options, and with whole models going down
@@ -44,7 +44,7 @@ def points_of(parts: Mapping[str, list[Row]]) -> list[Point]:
             if first.scheme in _SHOWN and not first.options and not settings.downlink:
                 found.setdefault((label_of(first), settings.taking_part), {})[settings.partition] = seeds
     points = [
-        Point(label, taking_part, taking_part * fmean(map(_bytes_up, _all(seeds))), seeds)
+        Point(label, taking_part, taking_part * fmean(_payloads(seeds)), seeds)
         for (label, taking_part), seeds in found.items()
     ]
     return sorted(points, key=lambda point: point.fleet_bytes)
@@ -52,7 +52,7 @@ def points_of(parts: Mapping[str, list[Row]]) -> list[Point]:
 
 def partitions_of(parts: Mapping[str, list[Row]]) -> dict[str, str]:
     """The partitions of all parts, and how people name them."""
-    return {rows[0].settings.partition: part_name(rows).partition(",")[0] for rows in parts.values() if rows}
+    return {rows[0].settings.partition: partition_name(rows[0].settings) for rows in parts.values() if rows}
 
 
 def table(parts: Mapping[str, list[Row]]) -> str:
@@ -78,9 +78,6 @@ def table(parts: Mapping[str, list[Row]]) -> str:
     return f"{head}\n\n{markdown.table(header, lines, align='rl' + 'r' * (len(header) - 2))}"
 
 
-def _all(seeds: Mapping[str, Sequence[Row]]) -> list[Row]:
-    return [row for rows in seeds.values() for row in rows]
-
-
-def _bytes_up(row: Row) -> float:
-    return row.payload_bytes_up_mean
+def _payloads(seeds: Mapping[str, list[Row]]) -> list[float]:
+    """Mean bytes of a message in each row, of all partitions."""
+    return [row.payload_bytes_up_mean for rows in seeds.values() for row in rows]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from statistics import fmean
 
 from simulations.app.row import Row
+from simulations.app.settings import Settings
 from simulations.report import markdown
 from simulations.report.rows import bytes_down, final_accuracy, groups
 
@@ -64,8 +66,15 @@ def _bytes_up(row: Row) -> float:
 def part_name(rows: list[Row]) -> str:
     """Name a part by how images and rounds are shared out."""
     first = rows[0].settings
-    partition = first.partition.replace("dirichlet:", "Dirichlet ").replace("iid", "IID")
-    return partition + (f", {first.clients_per_round} of {first.clients} a round" if first.clients_per_round else "")
+    return partition_name(first) + (
+        f", {first.clients_per_round} of {first.clients} a round" if first.clients_per_round else ""
+    )
+
+
+def partition_name(settings: Settings) -> str:
+    """Name how examples are shared out."""
+    names = (("dirichlet:", "Dirichlet "), ("label-skew:", "label skew "), ("iid", "IID"))
+    return reduce(lambda text, name: text.replace(*name), names, settings.partition)
 
 
 def _sizes(of_parts: list[float]) -> str:

@@ -178,10 +178,10 @@ def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdow
         return BitBreakdown(0, 0, 0)
     bits = BitReader(body)
     _, fewer, _ = _header(bits)
-    blocks = sum(1 for _ in blocks_of(layout.size))
-    told = bits.left - _SCALE_BITS * blocks  # and the padding
-    signs = sum(block.size for block in blocks_of(layout.size)) if fewer else told
-    return BitBreakdown(0, signs, _SCALE_BITS * blocks + told - signs)
+    blocks = list(blocks_of(layout.size))
+    told = bits.left - _SCALE_BITS * len(blocks)  # and the padding
+    signs = sum(block.size for block in blocks) if fewer else told
+    return BitBreakdown(0, signs, bits.left - signs)
 
 
 READER = Reader(6, "eden", read, count_bits)
