@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulations.app.row import Row
+from simulations.app.schemes import parse
 from simulations.app.settings import Settings
 from simulations.experiments import protocol, tune
+from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
 from simulations.report import render
 from simulations.report import rows as results
 from simulations.report.render import READMES, RESULTS, filled
@@ -75,6 +78,25 @@ def test_the_tuning_runs_the_committed_rows_and_no_others(
     for name in ("tuning.md", "chosen.json"):
         assert (tmp_path / name).read_text() == (RESULTS / part / "tuning" / name).read_text()
     assert len({id(row) for row in found}) == len(committed)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({file.parent for file in RESULTS.glob("*/*/tuning/results.json")}),
+    ids=lambda folder: folder.parent.name,
+)
+def test_every_scheme_that_was_tuned_for_a_comparison_was_run_with_what_it_chose(folder: Path) -> None:
+    """Of a comparison that is under way, some schemes may have been tuned and not run yet."""
+    comparison = {**OTHER_MODELS, **CROSS_DEVICE, **FEDSLOP}[folder.parent.name]
+    chosen: dict[str, Any] = json.loads((folder / "chosen.json").read_text())
+    assert set(chosen) == {row.settings.scheme for row in results.load(folder)}
+    names = {parse(scheme)[0] for scheme in chosen} | {"qsgd"}
+    some = replace(comparison, names=tuple(name for name in comparison.names if name in names))
+    rows = results.load(folder.parent)
+    of_points = {name: getattr(Settings, name) for point in comparison.grid for name in point}
+    runs = list(some.runs(replace(rows[0].settings, **of_points), chosen, 3))
+    for row in rows:
+        assert any(row.settings.same_run(run) for run in runs), (results.label_of(row), row.settings.seed)
 
 
 @pytest.mark.parametrize("part", list(protocol.PARTS))
