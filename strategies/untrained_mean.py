@@ -2,8 +2,8 @@
 
 Where all clients agree on an integer array, their common value is taken; otherwise the mean is rounded and saturated.
 Means are computed from changes relative to what clients were sent, so that unchanged arrays stay the same to the bit.
-A short message tells some of the running statistics alone: each is averaged over the clients that told it. All estimate
-the same statistic, and the silence of nine is no estimate of theirs that it stayed.
+A short message holds some arrays of running statistics only. Each array is averaged over the clients whose message
+changes any of its values: those that left it out do not vote for what it was before.
 Knows layouts. Does not know messages.
 """
 
@@ -35,7 +35,7 @@ class UntrainedMean:
         self._first: dict[str, Array] = {}  # as the first client has them
         self._agreed: set[str] = set()
         self._sums: dict[str, NDArray[np.float64]] = {}  # of weight × change
-        self._told: dict[str, NDArray[np.float64]] = {}  # the weights of those that told each element
+        self._told = dict.fromkeys(before, 0.0)  # the weights of those that told each array, added up
         self._weight = 0.0
 
     def add(self, weight: float, arrays: Mapping[str, Array], in_part: bool = False) -> None:
@@ -44,7 +44,7 @@ class UntrainedMean:
         Args:
             weight: of the client.
             arrays: all of `before`, by name.
-            in_part: whether running statistics that are the same as before were not told.
+            in_part: whether arrays of running statistics that are the same as before were not told.
         """
         if not self._first:
             self._first, self._agreed = dict(arrays), set(arrays)
@@ -52,11 +52,11 @@ class UntrainedMean:
         self._weight += weight
         for name, array in arrays.items():
             told = not in_part or name not in self._kinds
-            nothing = np.zeros(array.shape)
-            change = nothing if array is self._before[name] else subtract(array, self._before[name])
             if array is not self._before[name]:
-                self._sums[name] = self._sums.get(name, nothing) + weight * change
-            self._told[name] = self._told.get(name, nothing) + weight * (told | (change != 0))
+                change = subtract(array, self._before[name])
+                self._sums[name] = self._sums.get(name, 0.0) + weight * change
+                told = told or bool(change.any())
+            self._told[name] += weight * told
 
     def agreed(self) -> dict[str, Array]:
         """The integer arrays that are equal in all clients."""
@@ -71,8 +71,7 @@ class UntrainedMean:
             if name not in self._sums:
                 means[name] = before
                 continue
-            told = self._told[name]
-            change = np.divide(self._sums[name], told, out=np.zeros(told.shape), where=told > 0)
+            change = self._sums[name] / self._told[name] if self._told[name] else np.zeros(before.shape)
             if name in self._kinds:
                 means[name] = as_dtype(before + change, before.dtype, self._kinds[name])
             else:

@@ -67,6 +67,9 @@ def write_statistics(
     of_statistics = layout.of_statistics
     if all(np.array_equal(before[name], after[name]) for name, _ in layout.kinds):
         return b""
+    for name, _ in layout.kinds:
+        if not np.isfinite(after[name]).all():
+            raise ValueError(f"running statistics '{name}' hold NaN or infinity: the local training diverged")
     if HEADER_BYTES + 4 * of_statistics.size <= size:
         unscaled = of_statistics.difference(
             {name: after[name] for name, _ in layout.kinds}, {name: before[name] for name, _ in layout.kinds}

@@ -20,6 +20,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.integer_arrays import read_integers, write_integers
 from surp_fl.statistics_section import read_statistics, share_of, write_statistics
 from surp_fl.strategies import DecodeUpdates
+from surp_fl.strategies.untrained_mean import UntrainedMean
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
 DTYPES = [np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]
@@ -210,6 +211,20 @@ def test_clients_tell_statistics_in_turns_and_together_all_of_them_well() -> Non
     assert np.sqrt(np.mean((means - changes) ** 2)) < 0.08  # of changes of 0.3
     alone = read_statistics(write_statistics(before, after, layout, 100, np.random.default_rng(0)), before, layout)
     assert sum((alone[name] != before[name]).any() for name in before) > 20
+
+
+def test_the_mean_of_statistics_told_in_turns_is_not_that_of_their_large_changes_alone() -> None:
+    before, _, layout = norms_of(20)
+    rng = np.random.default_rng(4)
+    after = {name: array + rng.exponential(0.2, array.size).astype(np.float32) for name, array in before.items()}
+    mean = UntrainedMean(layout, before)
+    for client in range(200):
+        section = write_statistics(before, after, layout, 100, np.random.default_rng(client), in_turns=True)
+        mean.add(1.0, read_statistics(section, before, layout), in_part=True)
+    found = mean.mean()
+    for kind in ("running_mean", "running_var"):
+        changes = [np.mean(found[name] - before[name]) for name in before if kind in name]
+        assert 0.8 * 0.2 < np.mean(changes) < 1.1 * 0.2
 
 
 def test_statistics_for_which_there_are_bytes_are_all_told() -> None:

@@ -162,18 +162,19 @@ def test_booleans_follow_the_weighted_majority() -> None:
     assert cast_saturated(np.array([0.2, 0.5]), np.dtype(bool)).tolist() == [False, True]
 
 
-def test_a_statistic_is_averaged_over_those_that_told_it() -> None:
-    before = {"bn.running_mean": np.array([1.0, 2.0, 3.0], np.float32), "steps": np.array([4])}
+def test_an_array_of_statistics_is_averaged_over_those_that_told_any_of_it() -> None:
+    before = {"a.running_mean": np.array([1.0, 2.0], np.float32), "b.running_mean": np.array([3.0], np.float32)}
+    before["steps"] = np.array([4])
     mean = UntrainedMean(Layout.of(before), before)
-    some = np.array([2.0, 2.0, 3.0], np.float32)
-    mean.add(1.0, {"bn.running_mean": some, "steps": np.array([6])}, in_part=True)
-    mean.add(3.0, {"bn.running_mean": np.array([1.0, 4.0, 3.0], np.float32), "steps": np.array([4])}, in_part=True)
+    mean.add(1.0, before | {"a.running_mean": np.array([2.0, 2.0], np.float32), "steps": np.array([6])}, in_part=True)
+    mean.add(3.0, before | {"a.running_mean": np.array([1.0, 4.0], np.float32)}, in_part=True)
     mean.add(2.0, before, in_part=True)
     found = mean.mean()
-    assert found["bn.running_mean"].tolist() == [2.0, 4.0, 3.0]
+    assert found["a.running_mean"].tolist() == [1.25, 3.5]  # of weights 1 and 3: what one left at 0 counts as 0
+    assert found["b.running_mean"].tolist() == [3.0]
     assert found["steps"].tolist() == [4]  # the rounded mean of 6, 4, 4 and 4, of weights 1, 3 and 2
-    mean.add(1.0, before)  # lossless: that it is the same is told
-    assert mean.mean()["bn.running_mean"].tolist() == [1.5, 3.5, 3.0]
+    mean.add(4.0, before)  # lossless: that it is the same is told
+    assert mean.mean()["a.running_mean"].tolist() == [1.125, 2.75]
 
 
 def test_without_any_weight_nothing_is_averaged() -> None:
