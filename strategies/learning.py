@@ -37,6 +37,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
+from surp_fl.codecs.surp.scheme import SMALLEST_BUDGET
 from surp_fl.flower.records import Stats
 
 log = logging.getLogger("flwr")
@@ -58,7 +59,9 @@ class SentMessage:
         sent: ‖sent‖ / ‖delta‖.
         held: share of ‖wanted‖² that the message holds.
         residual_norm: ‖residual‖ after it.
-        tenth_bytes: bytes that would hold a tenth of ‖wanted‖², at this message's bytes for a coordinate.
+        tenth_bytes: bytes that would hold a tenth of ‖wanted‖²: at this message's bytes for a coordinate; or, if it
+            has less than a bit for each, as rank-one terms have, at its bytes for a share of ‖wanted‖². Infinite if it
+            holds none.
     """
 
     sent: float
@@ -80,8 +83,12 @@ class SentMessage:
         relative_error, residual_norm, update_norm, tenth = figures
         if relative_error is None or residual_norm is None or not update_norm or tenth is None:
             return None
-        tenth_bytes = payload * tenth / max(1, coordinates)
-        return cls(sent_norm / update_norm, 1 - relative_error**2, residual_norm, tenth_bytes)
+        held = max(0.0, 1 - relative_error**2)
+        if coordinates <= 8 * payload:
+            tenth_bytes = payload * tenth / max(1, coordinates)
+        else:
+            tenth_bytes = payload * TENTH / held if held else math.inf
+        return cls(sent_norm / update_norm, held, residual_norm, tenth_bytes)
 
 
 def says_next_to_nothing(messages: list[SentMessage]) -> bool:
@@ -182,9 +189,10 @@ class LearningMonitor:
 
 def send_more(messages: list[SentMessage], dense_bytes: int) -> str:
     """Say which budget would hold a tenth of what clients want to send, from what their messages took."""
-    budget = rounded_up(median(each.tenth_bytes for each in messages))
+    needed = median(each.tenth_bytes for each in messages)
     held = fmean(each.held for each in messages)
-    if budget < dense_bytes:
+    if needed < dense_bytes:
+        budget = max(rounded_up(needed), SMALLEST_BUDGET)
         cure = f"CompressUpdates(SuRP(budget={budget})) would send about a tenth"
     else:
         cure = "CompressUpdates(Dense()) would send all of it"

@@ -19,7 +19,7 @@ from surp_fl.types import Vector
 
 State = Mapping[str, NDArray[Any]]
 
-_SENT_SHARE = "sent share"  # of what the client wanted to send, in its last message: squared norms; shape ()
+_SENT_SHARE = "sent share"  # of the squared norm of what the client wanted to send, in its last message; shape ()
 
 
 class Memory(Protocol):
@@ -115,7 +115,7 @@ class ErrorFeedback:
         """The share of the residual that will be sent, if each message holds as much as the last; the rest decays."""
         if self.keep == 1 or _SENT_SHARE not in state:
             return self.keep
-        each = min(max(float(state[_SENT_SHARE]), 0.0), 1.0)
+        each = float(state[_SENT_SHARE])
         return self.keep * each / (1 - self.keep * (1 - each))
 
     def recall(self, delta: Vector, state: State) -> Vector:
@@ -131,12 +131,13 @@ class ErrorFeedback:
         return wanted
 
     def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
-        """Store the compression error wanted − sent as the residual; what share was sent, where that will be needed."""
+        """Store the compression error wanted − sent as the residual; and what share was sent, if residuals decay."""
         residual = wanted - sent
-        whole = norm_of(wanted) if self.step_ahead else 0.0
+        whole = norm_of(wanted) if self.step_ahead and self.keep < 1 else 0.0
         if not 0 < whole < math.inf:
             return {"residual": residual}
-        return {"residual": residual, _SENT_SHARE: np.asarray(1 - (norm_of(residual) / whole) ** 2, np.float32)}
+        share = min(max(1 - (norm_of(residual) / whole) ** 2, 0.0), 1.0)
+        return {"residual": residual, _SENT_SHARE: np.asarray(share, np.float32)}
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def fault_of(state: State, scale: float) -> str | None:
         A description of the fault; None for a memory that can be used.
     """
     for name, vector in state.items():
-        if vector.dtype.kind != "f":
+        if vector.dtype.kind != "f" or not vector.ndim:
             continue
         norm = norm_of(vector)
         if not math.isfinite(norm) or norm > MAX_RESIDUAL_RATIO * scale > 0:

@@ -29,6 +29,7 @@ from tests.fuzz.writer import (
     Writer,
     evenly_spaced,
     program,
+    random_terms,
     run_of,
     run_with_gaps,
     victim,
@@ -74,7 +75,7 @@ def worst_of(victim: Victim, count: int, seed: int, most: int) -> Cost:
     worst = Cost(0.0, 0.0, 0, 0)
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        for body in program(Writer(victim), rng, most, beyond=bool(rng.random() < 0.3)):
+        for body in program(Writer(victim, random_terms(victim, rng)), rng, most, beyond=bool(rng.random() < 0.3)):
             message = victim.message(body)
             allowed = MOST_PASSES * one_pass + 1e-6 * MICROSECONDS_A_BYTE * len(message)
             seconds = victim.seconds(message, 1)
@@ -86,7 +87,7 @@ def worst_of(victim: Victim, count: int, seed: int, most: int) -> Cost:
 
 
 def bodies(layout: Layout) -> Iterator[tuple[int, bytes]]:
-    """Scheme ids and bodies that take a decoder's memory, for a model of one layer; valid ones and others."""
+    """Scheme ids and bodies that take a decoder's memory, for a model of one matrix; valid ones and others."""
     n, rng = layout.size, np.random.default_rng(0)
     vector = rng.laplace(size=n).astype(np.float32)
     schemes: list[Scheme] = [
@@ -106,6 +107,9 @@ def bodies(layout: Layout) -> Iterator[tuple[int, bytes]]:
                 writer.group(kind(writer, k, rng))
             yield SURP, body
             yield SURP, writer.body(400_000)
+    for _ in range(20):
+        terms = random_terms(Victim(layout, None), rng)
+        yield SURP, Writer(Victim(layout, None), terms).body()
 
 
 def memory(n: int) -> list[dict[str, int | str]]:
@@ -115,7 +119,7 @@ def memory(n: int) -> list[dict[str, int | str]]:
     """
     if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "65536":
         raise ValueError("run it with MALLOC_MMAP_THRESHOLD_=65536 in the environment")
-    layout = Layout.of({"w": np.broadcast_to(np.float32(0), (n,))})
+    layout = Layout.of({"w": np.broadcast_to(np.float32(0), (1000, n // 1000))})
     found: list[dict[str, int | str]] = []
     seen = set()
     for scheme_id, body in bodies(layout):
@@ -151,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     models: list[list[tuple[int, ...]]] = [
         [(1, 10_000_000)], [(512, 4608)] * 4, [(50, 100)] * 2000, [(30, 40), (7,), (300, 200)],
+        [(1024, 27_648)], [(20_000, 500)],
     ]  # fmt: skip
     for shapes in models:
         for context in range(3):

@@ -72,6 +72,11 @@ def originals() -> tuple[Layout, Reference, list[bytes]]:
     codecs = [scheme.codec for row in SCHEMES.values() for scheme in row.examples.values()]
     messages = [codec.encode(vector, layout, rng=rng) for codec in codecs]
     messages += [SuRP(218).codec.encode(vector, layout, rng=rng, reference=held) for held in (model, reference)]
+    low_rank = {name: 0 * array for name, array in arrays.items()}
+    low_rank["fc"] = np.sign(arrays["fc"][:, :1] @ arrays["fc"][:1])
+    terms = SuRP(60).codec.encode(layout.flatten(low_rank), layout, rng=rng, reference=reference)
+    assert terms[HEADER_BYTES] >> 6 == 3  # it has rank-one terms
+    messages.append(terms)
     return layout, reference, messages
 
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = {"one layer": [(1, 10_000_000)], "four layers": [(512, 4608)] * 4, "many layers": [(50, 100)] * 2000}
+VICTIMS |= {"wide": [(1024, 27_648)], "high": [(20_000, 500)]}
 
 
 @pytest.mark.parametrize("context", [0, 1, 2])

@@ -1,13 +1,13 @@
 """Writes valid SuRP messages that no encoder would choose, symbol by symbol: a generator that knows the grammar alone.
 
-Groups that come again, runs, whole layers, all of a range but one, single indices in the last layer, padding after the
-end. A message may ask for more work than its bytes are worth; then a decoder has to refuse it.
+Rank-one terms, groups that come again, runs, whole layers, all of a range but one, single indices in the last layer,
+padding after the end. A message may ask for more work than its bytes are worth; then a decoder has to refuse it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import associated_data
 from surp_fl.codecs.surp.groups import write_group
+from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import pack
@@ -78,10 +79,25 @@ def _uneven(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floa
     return (rows * rng.lognormal(0, 1, size=(1, int(np.prod(shape[1:])))).astype(np.float32)).reshape(-1)
 
 
-class Writer:
-    """Writes groups for a victim, without regard for limits."""
+@dataclass(frozen=True)
+class Signs:
+    """The signs of a rank-one term: as many of its rows, and of its columns, as are not zero.
 
-    def __init__(self, victim: Victim) -> None:
+    Attributes:
+        place: of its layer among those that may have terms.
+        rows: int8, shape (rows of the layer,).
+        columns: int8, shape (columns of the layer,).
+    """
+
+    place: int
+    rows: NDArray[np.int8]
+    columns: NDArray[np.int8]
+
+
+class Writer:
+    """Writes groups for a victim, after rank-one terms if there are any, without regard for limits."""
+
+    def __init__(self, victim: Victim, terms: Sequence[Signs] = ()) -> None:
         self._side = Context.of(victim.layout, victim.reference).side
         self.n = victim.layout.size
         self.sent = np.zeros(self.n, np.bool_)
@@ -90,7 +106,15 @@ class Writer:
         self.recent = np.asarray(side.recent)
         self._encoder = RangeEncoder(_CAPACITY)
         self._encoder.grant(self.n)
+        if terms:
+            encode_bits(self._encoder, 3, 2)
         encode_bits(self._encoder, victim.context, 2)
+        if terms:
+            encode_uint(self._encoder, len(terms))
+        layers, code = layers_with_terms(side), 0
+        for term in terms:
+            write_term(self._encoder, side, layers, term.place, code, 4000, term.rows, term.columns)
+            code = 4000
         self._state, self._code = CodedState(side), 0
 
     @property
@@ -119,6 +143,47 @@ class Writer:
         encoder = self._encoder.copy()
         encode_uint(encoder, 0)
         return encoder.finish() + bytes(padding)
+
+
+def random_terms(victim: Victim, rng: np.random.Generator) -> list[Signs]:
+    """Up to 8 terms of some layers: all, few, one or a run of the rows, and of the columns, are not zero."""
+    side = Context.of(victim.layout, victim.reference).side
+    layers = layers_with_terms(side)
+    if not len(layers) or rng.random() < 0.5:
+        return []
+    kinds = [_KINDS_OF_SIGNS[i] for i in rng.integers(0, len(_KINDS_OF_SIGNS), 2)]
+    found = []
+    for _ in range(int(rng.integers(1, 9))):
+        place = int(rng.integers(len(layers)))
+        rows, columns = (int(each[layers[place]]) for each in (side.rows, side.columns))
+        found.append(Signs(place, kinds[0](rows, rng), kinds[1](columns, rng)))
+    return found
+
+
+def _all(length: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    return np.ones(length, np.int8)
+
+
+def _some(length: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    signs = np.zeros(length, np.int8)
+    signs[rng.random(length) < 2.0 ** -rng.uniform(0, 12)] = 1
+    signs[rng.integers(length)] = -1
+    return signs
+
+
+def _equally_spaced(length: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    signs = np.zeros(length, np.int8)
+    signs[:: int(rng.integers(1, 40))] = 1
+    return signs
+
+
+def _run(length: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    signs = np.zeros(length, np.int8)
+    signs[: int(rng.integers(1, length + 1))] = 1
+    return signs
+
+
+_KINDS_OF_SIGNS = (_all, _some, _equally_spaced, _run)
 
 
 def run_of(writer: Writer, k: int, rng: np.random.Generator) -> Coordinates:

@@ -27,6 +27,7 @@ from surp_fl.strategies.learning import (
     SentMessage,
     rounded_up,
     says_next_to_nothing,
+    send_more,
     training_loss,
 )
 from tests.flower_app import Arrays, app_with, fedavg, run
@@ -78,6 +79,21 @@ def test_a_client_that_reports_no_figures_or_trained_nothing_is_not_judged() -> 
     for name in ("relative_error", "residual_norm", "update_norm", "tenth"):
         assert SentMessage.of(replace(full, **{name: None}), 6.0, 218, 2) is None
     assert SentMessage.of(replace(full, update_norm=0.0), 0.0, 4, 0) is None
+
+
+def test_the_bytes_for_a_tenth_of_a_dense_update_follow_from_the_share_that_its_message_holds() -> None:
+    """An update that rank-one terms or EDEN make has values nearly everywhere, at less than a bit each."""
+    terms, useless = (Stats(0.5, error, 8.0, 5.0, 700.0) for error in (math.sqrt(0.975), 100.0))
+    found, nothing = SentMessage.of(terms, 6.0, 98, 49_152), SentMessage.of(useless, 6.0, 98, 49_152)
+    assert found is not None
+    assert nothing is not None
+    assert found.tenth_bytes == pytest.approx(392)
+    assert nothing.held == 0
+    assert send_more([found], DENSE_BYTES).endswith("SuRP(budget=400)) would send about a tenth")
+    assert send_more([nothing], DENSE_BYTES).endswith(
+        "holds 0 % of the squared norm; CompressUpdates(Dense()) would send all of it"
+    )
+    assert "SuRP(budget=16)" in send_more([replace(found, tenth_bytes=2.0)], DENSE_BYTES)
 
 
 @pytest.mark.parametrize(

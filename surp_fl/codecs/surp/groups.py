@@ -134,8 +134,10 @@ class GroupReader:
                 return 0
             if reader.code == 0:
                 return _MALFORMED
-            self.index_bits += decoder.bits_read() - bits_before
             reader.add_to(self.sums, _value(reader.code))
+            self.sign_bits += reader.sign_bits
+            self.magnitude_bits += reader.magnitude_bits
+            self.index_bits += decoder.bits_read() - bits_before - reader.sign_bits - reader.magnitude_bits
         return 0
 
     def coordinates(self) -> Integers:

@@ -23,8 +23,9 @@ MAX_TERMS = 4096  # in a message
 CODE_BITS = 13
 _ZEROS, _OTHERS = 40, 24  # counts before the first sign of a factor, in units of which each sign adds one step
 _STEP, _MAX_COUNT = 24, 2048  # beyond it, both counts are halved
-# Work units (see "Credit" in FORMAT.md): for each term, and one more for so many signs and for so many products
-_WORK_OF_TERM, _SIGNS_PER_WORK, _PRODUCTS_PER_WORK = 64, 2, 32
+# Work units (see "Credit" in FORMAT.md): for each term, and one more for so many signs and for so many cells of the rows
+# that are not zero; where fewer than one column in 8 is not zero, its products are scattered, each like 8 such cells
+_WORK_OF_TERM, _SIGNS_PER_WORK, _CELLS_PER_WORK, _CELLS_PER_PRODUCT = 64, 2, 32, 8
 # as C numbers
 _CODE_BITS, _MIN_SIDE = CODE_BITS, MIN_SIDE
 
@@ -43,7 +44,7 @@ class Density:
         else:
             encoder.encode(self._zeros, self._others, total)
             encode_bits(encoder, 1 if sign < 0 else 0, 1)
-        self._count(sign == 0)
+        self._update(sign == 0)
 
     def decode(self, decoder: RangeDecoder) -> int:
         """Decode a sign; not to be used if the decoder is exhausted then."""
@@ -51,13 +52,13 @@ class Density:
         zero = decoder.decode_target(total) < self._zeros
         if zero:
             decoder.decode_update(0, self._zeros, total)
-            self._count(True)
+            self._update(True)
             return 0
         decoder.decode_update(self._zeros, self._others, total)
-        self._count(False)
+        self._update(False)
         return -1 if decode_bits(decoder, 1) == 1 else 1
 
-    def _count(self, zero: bool) -> None:
+    def _update(self, zero: bool) -> None:
         if zero:
             self._zeros += _STEP
         else:
@@ -107,7 +108,7 @@ def write_term(
         rows.encode(encoder, row_signs[_row(side, layer, i)])
     for i in range(side.columns[layer]):
         columns.encode(encoder, column_signs[_column(side, layer, i)])
-    encoder.spend(_count(row_signs) * _count(column_signs) // _PRODUCTS_PER_WORK)
+    encoder.spend(_work_of_sum(_count_signs(row_signs), _count_signs(column_signs), side.columns[layer]))
 
 
 class TermReader:
@@ -121,12 +122,15 @@ class TermReader:
         code: of its magnitude; 0 for one that is not valid.
         row_signs: int8, shape (rows,).
         column_signs: int8, shape (columns,).
+        sign_bits: bits of its signs that are not zero.
+        magnitude_bits: bits of its magnitude.
     """
 
     def __init__(self, side: SideInformation) -> None:
         self._side = side
         self._layers = layers_with_terms(side)
         self.layer = self.code = 0
+        self.sign_bits = self.magnitude_bits = 0.0
         self.row_signs, self.column_signs = np.empty(0, np.int8), np.empty(0, np.int8)
 
     def read(self, decoder: RangeDecoder) -> None:
@@ -140,12 +144,14 @@ class TermReader:
             return
         layer = self._layers[place]
         self.layer = layer
+        bits_before = decoder.bits_read()
         if previous == 0:
             code = decode_bits(decoder, _CODE_BITS)
         else:
             change = decode_uint(decoder)
             rise = change >> 1 if change & 1 == 0 else -((change + 1) >> 1)
             code = 0 if change < 0 else previous + rise
+        self.magnitude_bits = decoder.bits_read() - bits_before
         rows, columns = self._side.rows[layer], self._side.columns[layer]
         decoder.spend(_WORK_OF_TERM + (rows + columns) // _SIGNS_PER_WORK)
         if decoder.exhausted() or code <= 0 or code >> _CODE_BITS > 0:
@@ -161,19 +167,27 @@ class TermReader:
             column_signs[_column(self._side, layer, i)] = of_columns.decode(decoder)
             if decoder.exhausted():
                 return
-        decoder.spend(_count(row_signs) * _count(column_signs) // _PRODUCTS_PER_WORK)
+        chosen_rows, chosen_columns = _count_signs(row_signs), _count_signs(column_signs)
+        decoder.spend(_work_of_sum(chosen_rows, chosen_columns, columns))
+        self.sign_bits = chosen_rows + chosen_columns
         self.code = code
 
     def add_to(self, sums: Floats, value: float) -> None:
         """Add the last term, with this magnitude, to a whole vector; float64, shape (n,)."""
         columns = self._side.columns[self.layer]
         row_signs, column_signs = self.row_signs, self.column_signs
+        chosen = np.flatnonzero(column_signs)
+        scattered = _CELLS_PER_PRODUCT * len(chosen) < columns
         for i in range(len(row_signs)):
             if row_signs[i] != 0:
                 at = self._side.start[self.layer] + i * columns
                 signed = value if row_signs[i] > 0 else -value
-                for j in range(columns):
-                    sums[at + j] += signed * column_signs[j]
+                if scattered:
+                    for j in range(len(chosen)):
+                        sums[at + chosen[j]] += signed * column_signs[chosen[j]]
+                else:
+                    for j in range(columns):
+                        sums[at + j] += signed * column_signs[j]
 
 
 def _row(side: SideInformation, layer: int, rank: int) -> int:
@@ -188,7 +202,12 @@ def _column(side: SideInformation, layer: int, rank: int) -> int:
     return int(side.column_order[first + rank]) if first >= 0 else rank
 
 
-def _count(signs: Trits) -> int:
+def _work_of_sum(rows: int, chosen: int, columns: int) -> int:
+    """Work units of adding a term with so many rows and columns that are not zero; columns: of the layer."""
+    return rows * min(columns, _CELLS_PER_PRODUCT * chosen) // _CELLS_PER_WORK
+
+
+def _count_signs(signs: Trits) -> int:
     """How many signs are not zero."""
     count = 0
     for i in range(len(signs)):

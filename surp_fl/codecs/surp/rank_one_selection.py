@@ -100,7 +100,7 @@ def terms_within(
         slope = slope_of(select_groups(whole, side, group_bits))
     importance = _importance_of(update, side)
     terms = select_terms(whole.copy(), side, share * bits, slope, importance)
-    return _again(terms, whole, side, share * bits, slope, importance)
+    return _reselect(terms, whole, side, share * bits, slope, importance)
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
@@ -143,7 +143,7 @@ def _importance_of(update: Vector, side: SideInformation) -> NDArray[np.float64]
     return found.clip(1 / _MOST_IMPORTANCE, _MOST_IMPORTANCE)
 
 
-def _again(
+def _reselect(
     first: list[Term],
     vector: Vector,
     side: SideInformation,
@@ -158,10 +158,10 @@ def _again(
     worst = min((importance[term.place] * term.gain / term.bits for term in first), default=slope)
     second = select_terms(vector.copy(), side, bits, max(slope, worst), importance, slope_at_the_end=slope)
 
-    def worth(terms: list[Term]) -> float:
+    def net_gain(terms: list[Term]) -> float:
         return sum(float(importance[term.place]) * term.gain - slope * term.bits for term in terms)
 
-    return max(first, second, key=worth)
+    return max(first, second, key=net_gain)
 
 
 def select_terms(
@@ -299,8 +299,8 @@ def _signs(values: Vector, slope: float, most_bits: float) -> tuple[Trits, float
     order = np.argsort(-magnitudes, kind="stable")
     k, bits = _counts_and_bits(len(values))
     gain = np.cumsum(magnitudes[order]) ** 2 / k
-    worth = gain - slope * bits
-    kept = int(np.argmax(worth if most_bits == math.inf else np.where(bits <= most_bits, worth, -math.inf)))
+    net = gain - slope * bits
+    kept = int(np.argmax(net if most_bits == math.inf else np.where(bits <= most_bits, net, -math.inf)))
     signs = np.zeros(len(values), np.int8)
     chosen = order[: kept + 1]
     signs[chosen] = np.where(values[chosen] < 0, -1, 1)

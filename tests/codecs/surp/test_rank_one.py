@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.rank_one import MAX_TERMS, TermReader, layers_with_terms, write_term
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
-from surp_fl.frame import pack
+from surp_fl.frame import HEADER_BYTES, pack
 
 RNG = np.random.default_rng(0)
 
@@ -22,6 +22,11 @@ def outer(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:
     signs = [rng.choice([-1.0, 1.0], size) for size in (rows, columns)]
     noise = 0.1 * rng.standard_normal((rows, columns))
     return {"w": (np.outer(*signs) + noise).astype(np.float32), "b": np.zeros(rows, np.float32)}
+
+
+def with_terms(message: bytes) -> bool:
+    """Whether a message begins with rank-one terms."""
+    return message[HEADER_BYTES] >> 6 == 3
 
 
 def error(vector: np.ndarray, scheme: SuRP, layout: Layout, reference: np.ndarray | None = None) -> float:
@@ -128,10 +133,22 @@ def test_a_last_term_is_made_to_fit_and_none_is_lost_at_the_end(seed: int) -> No
     assert held[8] > 0.19  # at 64 bytes, where the second term does not fit as it is
 
 
-def test_a_share_for_terms_costs_little_where_coordinates_differ() -> None:
-    vector = RNG.standard_t(2, 60_000).astype(np.float32)
-    layout = Layout.of({"w": vector.reshape(200, 300)})
-    assert error(vector, SuRP(400, rank_one=0.5), layout) < 1.05 * error(vector, SuRP(400), layout)
+def test_terms_keep_to_their_share_of_the_bits() -> None:
+    arrays = outer(200, 300)
+    arrays["w"] += 0.9 * outer(200, 300, seed=1)["w"]
+    arrays["b"] = np.random.default_rng(0).standard_t(3, 200).astype(np.float32) * 5
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays)
+
+    def errors(share: float) -> tuple[float, float]:
+        message = SuRP(150, rank_one=share).codec.encode(vector, layout, rng=RNG)
+        assert with_terms(message)
+        left = np.square(vector - SuRP(150).codec.decode(message, layout))
+        return float(left[:60_000].sum() / 60_000), float(left[60_000:].sum() / np.square(arrays["b"]).sum())
+
+    assert 0.8 < errors(0.5)[0] < 0.9  # 500 signs are 63 bytes: the first term is told, and not the second
+    assert errors(1.0)[0] < 0.1
+    assert errors(0.5)[1] < 0.1 < errors(1.0)[1]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
@@ -145,14 +162,16 @@ def test_every_prefix_decodes_and_no_message_exceeds_its_budget(
     seed: int, budget: int, contextual: bool, share: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    arrays = {"a": rng.standard_normal((20, 6, 2)), "b": rng.standard_normal((12, 30)), "c": rng.standard_normal(7)}
+    arrays = {"a": rng.standard_normal((40, 15, 4)), "b": rng.standard_normal((17, 30)), "c": rng.standard_normal(7)}
     layout = Layout.of({name: array.astype(np.float32) for name, array in arrays.items()})
-    vector = (rng.standard_normal(layout.size) * rng.exponential(size=layout.size)).astype(np.float32)
-    vector[: 20 * 12] += 1  # of the first array
+    vector = (0.2 * rng.standard_normal(layout.size)).astype(np.float32)
+    vector[: 40 * 60] += np.outer(rng.choice([-1, 1], 40), rng.choice([-1, 1], 60)).ravel().astype(np.float32)
     reference = rng.standard_normal(layout.size).astype(np.float32) if contextual else None
     scheme = SuRP(budget, rank_one=share)
     message = scheme.codec.encode(vector, layout, rng=rng, reference=reference)
     assert len(message) <= budget
+    event(f"terms: {with_terms(message)}")
+    assert with_terms(message) or share * budget < 25 or budget > 100
     whole = scheme.codec.decode(message, layout, reference=reference)
     indices, values = scheme.codec.decode_sparse(message, layout, reference=reference)
     np.testing.assert_array_equal(whole[indices], values)
@@ -171,7 +190,8 @@ def test_terms_are_read_as_they_were_written(seed: int) -> None:
     for _ in range(5):
         place, code = int(rng.integers(2)), int(rng.integers(1, 8192))
         rows, columns = side.rows[layers[place]], side.columns[layers[place]]
-        signs = [rng.choice([-1, 0, 1], size, p=[0.2, 0.6, 0.2]).astype(np.int8) for size in (rows, columns)]
+        half = rng.choice([0.02, 0.2])
+        signs = [rng.choice([-1, 0, 1], size, p=[half, 1 - 2 * half, half]).astype(np.int8) for size in (rows, columns)]
         write_term(encoder, side, layers, place, previous, code, *signs)
         written.append((int(layers[place]), code, *signs))
         previous = code
@@ -181,6 +201,12 @@ def test_terms_are_read_as_they_were_written(seed: int) -> None:
         assert (reader.layer, reader.code) == (layer, code)
         np.testing.assert_array_equal(reader.row_signs, row_signs)
         np.testing.assert_array_equal(reader.column_signs, column_signs)
+        assert reader.sign_bits == np.count_nonzero(row_signs) + np.count_nonzero(column_signs)
+        sums, start = np.zeros(layout.size), side.start[layer]
+        reader.add_to(sums, 3.0)
+        expected = 3 * np.outer(row_signs.astype(int), column_signs.astype(int)).ravel()
+        np.testing.assert_array_equal(sums[start : start + expected.size], expected)
+        assert np.count_nonzero(sums) == np.count_nonzero(expected)
 
 
 def test_a_term_that_asks_for_more_work_than_its_bytes_pay_for_is_refused() -> None:
