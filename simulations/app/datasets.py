@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 DATA_ROOT_VARIABLE = "SURP_FL_DATA"
+_DRAWS = 1000  # of a division, until every client has an example
 
 
 class DataMissing(RuntimeError):  # noqa: N818
@@ -100,7 +101,7 @@ def partition(groups: NDArray[np.int64], clients: int, how: str, seed: int) -> l
         )
     if kind == "label-skew":
         return _skewed(groups, clients, float(alpha), rng)
-    while True:  # until no client is left without examples
+    for _ in range(_DRAWS):  # until no client is left without examples
         parts: list[list[NDArray[np.int64]]] = [[] for _ in range(clients)]
         for group in np.unique(groups):
             members = rng.permutation(np.flatnonzero(groups == group))
@@ -111,6 +112,10 @@ def partition(groups: NDArray[np.int64], clients: int, how: str, seed: int) -> l
         divided = [np.sort(np.concatenate(part)) for part in parts]
         if min(len(part) for part in divided) > 0:
             return divided
+    raise ValueError(
+        f"partition '{how}': in each of {_DRAWS} draws some of the {clients} clients had no example; expected fewer "
+        f"clients or a larger ALPHA; label-skew:{alpha} gives all of them as many"
+    )
 
 
 def _skewed(groups: NDArray[np.int64], clients: int, alpha: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:

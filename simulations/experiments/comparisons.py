@@ -43,7 +43,7 @@ class Comparison:
         held_out: training examples that stand for the test examples while schemes are tuned.
         names: of the schemes.
         more_seeds: seeds of dense, STC and SuRP at some budgets; all others are run once.
-        often: the budgets of STC and SuRP with more seeds.
+        budgets_with_more_seeds: of STC and SuRP.
         like_dense: the budgets that get dense's hyperparameters: messages that hold most of an update.
         stateless: whether clients of all schemes keep nothing between rounds.
     """
@@ -54,7 +54,7 @@ class Comparison:
     held_out: int = HELD_OUT
     names: tuple[str, ...] = ("dense", "qsgd", "surp", "stc", "top-k")
     more_seeds: int = 3
-    often: tuple[int, ...] = ()
+    budgets_with_more_seeds: tuple[int, ...] = ()
     like_dense: tuple[int, ...] = ()
     stateless: bool = False
 
@@ -79,8 +79,8 @@ class Comparison:
     def seeds_of(self, scheme: str) -> int:
         """How many seeds a scheme is run with."""
         name, budget, _ = parse(scheme)
-        often = name == "dense" or (name in ("surp", "stc") and budget in self.often)
-        return self.more_seeds if often else 1
+        more = name == "dense" or (name in ("surp", "stc") and budget in self.budgets_with_more_seeds)
+        return self.more_seeds if more else 1
 
     def only(self, names: list[str] | None) -> Comparison:
         """The same with some of the schemes; None for all."""
@@ -104,7 +104,7 @@ def _at_shares(
 
     The largest get dense's hyperparameters: what speeds up small messages makes these diverge.
     """
-    return Comparison(settings, budgets, grid, held_out, often=budgets[1:3], like_dense=budgets[3:])
+    return Comparison(settings, budgets, grid, held_out, budgets_with_more_seeds=budgets[1:3], like_dense=budgets[3:])
 
 
 _LENET = {"workload": "lenet5", "dataset": "fashion", "local_steps": 20, "batch_size": 32, "test_every": 5}
@@ -136,7 +136,7 @@ FEDSLOP = {
         (218, 580, 2000),
         _FEDSLOP,
         names=("dense", "surp", "stc"),
-        often=(218, 580, 2000),
+        budgets_with_more_seeds=(218, 580, 2000),
     )
 }
 _MANY = {
@@ -149,9 +149,13 @@ _MANY = {
 }
 CROSS_DEVICE = {
     f"{dataset}-{name}": Comparison(
-        _MANY | {"dataset": dataset, "partition": partition}, (218, 1000, 2000), _SGD,
-        names=("dense", "qsgd", "surp", "stc", "top-k", "eden"), often=(218, 1000, 2000), stateless=True,
+        _MANY | {"dataset": dataset, "partition": partition},
+        (218, 1000, 2000),
+        _SGD,
+        names=("dense", "qsgd", "surp", "stc", "top-k", "eden"),
+        budgets_with_more_seeds=(218, 1000, 2000),
+        stateless=True,
     )
     for dataset in ("mnist", "fashion")
     for name, partition in (("iid", "iid"), ("skewed", "label-skew:0.1"))
-}  # fmt: skip
+}

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 
+from simulations.experiments.comparison_command import run
 from simulations.experiments.comparisons import FEDSLOP
-from simulations.experiments.other_models import run
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from simulations.app.row import Row
+from simulations.app.schemes import parse
 from simulations.report import markdown
 from simulations.report.overview import ends_of, partition_name
 from simulations.report.rows import text_of
@@ -25,8 +26,8 @@ def table(parts: Iterable[Sequence[Row]]) -> str:
         for key in named
     }
     lines = [
-        [text_of(*key, {}), f"{sizes[key]:,.0f}", *(ends_of(named.get(key, [])) for named in by_scheme)]
-        for key in sorted(sizes, key=lambda key: sizes[key])
+        [key, f"{sizes[key]:,.0f}", *(ends_of(named.get(key, [])) for named in by_scheme)]
+        for key in sorted(sizes, key=sizes.__getitem__)
     ]
     first = found[0][0].settings
     head = (
@@ -38,8 +39,11 @@ def table(parts: Iterable[Sequence[Row]]) -> str:
     return f"{head}\n\n{markdown.table(['scheme', 'up [B]', *titles], lines)}"
 
 
-def _by_scheme(rows: Iterable[Row]) -> dict[tuple[str, int | None], list[Row]]:
-    named: dict[tuple[str, int | None], list[Row]] = {}
+def _by_scheme(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of one scheme, budget and options; no client has a memory, so that `stateless` need not be said."""
+    named: dict[str, list[Row]] = {}
     for row in rows:
-        named.setdefault((row.scheme, row.budget), []).append(row)
+        scheme, budget, options = parse(row.settings.scheme)
+        others = {name: value for name, value in options.items() if name != "stateless"}
+        named.setdefault(text_of(scheme, budget, others), []).append(row)
     return named

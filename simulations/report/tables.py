@@ -40,9 +40,12 @@ _SCORE: Mapping[Metric, str] = {"accuracy": "test accuracy", "loss": "test loss 
 
 
 def paper_formula_bytes(row: Row) -> float | None:
-    """k·(log2 n + 32) bits for schemes that send values, k·log2 n for those that send indices alone; in bytes."""
+    """k·(log2 n + 32) bits for schemes that send values, k·log2 n for those that send indices alone; in bytes.
+
+    None where an update is not sparse, as with rank-one terms, which change every coordinate for less than a bit each.
+    """
     value_bits = SCHEMES[row.scheme].value_bits
-    if value_bits is None or row.coordinates_up_mean is None:
+    if value_bits is None or row.coordinates_up_mean is None or row.coordinates_up_mean > 8 * row.payload_bytes_up_mean:
         return None
     return row.coordinates_up_mean * (math.log2(row.parameters) + value_bits) / 8
 

@@ -46,9 +46,10 @@ that it is added to, its base; a client that holds any of these bases applies th
     SENT                 arrays  the last message, decoded: added back to the residual if it was not applied
     MODEL                arrays  the model that the client was sent in the round of that message, unless it is HELD
     HELD                 arrays  the local version of the server's public model, to which deltas are added
-    SESSION              config  SESSION and the round in it, the fingerprint of the model's layout, the names of tied
-                                 arrays and of those that they equal, if there are any, and the digest of the local
-                                 version, if it was the model of that round
+    SESSION              config  SESSION and the round in it; the round of the first message, and how many there were;
+                                 the fingerprint of the model's layout; the names of tied arrays and of those that they
+                                 equal, if there are any; the digest of the local version, if it was the model of that
+                                 round
 
 Knows names alone.
 """

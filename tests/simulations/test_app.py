@@ -70,6 +70,11 @@ def test_an_unknown_partition_is_refused(how: str) -> None:
         partition(np.zeros(10, np.int64), 2, how, seed=0)
 
 
+def test_a_division_that_leaves_a_client_without_examples_is_given_up_and_not_drawn_for_ever() -> None:
+    with pytest.raises(ValueError, match=r"some of the 400 clients had no example.*label-skew:0\.01"):
+        partition(np.arange(500) % 10, 400, "dirichlet:0.01", seed=0)
+
+
 @pytest.fixture
 def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:

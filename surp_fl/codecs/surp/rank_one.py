@@ -23,8 +23,8 @@ MAX_TERMS = 4096  # in a message
 CODE_BITS = 13
 _ZEROS, _OTHERS = 40, 24  # counts before the first sign of a factor, in units of which each sign adds one step
 _STEP, _MAX_COUNT = 24, 2048  # beyond it, both counts are halved
-# Work units (see "Credit" in FORMAT.md): for each term, and one more for so many signs and for so many cells of the rows
-# that are not zero; where fewer than one column in 8 is not zero, its products are scattered, each like 8 such cells
+# Work units (see "Credit" in FORMAT.md): for each term, and one more for so many signs and for so many cells of the
+# rows that are not 0; where fewer than one column in 8 is not 0, products are scattered, each like 8 such cells
 _WORK_OF_TERM, _SIGNS_PER_WORK, _CELLS_PER_WORK, _CELLS_PER_PRODUCT = 64, 2, 32, 8
 # as C numbers
 _CODE_BITS, _MIN_SIDE = CODE_BITS, MIN_SIDE
