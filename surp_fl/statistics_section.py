@@ -1,8 +1,8 @@
 """The section of running statistics of a change: lossless where that fits, else in their own units (statistics.py).
 
-Where it does not fit, a client tells some of the arrays, drawn at random and with a few bits a value; the server
-averages each statistic over the clients that told it. If each client told the largest of all changes instead, most of
-the statistics would stay what they were when the model was another. Knows layouts and codecs. Does not know Flower.
+Where it does not fit, the section holds some of the arrays, drawn at random, with a few bits a value; the server
+averages each array over the clients that sent it. If each client sent the largest of all changes instead, most
+statistics would stay what they were when the model was another. Knows layouts and codecs. Does not know Flower.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from surp_fl.memory import norm_of
 from surp_fl.types import Array
 
 _DIVISOR = 4  # statistics may take a quarter of the budget
-_NEGLIGIBLE_UNITS = 0.05  # root mean square error of what is told, below which its bytes serve weights better
-_BITS_EACH = 2.75  # of the statistics that are told in turns
+_NEGLIGIBLE_UNITS = 0.05  # root mean square error, below which its bytes serve weights better
+_BITS_EACH = 2.75  # of the statistics that are drawn; set by hand, as is the one above
 
 
 def share_of(budget: int) -> int:
@@ -59,7 +59,7 @@ def write_statistics(
         layout: of the model.
         size: bytes of the section.
         rng: of the encoder's random choices.
-        in_turns: tell some of the arrays where there are too few bytes for all, because others tell the rest.
+        in_turns: hold some of the arrays where there are too few bytes for all, because other clients send the rest.
 
     Raises:
         ValueError: a statistic became NaN or infinite.
@@ -78,29 +78,29 @@ def write_statistics(
     if size < SMALLEST_BUDGET:
         return b""
     changes = of_statistics.flatten(statistics.in_units(before, after, dict(layout.kinds)))
-    told = _turn(of_statistics, size, rng) if in_turns else np.ones(of_statistics.size, bool)
-    changes[~told] = 0
+    drawn = _drawn(of_statistics, size, rng) if in_turns else np.ones(of_statistics.size, bool)
+    changes[~drawn] = 0
     section = b""
     for budget in (size // 4, size // 2, size):
         if budget >= SMALLEST_BUDGET:
             section = SuRP(budget).codec.encode(changes, of_statistics, rng=rng)
-            error = norm_of(changes - _IN_UNITS.decode(section, of_statistics)) / math.sqrt(np.count_nonzero(told))
+            error = norm_of(changes - _IN_UNITS.decode(section, of_statistics)) / math.sqrt(np.count_nonzero(drawn))
             if error <= _NEGLIGIBLE_UNITS:
                 break
     return section
 
 
-def _turn(layout: Layout, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The coordinates that a section of so many bytes tells: of whole arrays at random, until the bytes are used."""
-    told, left = np.zeros(layout.size, bool), 8 * size / _BITS_EACH
+def _drawn(layout: Layout, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The coordinates that a section of so many bytes holds: of whole arrays at random, until the bytes are used."""
+    drawn, left = np.zeros(layout.size, bool), 8 * size / _BITS_EACH
     if layout.size <= left:
-        return ~told
+        return ~drawn
     for place in rng.permutation(len(layout.floats)):
         if left > 0:
             spec = layout.floats[place]
-            told[layout.ends[place] - spec.size : layout.ends[place]] = True
+            drawn[layout.ends[place] - spec.size : layout.ends[place]] = True
             left -= spec.size
-    return told
+    return drawn
 
 
 def read_statistics(section: bytes, before: Mapping[str, Array], layout: Layout) -> dict[str, Array]:

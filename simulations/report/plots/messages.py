@@ -38,7 +38,10 @@ def contents_of_messages(rows: list[Measured], file: Path) -> None:
             if width > 1:
                 axes.annotate(f"{width:.1f}", (left + width / 2, position), va="center", ha="center", fontsize=8)
             left += width
-        axes.annotate(f"  {sent:,.0f} coordinates in {whole / 8:,.0f} B", (left, position), va="center", fontsize=8)
+        terms = ", most by rank-one terms" if whole < sent else ""  # less than a bit for each
+        axes.annotate(
+            f"  {sent:,.0f} coordinates in {whole / 8:,.0f} B{terms}", (left, position), va="center", fontsize=8
+        )
     axes.set_xlim(0, 1.25 * axes.get_xlim()[1])
     axes.set_yticks(range(len(schemes)), [text_of(*parse(scheme)) for scheme in schemes])
     axes.invert_yaxis()

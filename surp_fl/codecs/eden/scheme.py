@@ -12,7 +12,7 @@ An empty body stands for zeros, where a budget holds no more than the header.
     blocks                of the vector, the largest first, each:
       scale      16 bits  of the block
       runs                of 16,384 rotated coordinates, the last of fewer, each:
-        finer             bits + 1 each, coordinates with a key below the threshold, ascending: sign, then magnitude
+        extended          bits + 1 each, coordinates with a key below the threshold, ascending: sign, then magnitude
         others            bits each, the same; nothing for 0
 """
 
@@ -75,33 +75,33 @@ class EDEN(Budgeted):
         available = 8 * (self.bytes_for(layout) - HEADER_BYTES) - _HEADER_BITS - _SCALE_BITS * len(blocks)
         if available <= 0 or not blocks:
             return b""  # of the smallest budgets, which hold no more than scales
-        fewer, threshold = _rates(available, blocks, seed)
+        base_bits, threshold = _rates(available, blocks, seed)
         bits = BitWriter()
         bits.write_one(seed, 32)
-        bits.write_one(fewer, 8)
+        bits.write_one(base_bits, 8)
         bits.write_one(threshold, 32)
         for block in blocks:
             normal, norm = _rotated(vector, block, seed)
             runs = [(part, keys < threshold) for part, keys in block.runs(seed)]
-            quantised = [_quantised(normal[part], finer, fewer) for part, finer in runs]
-            product = sum(product for _, product in quantised) * (1.0 if fewer else threshold / _KEYS)
+            quantised = [_quantised(normal[part], extended, base_bits) for part, extended in runs]
+            product = sum(product for _, product in quantised) * (1.0 if base_bits else threshold / _KEYS)
             bits.write_one(encode_minifloat(norm / product if product > 0 else 0.0), _SCALE_BITS)
-            for (levels, _), (_, finer) in zip(quantised, runs, strict=True):
-                bits.write(levels[finer], fewer + 1)
-                if fewer:
-                    bits.write(levels[~finer], fewer)
+            for (levels, _), (_, extended) in zip(quantised, runs, strict=True):
+                bits.write(levels[extended], base_bits + 1)
+                if base_bits:
+                    bits.write(levels[~extended], base_bits)
         return bits.to_bytes()
 
 
 def _rates(available: int, blocks: list[Block], seed: int) -> tuple[int, int]:
     """Bits of a coordinate, and the threshold below whose keys they are one more, within the bits that there are."""
-    fewer, left = divmod(available, sum(block.size for block in blocks))
-    if fewer >= _MOST_BITS:
+    base_bits, left = divmod(available, sum(block.size for block in blocks))
+    if base_bits >= _MOST_BITS:
         return _MOST_BITS, 0
     if not left:
-        return fewer, 0
+        return base_bits, 0
     keys = np.concatenate([keys for block in blocks for _, keys in block.runs(seed)])
-    return fewer, int(np.partition(keys, left)[left])  # `left` keys or fewer are below it
+    return base_bits, int(np.partition(keys, left)[left])  # `left` keys or fewer are below it
 
 
 def _rotated(vector: Vector, block: Block, seed: int) -> tuple[Floats, float]:
@@ -113,10 +113,10 @@ def _rotated(vector: Vector, block: Block, seed: int) -> tuple[Floats, float]:
     return hadamard(part / norm if norm else part), norm
 
 
-def _quantised(normal: Floats, finer: Signs, fewer: int) -> tuple[Integers, float]:
+def _quantised(normal: Floats, extended: Signs, base_bits: int) -> tuple[Integers, float]:
     """The level of each coordinate, and ⟨levels' values, coordinates⟩, those that are not told at one bit."""
     levels, product = np.empty(normal.size, np.int64), 0.0
-    for bits, which in ((fewer + 1, finer), (max(fewer, 1), ~finer)):
+    for bits, which in ((base_bits + 1, extended), (max(base_bits, 1), ~extended)):
         if not which.any():
             continue
         magnitudes = np.array(MAGNITUDES[bits]) / _UNIT
@@ -129,10 +129,10 @@ def _quantised(normal: Floats, finer: Signs, fewer: int) -> tuple[Integers, floa
 
 def _header(bits: BitReader) -> tuple[int, int, int]:
     """Seed, bits and threshold."""
-    seed, fewer, threshold = bits.read_one(32), bits.read_one(8), bits.read_one(32)
-    if fewer > _MOST_BITS or (fewer == _MOST_BITS and threshold):
-        raise MalformedBits(f"{fewer} bits a coordinate, and more below {threshold}; expected up to {_MOST_BITS}")
-    return seed, fewer, threshold
+    seed, base_bits, threshold = bits.read_one(32), bits.read_one(8), bits.read_one(32)
+    if base_bits > _MOST_BITS or (base_bits == _MOST_BITS and threshold):
+        raise MalformedBits(f"{base_bits} bits a coordinate, and more below {threshold}; expected up to {_MOST_BITS}")
+    return seed, base_bits, threshold
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
@@ -144,28 +144,28 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
     if not body:
         return np.zeros(layout.size, np.float32)
     bits = BitReader(body)
-    seed, fewer, threshold = _header(bits)
-    if layout.size * fewer > bits.left:
-        raise MalformedBits(f"{layout.size} coordinates of {fewer} bits; there are {bits.left} bits")
+    seed, base_bits, threshold = _header(bits)
+    if layout.size * base_bits > bits.left:
+        raise MalformedBits(f"{layout.size} coordinates of {base_bits} bits; there are {bits.left} bits")
     vector, largest = np.empty(layout.size, np.float32), float(np.finfo(np.float32).max)
     for block in blocks_of(layout.size):
         scale = decode_minifloat(bits.read_one(_SCALE_BITS))
-        turned = hadamard(_levels(bits, block, seed, fewer, threshold))[: block.stop - block.start]
-        np.negative(turned, where=block.signs(seed)[: turned.size], out=turned)
+        rotated = hadamard(_levels(bits, block, seed, base_bits, threshold))[: block.stop - block.start]
+        np.negative(rotated, where=block.signs(seed)[: rotated.size], out=rotated)
         with np.errstate(under="ignore"):
-            turned *= scale / _UNIT
-            np.clip(turned, -largest, largest, out=turned)
-            vector[block.start : block.stop] = turned
+            rotated *= scale / _UNIT
+            np.clip(rotated, -largest, largest, out=rotated)
+            vector[block.start : block.stop] = rotated
     bits.finish()
     return vector
 
 
-def _levels(bits: BitReader, block: Block, seed: int, fewer: int, threshold: int) -> Floats:
+def _levels(bits: BitReader, block: Block, seed: int, base_bits: int, threshold: int) -> Floats:
     """The values of a block's levels in units of 1/4096; shape (size,)."""
     values = np.zeros(block.size)
     for part, keys in block.runs(seed):
-        finer = keys < threshold
-        for width, which in ((fewer + 1, finer), (fewer, ~finer)):
+        extended = keys < threshold
+        for width, which in ((base_bits + 1, extended), (base_bits, ~extended)):
             if count := int(np.count_nonzero(which)) if width else 0:
                 magnitudes = np.array(MAGNITUDES[width], np.float64)
                 values[part][which] = np.concatenate([magnitudes, -magnitudes])[bits.read(count, width)]
@@ -177,10 +177,10 @@ def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdow
     if not body:
         return BitBreakdown(0, 0, 0)
     bits = BitReader(body)
-    _, fewer, _ = _header(bits)
+    _, base_bits, _ = _header(bits)
     blocks = list(blocks_of(layout.size))
     told = bits.left - _SCALE_BITS * len(blocks)  # and the padding
-    signs = sum(block.size for block in blocks) if fewer else told
+    signs = sum(block.size for block in blocks) if base_bits else told
     return BitBreakdown(0, signs, bits.left - signs)
 
 

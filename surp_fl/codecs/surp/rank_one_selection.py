@@ -34,6 +34,8 @@ from surp_fl.types import Vector
 if TYPE_CHECKING:
     import torch
 
+# Tuned constants of the encoder, not of the format. Set by hand, but for those that say what was measured; messages of
+# recorded updates (simulations.experiments.messages) and the transformer's runs show what a change does.
 _ITERATIONS = 3  # of the power method, from the row of the largest norm
 _REFINEMENTS = 2  # of each factor's signs, given the other's
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
