@@ -60,6 +60,12 @@ def test_the_committed_results_take_less_than_three_megabytes() -> None:
     assert sum(file.stat().st_size for file in RESULTS.rglob("*") if file.is_file()) < 3_000_000
 
 
+def test_no_row_is_committed_twice() -> None:
+    for file in RESULTS.rglob("results.json"):
+        rows = results.load(file.parent)
+        assert len({row.settings for row in rows}) == len(rows), file
+
+
 @pytest.mark.parametrize("part", list(protocol.GRIDS))
 def test_the_tuning_runs_the_committed_rows_and_no_others(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
