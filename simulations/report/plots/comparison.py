@@ -25,7 +25,7 @@ _DASHES = ("-", "--", ":", "-.", (0, (1, 4)))  # of one scheme's budgets and opt
 _LIGHTEST = 0.45  # share of its colour, where a scheme has several budgets
 _LEAST = 1000  # bytes, where the axis begins
 _LEGEND = 3  # columns
-_TICKS = (20, 50, 70, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.8)  # of accuracies
+_TICKS = (20, 50, 70, 80, 85, 88, 90, 92, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.8)  # of accuracies
 _BEST = 99.9  # above it, accuracies are drawn as it: the scale has no end
 
 
@@ -73,7 +73,7 @@ def _scale_of_accuracies(axes: Axes, rows: list[Row]) -> None:
     axes.set_yscale("function", functions=(_of_error, lambda scaled: 100 - 10**-scaled))
     middle = np.median([accuracy for row in rows for accuracy in row.accuracy[:5]])
     best = max(accuracy for row in rows for accuracy in row.accuracy)
-    shown = (100 * middle, 100 - 70 * max(1 - best, 0.001))
+    shown = (100 * middle, 100 - 90 * max(1 - best, 0.001))
     axes.set(ylabel="test accuracy [%]", ylim=shown)
     axes.set_yticks([tick for tick in _TICKS if shown[0] <= tick < shown[1]])
     axes.yaxis.set_major_formatter("{x:g}")
