@@ -139,6 +139,15 @@ FEDSLOP = {
         budgets_with_more_seeds=(218, 580, 2000),
     )
 }
+_STEADY = AVERAGED | {"learning_rate": 0.1, "max_grad_norm": 2}
+_MANY_CLIENTS: Grid = (  # who take part once: what a message leaves out is lost
+    {"learning_rate": 0.05, "weight_decay": 0.001, "max_grad_norm": 2} | RAMP,
+    {"learning_rate": 0.1, "weight_decay": 0.001, "max_grad_norm": 2} | RAMP,
+    _STEADY,
+    _STEADY | {"server_learning_rate": 2},
+    _STEADY | {"server_learning_rate": 0.5, "server_momentum": 0.5},
+    _STEADY | {"server_learning_rate": 2, "server_momentum": 0.5},
+)
 _MANY = {
     "workload": "lenet5",
     "clients": 1000,
@@ -151,7 +160,7 @@ CROSS_DEVICE = {
     f"{dataset}-{name}": Comparison(
         _MANY | {"dataset": dataset, "partition": partition},
         (218, 1000, 2000),
-        _SGD,
+        _MANY_CLIENTS,
         names=("dense", "qsgd", "surp", "stc", "top-k", "eden"),
         budgets_with_more_seeds=(218, 1000, 2000),
         stateless=True,
