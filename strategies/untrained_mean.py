@@ -68,10 +68,10 @@ class UntrainedMean:
             return {}
         means = {}
         for name, before in self._before.items():
-            if name not in self._sums:
+            if name not in self._sums or not self._told[name]:
                 means[name] = before
                 continue
-            change = self._sums[name] / self._told[name] if self._told[name] else np.zeros(before.shape)
+            change = self._sums[name] / self._told[name]
             if name in self._kinds:
                 means[name] = as_dtype(before + change, before.dtype, self._kinds[name])
             else:

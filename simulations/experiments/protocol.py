@@ -85,6 +85,11 @@ def trial(settings: Settings, hyperparameters: Mapping[str, float]) -> Settings:
     return replace(settings, **given)
 
 
+def before_trial(settings: Settings, grid: Grid) -> Settings:
+    """The settings of a trial without its point: the default of each hyperparameter that points of the grid name."""
+    return replace(settings, **{name: getattr(Settings, name) for point in grid for name in point})
+
+
 def runs_of(
     part: str, seeds: list[int], base: Settings, chosen: Mapping[str, Mapping[str, float]]
 ) -> Iterator[Settings]:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from simulations.app.row import Row
-from simulations.app.schemes import parse
 from simulations.report import markdown
 from simulations.report.overview import ends_of, partition_name
-from simulations.report.rows import text_of
+from simulations.report.rows import groups
 
 
 def table(parts: Iterable[Sequence[Row]]) -> str:
@@ -41,9 +40,4 @@ def table(parts: Iterable[Sequence[Row]]) -> str:
 
 def _by_scheme(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows of one scheme, budget and options; no client has a memory, so that `stateless` need not be said."""
-    named: dict[str, list[Row]] = {}
-    for row in rows:
-        scheme, budget, options = parse(row.settings.scheme)
-        others = {name: value for name, value in options.items() if name != "stateless"}
-        named.setdefault(text_of(scheme, budget, others), []).append(row)
-    return named
+    return {label.removesuffix(", stateless 1"): seeds for label, seeds in groups(rows).items()}

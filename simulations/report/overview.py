@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import reduce
 from statistics import fmean
 
 from simulations.app.row import Row
@@ -73,8 +72,9 @@ def part_name(rows: list[Row]) -> str:
 
 def partition_name(settings: Settings) -> str:
     """Name how examples are shared out."""
-    names = (("dirichlet:", "Dirichlet "), ("label-skew:", "label skew "), ("iid", "IID"))
-    return reduce(lambda text, name: text.replace(*name), names, settings.partition)
+    how, _, alpha = settings.partition.partition(":")
+    names = {"iid": "IID", "dirichlet": f"Dirichlet {alpha}", "label-skew": f"label skew {alpha}"}
+    return names.get(how, how)
 
 
 def _sizes(of_parts: list[float]) -> str:

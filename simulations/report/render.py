@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from simulations.app.settings import Settings
 from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
-from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid
+from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid, before_trial
 from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,8 +57,7 @@ def tuning_in(folder: Path, grid: Grid, schemes: list[str], more_seeds: int = tu
     """How schemes were tuned, those whose trials were all run: the table, and what was chosen."""
     found = rows.load(folder)
     rounds = sorted({row.settings.rounds for row in found})  # of the tuning; of the full-length check
-    of_points = {name: getattr(Settings, name) for point in grid for name in point}  # each point names some of them
-    base = replace(next(row.settings for row in found if row.settings.rounds == rounds[0]), **of_points)
+    base = before_trial(next(row.settings for row in found if row.settings.rounds == rounds[0]), grid)
     chosen = tuning.Tuning(tuple(found), base, grid, rounds[1] if len(rounds) > 1 else 0, more_seeds)
     complete = chosen.complete(schemes)
     best = {scheme: chosen.best(scheme) for scheme in complete}

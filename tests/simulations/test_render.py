@@ -99,8 +99,7 @@ def test_every_scheme_that_was_tuned_for_a_comparison_was_run_with_what_it_chose
     names = {parse(scheme)[0] for scheme in chosen} | {"qsgd"}
     some = replace(comparison, names=tuple(name for name in comparison.names if name in names))
     rows = results.load(folder.parent)
-    of_points = {name: getattr(Settings, name) for point in comparison.grid for name in point}
-    runs = list(some.runs(replace(rows[0].settings, **of_points), chosen, 3))
+    runs = list(some.runs(protocol.before_trial(rows[0].settings, comparison.grid), chosen, 3))
     for row in rows:
         assert any(row.settings.same_run(run) for run in runs), (results.label_of(row), row.settings.seed)
 
