@@ -227,6 +227,15 @@ def test_the_mean_of_statistics_told_in_turns_is_not_that_of_their_large_changes
         assert 0.8 * 0.2 < np.mean(changes) < 1.1 * 0.2
 
 
+@pytest.mark.parametrize("size", [0, 100, 100_000])
+def test_a_statistic_that_is_no_number_is_refused_whether_it_is_drawn_or_not(size: int) -> None:
+    before, after, layout = norms_of(20)
+    after["7.running_var"][3] = np.nan
+    for client in range(5):
+        with pytest.raises(ValueError, match=r"'7\.running_var' hold NaN or infinity"):
+            write_statistics(before, after, layout, size, np.random.default_rng(client), in_turns=True)
+
+
 def test_statistics_for_which_there_are_bytes_are_all_told() -> None:
     before, after, layout = norms_of(4)
     section = write_statistics(before, after, layout, 120, np.random.default_rng(0), in_turns=True)

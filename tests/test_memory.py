@@ -104,6 +104,14 @@ def test_options_may_lie_at_the_ends_of_what_makes_sense() -> None:
             MomentumCorrection(**wrong)
 
 
+def test_a_small_model_keeps_its_residual_beside_the_share_that_was_sent() -> None:
+    memory = ErrorFeedback(keep=0.9, step_ahead=0.5)
+    wanted = np.array([3e-6, 4e-6], np.float32)
+    state = memory.settle(wanted, np.array([3e-6, 0], np.float32), {})
+    assert len(state) == 2
+    assert fault_of(state, 5e-6) is None
+
+
 def test_a_residual_is_checked_against_the_norm_of_a_small_model_too() -> None:
     owed = {"residual": np.array([0.5], np.float32)}
     assert fault_of(owed, 0.4 / MAX_RESIDUAL_RATIO) is not None

@@ -23,6 +23,7 @@ from surp_fl.codecs import READERS, SCHEMES, reader_of
 from surp_fl.frame import HEADER_BYTES, pack
 from surp_fl.immutable import immutable
 from surp_fl.types import Reference
+from tests.fuzz.writer import has_terms
 
 MOST_SECONDS = 1.0  # of the processor, for one message of about two hundred bytes
 MOST_VECTORS = 8  # of memory, in sizes of the decoded vector, above a fixed megabyte
@@ -75,7 +76,7 @@ def originals() -> tuple[Layout, Reference, list[bytes]]:
     low_rank = {name: 0 * array for name, array in arrays.items()}
     low_rank["fc"] = np.sign(arrays["fc"][:, :1] @ arrays["fc"][:1])
     terms = SuRP(60).codec.encode(layout.flatten(low_rank), layout, rng=rng, reference=reference)
-    assert terms[HEADER_BYTES] >> 6 == 3  # it has rank-one terms
+    assert has_terms(terms)
     messages.append(terms)
     return layout, reference, messages
 

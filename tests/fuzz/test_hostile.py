@@ -33,6 +33,18 @@ def test_decoding_takes_three_passes_over_the_vector_and_twenty_microseconds_a_b
     assert worst.ratio < 1, f"{worst}"
 
 
+@pytest.mark.parametrize("step", [27_648, 9, 7], ids=["one column", "scattered columns", "columns side by side"])
+def test_terms_of_all_rows_take_no_longer_than_their_bytes_pay_for(step: int) -> None:
+    victim = writer.victim([(1024, 27_648)], 0)
+    columns = np.zeros(27_648, np.int8)
+    columns[::step] = 1
+    terms = [writer.Signs(0, np.ones(1024, np.int8), columns)] * 8
+    message = victim.message(writer.Writer(victim, terms).body())
+    allowed = hostile.MOST_PASSES * hostile.pass_seconds(victim.layout.size)
+    allowed += 1e-6 * hostile.MICROSECONDS_A_BYTE * len(message)
+    assert victim.seconds(message, 5) < allowed
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel tells the peak of memory")
 def test_every_decoder_takes_four_vectors_and_four_times_the_message_at_most() -> None:
     """Resident memory, which arrays of compiled code are part of; each message in a process whose peak is set anew."""

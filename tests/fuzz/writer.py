@@ -18,12 +18,12 @@ from surp_fl import Layout, MalformedMessage
 from surp_fl.codecs import READERS
 from surp_fl.codecs.surp.coded_state import CodedState
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.decoder import associated_data
+from surp_fl.codecs.surp.decoder import WITH_TERMS, associated_data
 from surp_fl.codecs.surp.groups import write_group
 from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
-from surp_fl.frame import pack
+from surp_fl.frame import HEADER_BYTES, pack
 from surp_fl.immutable import immutable
 from surp_fl.types import Reference
 
@@ -107,7 +107,7 @@ class Writer:
         self._encoder = RangeEncoder(_CAPACITY)
         self._encoder.grant(self.n)
         if terms:
-            encode_bits(self._encoder, 3, 2)
+            encode_bits(self._encoder, WITH_TERMS, 2)
         encode_bits(self._encoder, victim.context, 2)
         if terms:
             encode_uint(self._encoder, len(terms))
@@ -143,6 +143,11 @@ class Writer:
         encoder = self._encoder.copy()
         encode_uint(encoder, 0)
         return encoder.finish() + bytes(padding)
+
+
+def has_terms(message: bytes) -> bool:
+    """Whether a message begins with rank-one terms."""
+    return message[HEADER_BYTES] >> 6 == WITH_TERMS
 
 
 def random_terms(victim: Victim, rng: np.random.Generator) -> list[Signs]:

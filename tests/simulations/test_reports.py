@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from simulations.app.row import Row
@@ -67,6 +68,12 @@ def test_models_side_by_side_have_equal_shares_of_their_bytes_in_a_line() -> Non
     assert "| surp 1/2,000 | 1.750 (2 seeds) | — |" in lines
     assert "| stc 1/2,000 | 3.250 | — |" in lines
     assert "| 1/8,000 of it | 20 | 90 |" in lines
+
+
+def test_the_papers_formula_is_for_sparse_updates_alone() -> None:
+    sparse = replace(LOSSES[0], coordinates_up_mean=60.0)
+    assert tables.paper_formula_bytes(sparse) == pytest.approx(60 * np.log2(1000) / 8)
+    assert tables.paper_formula_bytes(replace(sparse, coordinates_up_mean=721.0)) is None  # in 720 bits
 
 
 def test_a_loss_that_diverged_says_so() -> None:

@@ -11,7 +11,8 @@ from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.rank_one import MAX_TERMS, TermReader, layers_with_terms, write_term
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
-from surp_fl.frame import HEADER_BYTES, pack
+from surp_fl.frame import pack
+from tests.fuzz.writer import has_terms
 
 RNG = np.random.default_rng(0)
 
@@ -22,11 +23,6 @@ def outer(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:
     signs = [rng.choice([-1.0, 1.0], size) for size in (rows, columns)]
     noise = 0.1 * rng.standard_normal((rows, columns))
     return {"w": (np.outer(*signs) + noise).astype(np.float32), "b": np.zeros(rows, np.float32)}
-
-
-def with_terms(message: bytes) -> bool:
-    """Whether a message begins with rank-one terms."""
-    return message[HEADER_BYTES] >> 6 == 3
 
 
 def error(vector: np.ndarray, scheme: SuRP, layout: Layout, reference: np.ndarray | None = None) -> float:
@@ -142,7 +138,7 @@ def test_terms_keep_to_their_share_of_the_bits() -> None:
 
     def errors(share: float) -> tuple[float, float]:
         message = SuRP(150, rank_one=share).codec.encode(vector, layout, rng=RNG)
-        assert with_terms(message)
+        assert has_terms(message)
         left = np.square(vector - SuRP(150).codec.decode(message, layout))
         return float(left[:60_000].sum() / 60_000), float(left[60_000:].sum() / np.square(arrays["b"]).sum())
 
@@ -170,8 +166,8 @@ def test_every_prefix_decodes_and_no_message_exceeds_its_budget(
     scheme = SuRP(budget, rank_one=share)
     message = scheme.codec.encode(vector, layout, rng=rng, reference=reference)
     assert len(message) <= budget
-    event(f"terms: {with_terms(message)}")
-    assert with_terms(message) or share * budget < 25 or budget > 100
+    event(f"terms: {has_terms(message)}")
+    assert has_terms(message) or share * budget < 25 or budget > 100
     whole = scheme.codec.decode(message, layout, reference=reference)
     indices, values = scheme.codec.decode_sparse(message, layout, reference=reference)
     np.testing.assert_array_equal(whole[indices], values)
