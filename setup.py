@@ -36,6 +36,8 @@ LOOPS = [
     "surp_fl.codecs.surp.groups",
     "surp_fl.codecs.surp.rate_model",
     "surp_fl.codecs.surp.magnitude_groups",
+    "surp_fl.codecs.surp_unbiased.scale_factors",
+    "surp_fl.codecs.surp_unbiased.spreading",
     "surp_fl.codecs.surp_paper._candidates",
     "surp_fl.codecs.surp_paper._scans",
     "surp_fl.codecs.surp_paper._loops",

@@ -38,8 +38,8 @@ def length_over_ideal(budget: int) -> float:
     before = model.copy()
     before[::50] *= np.float32(1.5)
     layout = Layout.of({"w": vector.reshape(160, 250)})
-    message = encoder._Message(2, Context.of(layout, (model, before)).side, 2 * budget)
-    bits = 2.0  # of the context, which the constructor writes
+    message = encoder.begun(2, Context.of(layout, (model, before)).side, 2 * budget)
+    bits = 2.0  # of the context, which `begun` writes
     chosen = select_groups(vector, message._side, 8 * (budget - 4) - 26)
     longer = message.with_groups(chosen, disjoint=True)
     body = longer.to_bytes()

@@ -14,7 +14,7 @@ from simulations.app.settings import Settings
 from simulations.experiments.protocol import AVERAGED, FASTER, HELD_OUT, RAMP, Grid, trial
 
 _STATELESS = ":stateless=1"
-_WITHOUT_MEMORY = ("eden",)  # as they are
+_WITHOUT_MEMORY = ("surp-unbiased", "eden")  # as they are
 _WITHOUT_BUDGET = ("dense", "qsgd")
 _ADAMW: Grid = (
     {"learning_rate": 0.001} | RAMP,
@@ -42,8 +42,9 @@ class Comparison:
         grid: the trials of each scheme's tuning.
         held_out: training examples that stand for the test examples while schemes are tuned.
         names: of the schemes.
-        more_seeds: seeds of dense, STC and SuRP at some budgets; all others are run once.
-        budgets_with_more_seeds: of STC and SuRP.
+        more_seeds: seeds of dense, and of some schemes at some budgets; all others are run once.
+        schemes_with_more_seeds: their names.
+        budgets_with_more_seeds: of these.
         like_dense: the budgets that get dense's hyperparameters: messages that hold most of an update.
         stateless: whether clients of all schemes keep nothing between rounds.
     """
@@ -54,6 +55,7 @@ class Comparison:
     held_out: int = HELD_OUT
     names: tuple[str, ...] = ("dense", "qsgd", "surp", "stc", "top-k")
     more_seeds: int = 3
+    schemes_with_more_seeds: tuple[str, ...] = ("surp", "stc")
     budgets_with_more_seeds: tuple[int, ...] = ()
     like_dense: tuple[int, ...] = ()
     stateless: bool = False
@@ -79,7 +81,7 @@ class Comparison:
     def seeds_of(self, scheme: str) -> int:
         """How many seeds a scheme is run with."""
         name, budget, _ = parse(scheme)
-        more = name == "dense" or (name in ("surp", "stc") and budget in self.budgets_with_more_seeds)
+        more = name == "dense" or (name in self.schemes_with_more_seeds and budget in self.budgets_with_more_seeds)
         return self.more_seeds if more else 1
 
     def only(self, names: list[str] | None) -> Comparison:
@@ -145,6 +147,7 @@ _MANY_CLIENTS: Grid = (  # who take part once: what a message leaves out is lost
     {"learning_rate": 0.1, "weight_decay": 0.001, "max_grad_norm": 2} | RAMP,
     _STEADY,
     _STEADY | {"server_learning_rate": 2},
+    _STEADY | {"server_learning_rate": 0.5},
     _STEADY | {"server_learning_rate": 0.5, "server_momentum": 0.5},
     _STEADY | {"server_learning_rate": 2, "server_momentum": 0.5},
 )
@@ -161,7 +164,8 @@ CROSS_DEVICE = {
         _MANY | {"dataset": dataset, "partition": partition},
         (218, 1000, 2000),
         _MANY_CLIENTS,
-        names=("dense", "qsgd", "surp", "stc", "top-k", "eden"),
+        names=("dense", "qsgd", "surp-unbiased", "surp", "stc", "top-k", "eden"),
+        schemes_with_more_seeds=("surp-unbiased", "stc", "eden"),
         budgets_with_more_seeds=(218, 1000, 2000),
         stateless=True,
     )

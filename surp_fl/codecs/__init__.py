@@ -17,17 +17,20 @@ from surp_fl.codecs.surp import scheme as _surp
 from surp_fl.codecs.surp.scheme import SuRP
 from surp_fl.codecs.surp_paper import scheme as _surp_paper
 from surp_fl.codecs.surp_paper.scheme import PaperSuRP
+from surp_fl.codecs.surp_unbiased import scheme as _surp_unbiased
+from surp_fl.codecs.surp_unbiased.scheme import UnbiasedSuRP
 from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
-    _surp.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, dense.ROW, _surp_paper.ROW,
+    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, dense.ROW,
+    _surp_paper.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
     "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "PaperSuRP", "RTopK", "Reader",
-    "Registration", "Scheme", "SuRP", "TopK", "reader_of", "register", "scheme_named", "truncate",
+    "Registration", "Scheme", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ cdef class RangeEncoder(WorkAccount):
     cpdef RangeEncoder copy(self)
     @cython.locals(unit=uint64_t)
     cpdef void encode(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except *
+    cpdef int64_t capacity(self) except -1
     cpdef int64_t bytes_written(self) except -1
     cpdef int64_t length(self) except -1
     @cython.locals(length=int64_t, below=uint64_t)

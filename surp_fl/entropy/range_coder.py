@@ -105,6 +105,10 @@ class RangeEncoder(WorkAccount):
             self._range <<= 8
             self._credit += _CREDIT_PER_BYTE
 
+    def capacity(self) -> int:
+        """Bytes that are kept."""
+        return len(self._buffer)
+
     def bytes_written(self) -> int:
         """Bytes of the message so far, those that wait for a carry included."""
         return self._position + self._pending + self._has_cache

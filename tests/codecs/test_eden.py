@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl import EDEN, Layout, MalformedMessage
-from surp_fl.codecs.eden.rotation import blocks_of, hadamard
 from surp_fl.codecs.eden.scheme import MAGNITUDES
+from surp_fl.codecs.rotation import blocks_of, hadamard
 from surp_fl.frame import HEADER_BYTES, pack
 from tests.vectors import Vector
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.codecs.codec import Budgeted, Codec
-from surp_fl.codecs.eden.rotation import Block, blocks_of, hadamard
 from surp_fl.codecs.reader import BitBreakdown, Reader
 from surp_fl.codecs.registry import Registration
+from surp_fl.codecs.rotation import Block, blocks_of, hadamard
 from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
 from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
 from surp_fl.errors import DIVERGED

@@ -62,13 +62,10 @@ def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdow
 
 
 def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, BitBreakdown]:
-    side = _context(body, layout, reference).side
-    reader = GroupReader(body, layout.size, side)
-    fault = reader.read_groups()
-    if fault == OVERDRAWN:
-        raise MalformedBits("it asks for more work than its bytes are worth")
-    if fault == MALFORMED:
-        raise MalformedBits("a group of no possible size or magnitude, or something after the end")
+    decoder = RangeDecoder(body)
+    decoder.grant(layout.size)
+    reader = GroupReader(decoder, layout.size, _context(body, layout, reference).side)
+    check(reader.read_context_and_groups())
     breakdown = BitBreakdown(reader.index_bits, reader.sign_bits, reader.magnitude_bits)
     with np.errstate(over="ignore"):
         if reader.is_dense:
@@ -76,6 +73,14 @@ def _read(body: bytes, layout: Layout, reference: Reference) -> tuple[Update, Bi
         indices, order = np.unique(reader.coordinates(), return_inverse=True)
         values = np.bincount(order, values_of_codes(reader.codes()), minlength=indices.size)
         return (indices, values.astype(np.float32)), breakdown
+
+
+def check(fault: int) -> None:
+    """Raise MalformedBits if the reader of groups found a fault."""
+    if fault == OVERDRAWN:
+        raise MalformedBits("it asks for more work than its bytes are worth")
+    if fault == MALFORMED:
+        raise MalformedBits("a group of no possible size or magnitude, or something after the end")
 
 
 def associated_data(body: bytes, layout: Layout, reference: Reference) -> int:

@@ -67,29 +67,45 @@ def write_body(
     """
     side = Context.of(layout, reference).side
     context = NO_CONTEXT if reference is None else HISTORY if isinstance(reference, tuple) else MODEL
-    capacity = min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * layout.size)
+    capacity = capacity_within(budget, layout.size)
     terms = terms_within(8.0 * capacity, rank_one, vector, delta, side) if rank_one else []
-    message = _Message(context, side, capacity, terms)
+    message = begun(context, side, capacity, terms)
     while terms and (message.overdrawn or message.excess_bits > 0):  # their bits are an estimate
         terms = terms[:-1] if message.overdrawn else shortened(terms, message.excess_bits, vector, side)
-        message = _Message(context, side, capacity, terms)
-    residual = without(vector, terms, side) if terms else vector
+        message = begun(context, side, capacity, terms)
     if terms and message.bits_left < _MIN_PASS_BITS:
         return message.to_bytes()
-    for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
-        bits = message.bits_left
-        chosen = select_groups(residual, side, bits, progressive)
-        trial = message.with_groups(chosen, disjoint=number == 0)
-        for _ in range(_MAX_TRIALS):  # one, as a rule
-            if trial.excess_bits <= 0 or not chosen:
-                break
-            chosen = drop_lowest_gain(chosen, (trial.excess_bits + _SPARE_BITS) / (bits + trial.excess_bits))
-            trial = message.with_groups(chosen, disjoint=number == 0)
-        message = trial
-        if message.full or not chosen or message.bits_left < max(_MIN_PASS_BITS, _MIN_PASS_SHARE * 8 * budget):
-            break
-        residual = _residual(residual, chosen)
-    return message.to_bytes()
+    return message.filled(without(vector, terms, side) if terms else vector, progressive).to_bytes()
+
+
+def capacity_within(budget: int, n: int) -> int:
+    """Bytes of a body of n coordinates, given those of the whole message: more than any vector needs, at most."""
+    return min(budget - HEADER_BYTES, _MIN_CAPACITY + _CAPACITY_PER_COORDINATE * n)
+
+
+def begun(context: int, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> Message:
+    """A message that holds the context and terms.
+
+    Args:
+        context: what the decoder holds: NO_CONTEXT, MODEL or HISTORY.
+        side: the same, in full.
+        capacity: bytes of the body.
+        terms: rank-one terms of layers.
+    """
+    encoder = RangeEncoder(capacity)
+    encoder.grant(int(side.cells_from_each_layer()[0]) - len(side.recent))
+    if terms:
+        encode_bits(encoder, WITH_TERMS, 2)
+    encode_bits(encoder, context, 2)
+    if terms:
+        layers, previous = layers_with_terms(side), 0
+        encode_uint(encoder, len(terms))
+        for term in terms:
+            write_term(
+                encoder, side, layers, term.place, previous, term.code, term.row_signs, term.column_signs
+            )  # fmt: skip
+            previous = term.code
+    return Message(encoder, side, len(terms))
 
 
 def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:
@@ -101,34 +117,23 @@ def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Ve
     return residual
 
 
-class _Message:
-    """A body that grows group by group; what exceeds its capacity is counted, and truncated at the end."""
+class Message:
+    """A body that grows group by group; what exceeds its capacity is counted, and truncated at the end.
 
-    def __init__(self, context: int, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> None:
+    Args:
+        encoder: of the body, which may hold something already; with its credit.
+        side: what the decoder holds.
+        terms: how many rank-one terms it holds.
+    """
+
+    def __init__(self, encoder: RangeEncoder, side: SideInformation, terms: int = 0) -> None:
         self._side = side
-        self._capacity = capacity
-        self._encoder = RangeEncoder(capacity)
+        self._capacity = encoder.capacity()
+        self._encoder = encoder
         self._state = CodedState(side)
         self._code = self._groups = 0
-        self._terms = len(terms)
+        self._terms = terms
         self.full = False  # whether more groups would exceed a decoder's credit or the limit of groups
-        self._encoder.grant(int(side.cells_from_each_layer()[0]) - len(side.recent))
-        if terms:
-            encode_bits(self._encoder, WITH_TERMS, 2)
-            encode_bits(self._encoder, context, 2)
-            self._write_terms(terms)
-        else:
-            encode_bits(self._encoder, context, 2)
-
-    def _write_terms(self, terms: Sequence[Term]) -> None:
-        layers = layers_with_terms(self._side)
-        encode_uint(self._encoder, len(terms))
-        previous = 0
-        for term in terms:
-            write_term(
-                self._encoder, self._side, layers, term.place, previous, term.code, term.row_signs, term.column_signs
-            )  # fmt: skip
-            previous = term.code
 
     @property
     def overdrawn(self) -> bool:
@@ -145,7 +150,29 @@ class _Message:
         """Bits beyond the capacity, with the last symbol made certain; a multiple of 8."""
         return 8.0 * (self._encoder.length() - self._capacity)
 
-    def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> _Message:
+    def filled(self, vector: Vector | torch.Tensor, progressive: bool = False) -> Message:
+        """A copy with the groups of least squared error that its capacity holds; arguments as of `write_body`."""
+        message, residual = self, vector
+        for number in range(_MAX_PASSES):  # one, unless the budget also holds corrections of the coded magnitudes
+            bits = message.bits_left
+            chosen = select_groups(residual, self._side, bits, progressive)
+            trial = message.with_groups(chosen, disjoint=number == 0)
+            for _ in range(_MAX_TRIALS):  # one, as a rule
+                if trial.excess_bits <= 0 or not chosen:
+                    break
+                chosen = drop_lowest_gain(chosen, (trial.excess_bits + _SPARE_BITS) / (bits + trial.excess_bits))
+                trial = message.with_groups(chosen, disjoint=number == 0)
+            message = trial
+            if (
+                message.full
+                or not chosen
+                or message.bits_left < max(_MIN_PASS_BITS, _MIN_PASS_SHARE * 8 * self._capacity)
+            ):
+                break
+            residual = _residual(residual, chosen)
+        return message
+
+    def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> Message:
         """A copy with more groups at its end; `disjoint` if no coordinate of theirs is coded yet."""
         longer = copy(self)
         for group in chosen:

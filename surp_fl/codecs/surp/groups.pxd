@@ -38,6 +38,8 @@ cdef class GroupReader:
     cdef readonly bint is_dense
     cdef readonly double index_bits, sign_bits, magnitude_bits
 
+    @cython.locals(fault=int64_t)
+    cpdef int64_t read_context_and_groups(self) except -1
     @cython.locals(decoder=RangeDecoder, code=int64_t, groups=int64_t, fault=int64_t, k=int64_t, disjoint=bint)
     cpdef int64_t read_groups(self) except -1
     @cython.locals(decoder=RangeDecoder, terms=int64_t, reader=TermReader, bits_before=double)

@@ -64,7 +64,7 @@ class GroupReader:
     """Reads all groups of a body: coordinates with their codes; or, if there are many, sums at all of the model.
 
     Args:
-        body: of a message.
+        decoder: of a message, with credit for n coordinates.
         n: coordinates of the model.
         side: what the encoder held.
 
@@ -76,21 +76,26 @@ class GroupReader:
         magnitude_bits: bits of magnitudes.
     """
 
-    def __init__(self, body: bytes, n: int, side: SideInformation) -> None:
-        self._decoder = RangeDecoder(body)
-        self._decoder.grant(n)
-        self._n, self._side, self._state = n, side, CodedState(side)
+    def __init__(self, decoder: RangeDecoder, n: int, side: SideInformation) -> None:
+        self._decoder, self._n, self._side, self._state = decoder, n, side, CodedState(side)
         self._coordinates, self._codes, self._size = np.empty(256, np.int64), np.empty(256, np.int16), 0
         self.is_dense, self.sums = False, np.empty(0)
         self.index_bits = self.sign_bits = self.magnitude_bits = 0.0
+
+    def read_context_and_groups(self) -> int:
+        """Read a whole body: context, terms if there are any, and groups; gives 0, MALFORMED or OVERDRAWN."""
+        fault = 0
+        if decode_bits(self._decoder, 2) == _WITH_TERMS:  # or the context
+            decode_bits(self._decoder, 2)
+            fault = self._read_terms()
+        if fault == 0:
+            return self.read_groups()
+        return _OVERDRAWN if self._decoder.overdrawn else fault
 
     def read_groups(self) -> int:
         """Read all groups; gives 0, MALFORMED or OVERDRAWN."""
         decoder = self._decoder
         code = groups = fault = 0
-        if decode_bits(decoder, 2) == _WITH_TERMS:  # or the context
-            decode_bits(decoder, 2)
-            fault = self._read_terms()
         while fault == 0 and not decoder.exhausted():
             k = decode_uint(decoder)
             if decoder.exhausted():

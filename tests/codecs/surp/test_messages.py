@@ -15,7 +15,7 @@ from surp_fl import STC, Layout, MalformedMessage, SuRP
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
-from surp_fl.codecs.surp.encoder import _Message
+from surp_fl.codecs.surp.encoder import begun
 from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, select_groups
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.topk import largest
@@ -174,7 +174,7 @@ def test_picks_that_cost_less_than_a_bit_each_are_all_read() -> None:
     coordinates, ones = np.arange(0, 20_000, 20), np.ones(1000)
     everything = MagnitudeGroup(coordinates, np.zeros(1000, np.bool_), 3.0, ones, ones)
     context = Context.of(layout, (model, before))
-    body = _Message(2, context.side, 46).with_groups([everything], disjoint=True).to_bytes()
+    body = begun(2, context.side, 46).with_groups([everything], disjoint=True).to_bytes()
     assert len(body) < 20
     indices, values = read(body, layout, (model, before))
     np.testing.assert_array_equal(indices, coordinates)
@@ -185,7 +185,7 @@ def hostile(select_groups: int, k: int, n: int) -> bytes:
     """A body of groups that each have the same k of n coordinates, in as few bits as possible."""
     layout = Layout.of({"w": np.zeros(n, np.float32)})
     everything = MagnitudeGroup(np.arange(k), np.zeros(k, np.bool_), 1.0, np.ones(k), np.ones(k))
-    message = _Message(0, Context.of(layout, None).side, 100_000)
+    message = begun(0, Context.of(layout, None).side, 100_000)
     for number in range(select_groups):
         message = message.with_groups([everything], disjoint=number == 0)
     return message.to_bytes()

@@ -1,0 +1,1 @@
+"""SuRP for clients that keep nothing: unbiased estimates from rotated coordinates."""
