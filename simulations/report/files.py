@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulations.app.row import Row
+from simulations.app.settings import Settings
 from simulations.report import (
     benchmarks,
     cross_device,
@@ -16,6 +17,7 @@ from simulations.report import (
     examples,
     fleet,
     gate,
+    levers,
     messages,
     other_models,
     overview,
@@ -86,6 +88,18 @@ def cross_device_in(folder: Path, names: Iterable[str]) -> Made:
     for name in found:
         made |= comparison(folder / name)
     return made | {folder / "table.md": cross_device.table(found.values())} if found else {}
+
+
+def levers_in(folder: Path, runs_of: Callable[[Settings, Iterable[int]], Mapping[str, list[Settings]]]) -> Made:
+    """What single settings bring.
+
+    Args:
+        folder: of the rows.
+        runs_of: gives the runs of each lever, for the settings of any row and for seeds.
+    """
+    found = rows.load(folder)
+    named = runs_of(found[0].settings, sorted({row.settings.seed for row in found})) if found else {}
+    return {folder / "table.md": levers.table(found, named)} if found else {}
 
 
 def messages_in(folder: Path) -> Made:

@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from simulations.experiments import levers
 from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
 from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid, before_trial
 from simulations.report import files, overview, rows, tuning
@@ -41,6 +42,7 @@ def everything(results: Path = RESULTS) -> files.Made:
         results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
     )
     made |= files.cross_device_in(results / "cross_device", CROSS_DEVICE)
+    made |= files.levers_in(results / "levers", levers.runs_of)
     for name in FEDSLOP:
         if rows.load(results / "fedslop" / name):
             made |= files.comparison(results / "fedslop" / name)

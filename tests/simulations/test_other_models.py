@@ -39,7 +39,9 @@ def test_no_scheme_across_devices_has_a_memory(name: str) -> None:
     assert set(comparison.schemes.values()) == set(comparison.tuned)
     for scheme in comparison.schemes:
         assert isinstance(last_scheme_of(scheme).memory, NoMemory)
-    assert sum(comparison.seeds_of(scheme) == 3 for scheme in comparison.schemes) == 1 + 2 * 3  # dense, SuRP and STC
+    assert (
+        sum(comparison.seeds_of(scheme) == 3 for scheme in comparison.schemes) == 1 + 3 * 3
+    )  # dense, and three others
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ import pytest
 
 from simulations.app.row import Row
 from simulations.app.settings import Settings
+from simulations.experiments import levers
 from simulations.report import files, tables
 from simulations.report import rows as results
+from simulations.report.levers import table as table_of_levers
 from simulations.report.other_models import Measured, table
 
 
@@ -79,3 +81,30 @@ def test_the_papers_formula_is_for_sparse_updates_alone() -> None:
 def test_a_loss_that_diverged_says_so() -> None:
     failed = row("stc:90", (4.0,), failed="NaN")
     assert "diverged" in table({"a": Measured((LOSSES[0], failed), (20, 90, 200, 300))})
+
+
+def test_each_lever_differs_from_the_tuned_settings_in_what_its_name_says() -> None:
+    base = Settings(dataset="some", held_out=5000, rounds=10, server_momentum=0.7, precision="bfloat16")
+    runs = {name: run for name, (run,) in levers.runs_of(base, [3]).items()}
+    assert {(run.rounds, run.seed, run.held_out, run.precision) for run in runs.values()} == {(10, 3, 5000, "bfloat16")}
+    tuned = next(iter(runs.values()))
+    assert (tuned.scheme, tuned.server_momentum, tuned.clients_per_round) == ("surp:218", 0, 3)
+    of_the_run = Settings.of_the_run()
+    for name, lever in list(levers.LEVERS.items())[1:]:
+        changed = {each for each in of_the_run if getattr(runs[name], each) != getattr(tuned, each)}
+        assert changed == set(lever)
+
+
+def test_levers_are_compared_over_the_seeds_that_both_have() -> None:
+    ends = {"base": (0.5, 0.6, 0.7), "better": (0.6, 0.65), "not run": ()}
+    settings = {name: Settings(server_learning_rate=rate + 1) for rate, name in enumerate(ends)}
+    rows = [
+        replace(LOSSES[0], settings=replace(settings[name], seed=seed), accuracy=(0.1, end))
+        for name, accuracies in ends.items()
+        for seed, end in enumerate(accuracies)
+    ]
+    runs = {name: [replace(settings[name], seed=seed) for seed in range(3)] for name in ends}
+    assert table_of_levers(rows, runs).splitlines()[-2:] == [
+        "| base | 3 | 60.00 % (50.00 to 70.00) | — |",
+        "| better | 2 | 62.50 % (60.00 to 65.00) | +7.50 |",
+    ]
