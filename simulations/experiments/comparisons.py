@@ -137,7 +137,8 @@ FEDSLOP = {
         },
         (218, 580, 2000),
         _FEDSLOP,
-        names=("dense", "surp", "stc"),
+        names=("dense", "surp", "surp-unbiased", "stc"),
+        schemes_with_more_seeds=("surp", "surp-unbiased", "stc"),
         budgets_with_more_seeds=(218, 580, 2000),
     )
 }

@@ -24,6 +24,7 @@ from simulations.report import (
     plots,
     rows,
     tables,
+    variance,
 )
 
 Made = dict[Path, str | Callable[[Path], None]]  # a text, or what draws a picture into a file
@@ -109,6 +110,11 @@ def messages_in(folder: Path) -> Made:
         folder / "messages.md": messages.table(found),
         folder / "contents.png": partial(plots.contents_of_messages, found),
     }
+
+
+def variance_in(folder: Path) -> Made:
+    """The variance of unbiased schemes."""
+    return {folder / "table.md": variance.table([variance.Measured(**row) for row in _json(folder / "variance.json")])}
 
 
 def gate_in(folder: Path, measured: Path) -> Made:

@@ -17,7 +17,7 @@ from simulations.app.settings import Settings
 from simulations.app.training import Score
 from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
-from simulations.experiments import compare, protocol, reproduce, tune
+from simulations.experiments import compare, messages, protocol, reproduce, tune, variance
 from simulations.report import files, fleet, markdown, overview, plots
 from simulations.report import rows as results
 from surp_fl.strategies import NoUsableReply, Traffic
@@ -317,3 +317,13 @@ def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
         assert len(runs) == 2 * (len(protocol.SCHEMES) + len(down))
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
+
+
+def test_variances_are_measured_on_updates_of_a_run() -> None:
+    updates = messages.record(replace(SMALL, scheme="dense", clients=6))
+    assert [update.server_round for update in updates] == [1, 1, 2, 2]
+    smallest, *_, largest = variance.measure("lenet5", updates)
+    assert smallest.bytes == 4 * updates[0].layout.size // 8000
+    for name in variance.SCHEMES:
+        assert len(smallest.variances[name]) == len(updates)
+        assert min(smallest.variances[name]) > 10 > 1 > max(largest.variances[name]) > 0

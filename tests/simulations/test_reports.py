@@ -12,7 +12,7 @@ import pytest
 from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.experiments import levers
-from simulations.report import files, tables
+from simulations.report import files, tables, variance
 from simulations.report import rows as results
 from simulations.report.levers import table as table_of_levers
 from simulations.report.other_models import Measured, table
@@ -108,3 +108,8 @@ def test_levers_are_compared_over_the_seeds_that_both_have() -> None:
         "| base | 3 | 60.00 % (50.00 to 70.00) | — |",
         "| better | 2 | 62.50 % (60.00 to 65.00) | +7.50 |",
     ]
+
+
+def test_the_variance_of_an_update_is_told_beside_edens() -> None:
+    measured = variance.Measured("mlp", 50, 100, {"surp-unbiased": [1.0, 3.0], "eden": [2.0, 9.0]})
+    assert variance.table([measured]).splitlines()[-1] == "| perceptron | 50 (1/100) | 2 | 5.5 | 2.50 (2.00) |"
