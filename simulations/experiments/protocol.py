@@ -32,9 +32,11 @@ GRID: Grid = (
     AVERAGED | FASTER,
 )
 _SAMPLED: Grid = (AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
+_SLOWER: Grid = (AVERAGED | {"server_learning_rate": 0.5},)
 _CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
     AVERAGED | {"server_learning_rate": 1.5, "fading": True, "max_grad_norm": 2},
     AVERAGED | {"server_learning_rate": 2, "fading": True, "max_grad_norm": 2},
+    AVERAGED | {"server_learning_rate": 0.5, "max_grad_norm": 2},
 )
 
 TUNED = ("dense", "surp:218", "surp:109", "stc:218", "top-k:2050", "rtop-k:2050:ratio=2", "dgc:2050")
@@ -59,6 +61,8 @@ SCHEMES = {  # what is run, and whose tuning it gets
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
     "dgc:2050": "dgc:2050",
 }
+TUNED_FOR_FEW = ("surp-unbiased:700",)  # and where clients sit out
+SCHEMES_FOR_FEW = {f"surp-unbiased:{budget}": "surp-unbiased:700" for budget in (218, 700, 1000, 1500)}
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
 PARTS: dict[str, dict[str, Any]] = {
@@ -70,9 +74,19 @@ PARTS: dict[str, dict[str, Any]] = {
 TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
 GRIDS: dict[str, Grid] = {
     "iid": GRID,
-    "sampled": (*GRID, *_SAMPLED),
+    "sampled": (*GRID, *_SAMPLED, *_SLOWER),
     "sampled_dirichlet": (*GRID, *_SAMPLED, *_CLIPPED),
 }
+
+
+def tuned_in(part: str) -> list[str]:
+    """The schemes that are tuned for a part."""
+    return [*TUNED, *(TUNED_FOR_FEW if "clients_per_round" in PARTS[part] else ())]
+
+
+def schemes_in(part: str) -> dict[str, str]:
+    """What is run in a part, and whose tuning it gets."""
+    return SCHEMES | (SCHEMES_FOR_FEW if "clients_per_round" in PARTS[part] else {})
 
 
 def trial(settings: Settings, hyperparameters: Mapping[str, float]) -> Settings:
@@ -96,7 +110,7 @@ def runs_of(
     """The runs of a part of the protocol, seed by seed, with the hyperparameters that were chosen for tuned schemes."""
     both_ways = BOTH_WAYS | WITH_MORE if "clients_per_round" in PARTS[part] else BOTH_WAYS
     for seed in seeds:
-        for scheme, tuned in SCHEMES.items():
+        for scheme, tuned in schemes_in(part).items():
             run = trial(replace(base, scheme=scheme, seed=seed, **PARTS[part]), chosen[tuned])
             yield run
             if scheme in both_ways:

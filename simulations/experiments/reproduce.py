@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     for part in options.parts:
         folder, tuned_on = options.out / part, TUNED_ON.get(part, part)
         chosen = tune.tuned(
-            list(protocol.TUNED),
+            protocol.tuned_in(tuned_on),
             replace(base, rounds=options.tuning_rounds, held_out=protocol.HELD_OUT, **PARTS[tuned_on]),
             [0],
             options.out / tuned_on / "tuning",

@@ -15,7 +15,8 @@ from simulations.report import markdown
 from simulations.report.overview import ends_of, partition_name
 from simulations.report.rows import groups, label_of
 
-_SHOWN = ("dense", "surp", "stc", "top-k", "dgc", "qsgd")  # each without options, and with whole models going down
+# each without options, and with whole models going down
+_SHOWN = ("dense", "surp", "surp-unbiased", "stc", "top-k", "dgc", "qsgd")
 
 
 @dataclass(frozen=True)

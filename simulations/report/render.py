@@ -14,7 +14,7 @@ from pathlib import Path
 
 from simulations.experiments import levers
 from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
-from simulations.experiments.protocol import GRIDS, PARTS, TUNED, TUNED_ON, Grid, before_trial
+from simulations.experiments.protocol import GRIDS, PARTS, TUNED_ON, Grid, before_trial, tuned_in
 from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     for part in PARTS:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
-            made |= tuning_in(results / part / "tuning", GRIDS[part], list(TUNED))
+            made |= tuning_of(results / part / "tuning", GRIDS[part], tuned_in(part))
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)
@@ -37,7 +37,7 @@ def everything(results: Path = RESULTS) -> files.Made:
         for name, model in comparisons.items():
             folder = results / kind / name / "tuning"
             if rows.load(folder):
-                made |= tuning_in(folder, model.grid, model.tuned, more_seeds=0)
+                made |= tuning_of(folder, model.grid, model.tuned, more_seeds=0)
     made |= files.other_models_in(
         results / "other_models", {name: model.budgets for name, model in OTHER_MODELS.items()}
     )
@@ -56,7 +56,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     return made
 
 
-def tuning_in(folder: Path, grid: Grid, schemes: list[str], more_seeds: int = tuning.MORE_SEEDS) -> files.Made:
+def tuning_of(folder: Path, grid: Grid, schemes: list[str], more_seeds: int = tuning.MORE_SEEDS) -> files.Made:
     """How schemes were tuned, those whose trials were all run: the table, and what was chosen."""
     found = rows.load(folder)
     rounds = sorted({row.settings.rounds for row in found})  # of the tuning; of the full-length check

@@ -248,6 +248,8 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
     monkeypatch.setattr(protocol, "HELD_OUT", 300)
     monkeypatch.setattr(protocol, "TUNED", ("surp:100",))
     monkeypatch.setattr(protocol, "SCHEMES", {"surp:60": "surp:100", "surp:100": "surp:100"})
+    monkeypatch.setattr(protocol, "TUNED_FOR_FEW", ())
+    monkeypatch.setattr(protocol, "SCHEMES_FOR_FEW", {})
     arguments = (
         f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
     )
@@ -308,13 +310,15 @@ def test_bytes_of_the_fleet_are_those_of_all_clients_of_a_round(tmp_path: Path) 
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
-    assert set(protocol.SCHEMES.values()) == set(protocol.TUNED) <= set(protocol.SCHEMES)
+    for part in protocol.PARTS:
+        assert set(protocol.schemes_in(part).values()) == set(protocol.tuned_in(part)) <= set(protocol.schemes_in(part))
     for part in protocol.PARTS:
         base = Settings(rounds=100, precision="bfloat16")
-        runs = list(protocol.runs_of(part, [0, 1], base, {scheme: dict(protocol.GRID[3]) for scheme in protocol.TUNED}))
+        chosen = {scheme: dict(protocol.GRID[3]) for scheme in protocol.tuned_in(part)}
+        runs = list(protocol.runs_of(part, [0, 1], base, chosen))
         down = dict(protocol.BOTH_WAYS | (protocol.WITH_MORE if "sampled" in part else {}))
         assert {(run.scheme, run.downlink) for run in runs if run.downlink} == set(down.items())
-        assert len(runs) == 2 * (len(protocol.SCHEMES) + len(down))
+        assert len(runs) == 2 * (len(protocol.schemes_in(part)) + len(down))
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
 

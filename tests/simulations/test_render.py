@@ -80,7 +80,7 @@ def test_the_tuning_runs_the_committed_rows_and_no_others(
 
     monkeypatch.setattr(tune, "complete", complete)
     base = Settings(**vars(BASE) | {"rounds": 50, "held_out": protocol.HELD_OUT} | protocol.PARTS[part])
-    tune.tuned(list(protocol.TUNED), base, [0], tmp_path, 1, protocol.GRIDS[part], full_length=100)
+    tune.tuned(protocol.tuned_in(part), base, [0], tmp_path, 1, protocol.GRIDS[part], full_length=100)
     for name in ("tuning.md", "chosen.json"):
         assert (tmp_path / name).read_text() == (RESULTS / part / "tuning" / name).read_text()
     assert len({id(row) for row in found}) == len(committed)
