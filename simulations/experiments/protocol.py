@@ -32,7 +32,6 @@ GRID: Grid = (
     AVERAGED | FASTER,
 )
 _SAMPLED: Grid = (AVERAGED | {"server_learning_rate": 1.5, "fading": True},)  # more trials, where clients sit out
-_SLOWER: Grid = (AVERAGED | {"server_learning_rate": 0.5},)
 _CLIPPED: Grid = (  # and where their images differ as well: one client's local steps may explode
     AVERAGED | {"server_learning_rate": 1.5, "fading": True, "max_grad_norm": 2},
     AVERAGED | {"server_learning_rate": 2, "fading": True, "max_grad_norm": 2},
@@ -61,8 +60,9 @@ SCHEMES = {  # what is run, and whose tuning it gets
     "rtop-k:2050:ratio=100": "rtop-k:2050:ratio=2",
     "dgc:2050": "dgc:2050",
 }
-TUNED_FOR_FEW = ("surp-unbiased:700",)  # and where clients sit out
-SCHEMES_FOR_FEW = {f"surp-unbiased:{budget}": "surp-unbiased:700" for budget in (218, 700, 1000, 1500)}
+MORE_SCHEMES = {  # of some parts, and whose tuning they get
+    "sampled_dirichlet": {f"surp-unbiased:{budget}": "surp-unbiased:700" for budget in (218, 700, 1000, 1500)},
+}
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
 PARTS: dict[str, dict[str, Any]] = {
@@ -74,19 +74,19 @@ PARTS: dict[str, dict[str, Any]] = {
 TUNED_ON = {"dirichlet": "iid"}  # a part that gets the tuning of another one
 GRIDS: dict[str, Grid] = {
     "iid": GRID,
-    "sampled": (*GRID, *_SAMPLED, *_SLOWER),
+    "sampled": (*GRID, *_SAMPLED),
     "sampled_dirichlet": (*GRID, *_SAMPLED, *_CLIPPED),
 }
 
 
 def tuned_in(part: str) -> list[str]:
     """The schemes that are tuned for a part."""
-    return [*TUNED, *(TUNED_FOR_FEW if "clients_per_round" in PARTS[part] else ())]
+    return [*TUNED, *dict.fromkeys(MORE_SCHEMES.get(part, {}).values())]
 
 
 def schemes_in(part: str) -> dict[str, str]:
     """What is run in a part, and whose tuning it gets."""
-    return SCHEMES | (SCHEMES_FOR_FEW if "clients_per_round" in PARTS[part] else {})
+    return SCHEMES | MORE_SCHEMES.get(part, {})
 
 
 def trial(settings: Settings, hyperparameters: Mapping[str, float]) -> Settings:

@@ -83,12 +83,15 @@ def other_models_in(folder: Path, budgets: Mapping[str, tuple[int, ...]]) -> Mad
 
 
 def cross_device_in(folder: Path, names: Iterable[str]) -> Made:
-    """Many clients that keep nothing: the tables of each part, and all side by side."""
+    """Many clients that keep nothing: the tables and plots of each part, and all side by side."""
     found = {name: measured for name in names if (measured := rows.load(folder / name))}
     made: Made = {}
     for name in found:
         made |= comparison(folder / name)
-    return made | {folder / "table.md": cross_device.table(found.values())} if found else {}
+    if found:
+        made[folder / "table.md"] = cross_device.table(found.values())
+        made[folder / "overview.png"] = partial(plots.accuracy_at_budgets, found)
+    return made
 
 
 def levers_in(folder: Path, runs_of: Callable[[Settings, Iterable[int]], Mapping[str, list[Settings]]]) -> Made:

@@ -66,7 +66,7 @@ def part_name(rows: list[Row]) -> str:
     """Name a part by how images and rounds are shared out."""
     first = rows[0].settings
     return partition_name(first) + (
-        f", {first.clients_per_round} of {first.clients} a round" if first.clients_per_round else ""
+        f", {first.clients_per_round:,} of {first.clients:,} a round" if first.clients_per_round else ""
     )
 
 

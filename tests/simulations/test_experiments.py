@@ -248,8 +248,6 @@ def test_the_protocol_runs_each_scheme_as_it_was_tuned(tmp_path: Path, monkeypat
     monkeypatch.setattr(protocol, "HELD_OUT", 300)
     monkeypatch.setattr(protocol, "TUNED", ("surp:100",))
     monkeypatch.setattr(protocol, "SCHEMES", {"surp:60": "surp:100", "surp:100": "surp:100"})
-    monkeypatch.setattr(protocol, "TUNED_FOR_FEW", ())
-    monkeypatch.setattr(protocol, "SCHEMES_FOR_FEW", {})
     arguments = (
         f"--rounds 1 --tuning-rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
     )

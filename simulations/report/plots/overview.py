@@ -22,6 +22,7 @@ _SIZES = (70, 3_000_000)  # bytes, from where to where the axis goes
 def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
     """Draw what each scheme ends with against what it uploads, a panel for each part: mean, worst and best seed."""
     columns = len(parts) if len(parts) < 4 else 2
+    datasets = {rows[0].settings.dataset for rows in parts.values()}
     lines = math.ceil(len(parts) / columns)
     size = (1 + 4.6 * columns, 0.7 + 4.2 * lines)
     figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
@@ -34,7 +35,8 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
             families.setdefault(family_of(seeds[0]), []).append(seeds)
         for family, members in families.items():
             _family(axes, family, members)
-        axes.set(xscale="log", xlabel="bytes up, per client and round", title=part_name(rows), xlim=_SIZES)
+        title = (f"{rows[0].settings.dataset}, " if len(datasets) > 1 else "") + part_name(rows)
+        axes.set(xscale="log", xlabel="bytes up, per client and round", title=title, xlim=_SIZES)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
         axes.grid(alpha=0.3)
     for axes in panels[::columns]:

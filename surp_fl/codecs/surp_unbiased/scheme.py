@@ -181,6 +181,6 @@ ROW = Registration(
     examples={"surp-unbiased 40 B": UnbiasedSuRP(budget=40), "surp-unbiased 1 bit": UnbiasedSuRP(ratio=32)},
     keeps_signs=False,
     contractive=False,
-    colour="C9",
+    colour="navy",
     marker="P",
 )
