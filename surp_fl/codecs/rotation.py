@@ -1,8 +1,8 @@
 """A random rotation that both ends make from a seed: random signs, then the Walsh–Hadamard transform, block by block.
 
 A block has a power of two of coordinates; the vector is cut into few blocks so that few zeros fill the last one. The
-transform is not normalised: done twice, it multiplies by the size of the block. Its sums of integers are exact in
-float64, in any order, so that every decoder gives the same bits.
+transform is not normalised: done twice, it multiplies by the size of the block. Its butterflies, (a + b, a − b) at
+distances 1, 2, 4, …, are sums of two numbers in float64, so that every machine gives the same bits.
 
 Source: Ailon, Chazelle 2009, "The fast Johnson–Lindenstrauss transform"; Steele, Lea, Flood 2014, "Fast splittable
 pseudorandom number generators" (SplitMix64).
@@ -10,7 +10,6 @@ pseudorandom number generators" (SplitMix64).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from surp_fl.types import Floats, Signs
 
 _FILLED = 16  # a rest of up to 1/16 of the vector is one block, filled with zeros
 RUN = 1 << 14  # coordinates that are worked on at a time, so that a rotation takes little memory beside its vector
-_FACTOR = 6  # log2 of the largest matrix that a block is multiplied with
+_COLUMNS = 64  # of a run that are contiguous, so that butterflies of short distances are worked on together
 _GAMMA, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
@@ -78,29 +77,36 @@ def hadamard(vector: Floats) -> Floats:
     >>> hadamard(np.array([1.0, 2.0, 3.0, 4.0])).tolist()
     [10.0, -2.0, -4.0, 0.0]
     """
-    done = 1
-    while done < vector.size:  # along the next axis of a few levels, RUN coordinates at a time
-        matrix = _matrix(min((vector.size // done).bit_length() - 1, _FACTOR))
-        columns = RUN // len(matrix)
-        if done == 1:
-            rows = vector.reshape(-1, len(matrix))
-            parts = [rows[start : start + columns].T for start in range(0, len(rows), columns)]
-        else:
-            cubes = vector.reshape(-1, len(matrix), done)
-            parts = [cube[:, start : start + columns] for cube in cubes for start in range(0, done, columns)]
-        for part in parts:
-            part[:] = matrix @ part
-        done *= len(matrix)
+    run = min(vector.size, RUN)
+    columns = min(run, _COLUMNS)
+    for start in range(0, vector.size, run):  # distances below a run, in the processor's cache
+        part = vector[start : start + run].reshape(-1, columns)
+        across = part.T.copy()
+        _butterflies(across)
+        part[:] = across.T
+        _butterflies(part)
+    distance = run
+    while distance < vector.size:
+        for start in range(0, vector.size, 2 * distance):
+            for first in range(start, start + distance, run):
+                low, high = vector[first : first + run], vector[first + distance : first + distance + run]
+                total = low + high
+                np.subtract(low, high, out=high)
+                low[:] = total
+        distance *= 2
     return vector
 
 
-@functools.cache
-def _matrix(levels: int) -> Floats:
-    """Hadamard's matrix by Sylvester's construction, of 2^levels rows."""
-    matrix = np.ones((1, 1))
-    for _ in range(levels):
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix
+def _butterflies(rows: Floats) -> None:
+    """The transform of every column, in place."""
+    distance = 1
+    while distance < len(rows):
+        pairs = rows.reshape(-1, 2, distance * rows.shape[1])
+        low, high = pairs[:, 0], pairs[:, 1]
+        total = low + high
+        np.subtract(low, high, out=high)
+        low[:] = total
+        distance *= 2
 
 
 def _words(seed: int, first: int, count: int) -> NDArray[np.uint64]:

@@ -1,8 +1,8 @@
 """Spread and rotate the coordinates of a vector, and back: blocks of coordinates that are alike, of mean square 1.
 
 Each block takes its coordinates from all over the vector, at steps near n over the golden ratio, so that one threshold
-fits all blocks; where the first one starts, the seed says, so that no coordinate is always in a small one. Decoded
-values are few bits long: their sums are exact. Knows vectors. Does not know layouts or bits.
+fits all blocks; where the first one starts, the seed says, so that no coordinate is always in a small one. Knows
+vectors and bands. Does not know bits.
 """
 
 from __future__ import annotations
