@@ -54,6 +54,19 @@ def encode_minifloat(value: float) -> int:
     return int(to_code(value, False))
 
 
+def encode_on_average(value: float, rng: np.random.Generator) -> int:
+    """One of the two codes around a non-negative number, at random, so that the code's number is right on average.
+
+    Returns:
+        0 to 65,535.
+    """
+    low = int(to_code(value, True))
+    if low == MAX_CODE:
+        return low
+    lower, upper = decode_minifloat(low), decode_minifloat(low + 1)
+    return low + int(rng.random() * (upper - lower) < value - lower)
+
+
 def decode_minifloat(code: int) -> float:
     """The number of a code, 0 to 65,535; exact."""
     return float(to_float(code))

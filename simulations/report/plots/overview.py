@@ -43,7 +43,8 @@ def accuracy_at_budgets(parts: Mapping[str, list[Row]], file: Path) -> None:
         axes.set_ylabel("test accuracy [%]: mean, worst and best seed")
     named = {text: line for axes in panels for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown = in_order(named)
-    figure.legend([named[family] for family in shown], shown, loc="outside lower center", ncols=len(shown), fontsize=9)
+    ncols = min(len(shown), 5 * columns)
+    figure.legend([named[family] for family in shown], shown, loc="outside lower center", ncols=ncols, fontsize=9)
     save(figure, file)
 
 

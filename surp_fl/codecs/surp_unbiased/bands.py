@@ -14,7 +14,8 @@ from surp_fl.layout import Layout
 from surp_fl.types import Floats, Integers, Vector
 
 # Part of the format.
-_MOST_BANDS, _LEAST_COORDINATES = 4096, 16  # of an array; in a band, unless its array has fewer
+_MOST_BANDS = 4096  # of an array
+_LEAST_COORDINATES = 16  # in a run of rows, but the last of an array
 _QUARTER_OCTAVES = np.array([1.0, 0.8408964152537145, 0.7071067811865476, 0.5946035575013605])  # 2^(−i/4)
 
 

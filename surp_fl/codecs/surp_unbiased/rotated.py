@@ -14,6 +14,7 @@ import numpy as np
 from surp_fl.codecs.rotation import blocks_of, hadamard
 from surp_fl.codecs.surp_unbiased.bands import Bands
 from surp_fl.codecs.surp_unbiased.spreading import gather, spread
+from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
 from surp_fl.types import Floats, Integers, Vector
 
 SEEDS = 1 << 16
@@ -26,7 +27,7 @@ def rotated_size(n: int) -> int:
 
 
 def rotated(vector: Vector, bands: Bands, factors: Integers, seed: int) -> tuple[Floats, float]:
-    """The rotation of a vector over its weights, times what makes its mean square 1.
+    """The rotation of a vector over its weights, in units that a scale can be, of mean square near 1.
 
     Args:
         vector: float32, shape (n,), not 0.
@@ -35,19 +36,19 @@ def rotated(vector: Vector, bands: Bands, factors: Integers, seed: int) -> tuple
         seed: of the rotation.
 
     Returns:
-        Shape (rotated_size(n),); and the norm of the vector over its weights.
+        Shape (rotated_size(n),); and the unit.
     """
     n = vector.size
     found, start = np.zeros(rotated_size(n)), 0
     spread(vector, bands.sizes, bands.weights(factors), *_places(n, seed), found)
-    norm = float(np.linalg.norm(found))
+    unit = decode_minifloat(encode_minifloat(float(np.linalg.norm(found)) / math.sqrt(found.size)))
     for block in blocks_of(n):
         part = found[start : start + block.size]
         np.negative(part, where=block.signs(seed), out=part)
         hadamard(part)
-        part *= math.sqrt(found.size / block.size) / norm
+        part *= 1 / (math.sqrt(block.size) * unit)
         start += block.size
-    return found, norm
+    return found, unit
 
 
 def rotated_back(normal: Floats, bands: Bands, factors: Integers, n: int, seed: int, scale: float) -> Vector:

@@ -1,10 +1,11 @@
 """Scale factors of bands ↔ a range coder, and which ones leave the least variance for their bits.
 
 A factor f divides the coordinates of its band by the weight w = 2^(−f/4) before the rotation. The error of a message is
-the same in every rotated coordinate, and therefore w² times that in a band: a band's part of the variance, times that
-of all bands together, (Σ energy / w²)·(Σ size · w²) / bits, is least where w² follows the band's root mean square. A
-band has the factor of the one before it, or another, which is told by how often each was told before: adaptive
-frequencies, from nothing. Encoder and decoder mirror each other. Knows bands' energies. Does not know layouts.
+the same in every rotated coordinate, and therefore w² times that in a band. The variance is proportional to
+(Σ energy / w²)·(Σ size·w²) / bits, over all bands; it is least where w² follows the band's root mean square. A band has
+the factor of the one before it, or another, coded with adaptive frequencies: how often each was sent so far.
+Encoder and decoder mirror each other. Knows bands' energies. Does not know layouts. A typed view of an array has a name
+of its own, as `factors` for `found`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ FACTORS = 32  # 0 to 31, each half an octave of a root mean square
 _FACTORS, _BITS = FACTORS, 5
 # Part of the format; set by hand.
 _SAME, _OTHER, _MOST_COUNTED = 4, 1, 128  # how often a band had the same factor, and another, to begin with
-_FARTHEST = 2.0**31  # mean square of the largest band over that of the smallest that is told
-_TOLD = 4  # added to a factor's frequency, which is 1 to begin with, when it is told
+_INCREMENT = 4  # added to a factor's frequency, which is 1 to begin with, when it is sent
+# The encoder's alone; set by hand.
+_FARTHEST = 2.0**31  # mean square of the largest band over that of the smallest whose factor is not the last one
 _ROUNDS = 4  # of the choice, whose costs are those of the round before
+_FIRST_SAME_COST, _FIRST_OTHER_COST = 0.15, 3.3  # bits: one band in ten has another factor
+_UNSENT = 0.3  # times that a factor counts as sent which was not, in the costs of the next round
 
 
 class FactorModel:
-    """Adaptive frequencies of what is told: whether a band has another factor than the one before it, and which."""
+    """Adaptive frequencies of what is sent: whether a band has another factor than the one before it, and which."""
 
     def __init__(self) -> None:
         self.same, self.other = _SAME, _OTHER
@@ -45,7 +49,7 @@ class FactorModel:
             self.same, self.other = (self.same + 1) >> 1, (self.other + 1) >> 1
 
     def frequency(self, factor: int) -> int:
-        """How often a factor was told, and 1."""
+        """The frequency of a factor."""
         return int(self._frequency[factor])
 
     def below(self, factor: int, previous: int) -> int:
@@ -60,10 +64,10 @@ class FactorModel:
         """Frequencies of all factors but the previous one."""
         return int(self._total - self._frequency[previous])
 
-    def told(self, factor: int) -> None:
-        """Count a factor that was told."""
-        self._frequency[factor] += _TOLD
-        self._total += _TOLD
+    def count(self, factor: int) -> None:
+        """Count a factor that was sent."""
+        self._frequency[factor] += _INCREMENT
+        self._total += _INCREMENT
 
 
 def encode_factors(encoder: RangeEncoder, factors: Integers) -> None:
@@ -78,7 +82,7 @@ def encode_factors(encoder: RangeEncoder, factors: Integers) -> None:
         else:
             encoder.encode(model.same, model.other, model.same + model.other)
             encoder.encode(model.below(factor, previous), model.frequency(factor), model.total(previous))
-            model.told(factor)
+            model.count(factor)
         model.changes(factor != previous)
         previous = factor
 
@@ -113,7 +117,7 @@ def _decode_other(decoder: RangeDecoder, model: FactorModel, previous: int) -> i
         cum_freq += model.frequency(factor)
         factor += 2 if factor + 1 == previous else 1
     decoder.decode_update(cum_freq, model.frequency(factor), model.total(previous))
-    model.told(factor)
+    model.count(factor)
     return factor
 
 
@@ -128,15 +132,15 @@ def choose_factors(energies: Floats, sizes: Integers, bits: float) -> tuple[Inte
         bits: of the message, for factors and all that follows.
 
     Returns:
-        int64, shape (bands,); and the variance that they leave, as a share of that without factors. It is above 1
-        where they cost more than they bring.
+        int64, shape (bands,); and the variance with them, as a share of that without: above 1 where they cost more than
+        they bring.
     """
     bands = len(sizes)
-    nearest = np.empty(bands, np.int64)
+    found = np.empty(bands, np.int64)
     best_before = np.zeros((bands, _FACTORS), np.uint8)  # the factor of the band before that is best for each factor
-    weight_of = np.exp2(-0.5 * np.arange(_FACTORS))
+    squared_weights = np.exp2(-0.5 * np.arange(_FACTORS))
     factor_costs = np.full(_FACTORS, float(_BITS))
-    found, before, squared, new_costs = nearest, best_before, weight_of, factor_costs
+    factors, before, squared, new_costs = found, best_before, squared_weights, factor_costs
     size = energy = highest = 0.0
     for i in range(bands):
         size += sizes[i]
@@ -144,12 +148,12 @@ def choose_factors(energies: Floats, sizes: Integers, bits: float) -> tuple[Inte
         highest = max(highest, energies[i] / sizes[i])
     for i in range(bands):
         below = highest * sizes[i] / energies[i] if energies[i] > 0.0 else math.inf
-        found[i] = int(math.log2(below) + 0.5) if below < _FARTHEST else _FACTORS - 1
-    change_cost, stay_cost, spent, least = 3.3, 0.15, 0.0, 0.0
+        factors[i] = int(math.log2(below) + 0.5) if below < _FARTHEST else _FACTORS - 1
+    change_cost, stay_cost, spent, share = _FIRST_OTHER_COST, _FIRST_SAME_COST, 0.0, 0.0
     costs, previous_costs = np.empty(_FACTORS), np.empty(_FACTORS)
     cost, cost_before = costs, previous_costs
     for _ in range(_ROUNDS):
-        over, under = _sums(energies, sizes, found, squared)
+        over, under = _sums(energies, sizes, factors, squared)
         per_bit = 1.0 / max(bits - spent, 0.5 * bits, 1.0)
         for i in range(bands):
             best = 0
@@ -168,12 +172,12 @@ def choose_factors(energies: Floats, sizes: Integers, bits: float) -> tuple[Inte
             if cost[factor] < cost[last]:
                 last = factor
         for i in range(bands - 1, -1, -1):
-            found[i] = last
+            factors[i] = last
             last = before[i, last]
-        spent, stay_cost, change_cost = _count(found, new_costs)
-        over, under = _sums(energies, sizes, found, squared)
-        least = over * under / (size * energy) * bits / max(bits - spent, 0.001)
-    return nearest, least
+        spent, stay_cost, change_cost = _count(factors, new_costs)
+        over, under = _sums(energies, sizes, factors, squared)
+        share = over * under / (size * energy) * bits / max(bits - spent, 0.001)
+    return found, share
 
 
 def _sums(energies: Floats, sizes: Integers, factors: Integers, squared: Floats) -> tuple[float, float]:
@@ -188,8 +192,8 @@ def _sums(energies: Floats, sizes: Integers, factors: Integers, squared: Floats)
 def _count(factors: Integers, new_costs: Floats) -> tuple[float, float, float]:
     """Bits of all factors, of a band with the same one, and of another but for which; `new_costs`: of each of those."""
     model = FactorModel()
-    counts = np.full(_FACTORS, 0.3)
-    told = counts
+    counts = np.full(_FACTORS, _UNSENT)
+    sent = counts
     bits, changes = 5.0, 0.0
     for i in range(1, len(factors)):
         factor, previous = factors[i], factors[i - 1]
@@ -199,11 +203,11 @@ def _count(factors: Integers, new_costs: Floats) -> tuple[float, float, float]:
         else:
             bits -= math.log2(model.other / total)
             bits -= math.log2(float(model.frequency(factor)) / model.total(previous))
-            model.told(factor)
-            told[factor] += 1.0
+            model.count(factor)
+            sent[factor] += 1.0
             changes += 1.0
         model.changes(factor != previous)
     for factor in range(_FACTORS):
-        new_costs[factor] = -math.log2(told[factor] / (changes + 0.3 * _FACTORS))
+        new_costs[factor] = -math.log2(sent[factor] / (changes + _UNSENT * _FACTORS))
     share = (changes + 0.5) / (len(factors) + 1.0)
     return bits, -math.log2(1.0 - share), -math.log2(share)

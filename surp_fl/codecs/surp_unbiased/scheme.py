@@ -40,7 +40,7 @@ from surp_fl.codecs.surp_unbiased.rotated import SEEDS, rotated, rotated_back, r
 from surp_fl.codecs.surp_unbiased.scale_factors import choose_factors, decode_factors, encode_factors
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits, encode_bits
-from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
+from surp_fl.entropy.minifloat import decode_minifloat, encode_on_average
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
@@ -48,6 +48,7 @@ from surp_fl.memory import Memory, NoMemory
 from surp_fl.types import Floats, Integers, Reference, Vector
 
 _HEAD = struct.Struct(">HH")
+_FIRST_GROUP_BITS = 20.0  # of count, magnitude and sign of the first group, which is left room for beside its index
 
 
 @dataclass(frozen=True)
@@ -75,26 +76,43 @@ class UnbiasedSuRP(Budgeted):
             raise ValueError(DIVERGED)
         if not vector.any():
             return b""
-        seed, n = int(rng.integers(SEEDS)), rotated_size(layout.size)
-        encoder = RangeEncoder(capacity_within(self.bytes_for(layout) - _HEAD.size, n))
-        encoder.grant(n)
-        factors = _told_factors(vector, Bands.of(layout), encoder)
-        normal, norm = rotated(vector, Bands.of(layout), factors, seed)
-        body = Message(encoder, _side(n)).filled(normal.astype(np.float32)).to_bytes()
-        product = float(_decoded(body, layout).values @ normal)
-        if not product > 0:
-            return b""  # of the smallest budgets, which hold no coordinate
-        return _HEAD.pack(seed, encode_minifloat(norm * math.sqrt(n) / product)) + body
+        seed = int(rng.integers(SEEDS))
+        budget = self.bytes_for(layout) - _HEAD.size
+        coded = _coded(vector, layout, seed, budget) or _coded(vector, layout, seed, budget, with_factors=False)
+        if coded is None:
+            return b""
+        body, scale = coded
+        return _HEAD.pack(seed, encode_on_average(scale, rng)) + body
 
 
-def _told_factors(vector: Vector, bands: Bands, encoder: RangeEncoder) -> Integers:
-    """Choose the factors of all bands, and encode them where they pay; zeros where they do not."""
-    factors, variance = choose_factors(bands.energies(vector), bands.sizes, 8.0 * encoder.capacity())
-    encode_bits(encoder, int(variance < 1), 1)
-    if variance >= 1:
-        return np.zeros(bands.sizes.size, np.int64)
-    encode_factors(encoder, factors)
-    return factors
+def _coded(
+    vector: Vector, layout: Layout, seed: int, budget: int, with_factors: bool = True
+) -> tuple[bytes, float] | None:
+    """The symbols of a message, and the scale that makes it right on average; None where no coordinate fits.
+
+    Args:
+        vector: float32, shape (n,), not 0.
+        layout: of the model.
+        seed: of the rotation.
+        budget: bytes of the symbols and the frame.
+        with_factors: whether to send scale factors where they pay.
+    """
+    n, bands = rotated_size(layout.size), Bands.of(layout)
+    encoder = RangeEncoder(capacity_within(budget, n))
+    encoder.grant(n)
+    bits = 8.0 * encoder.capacity() - _FIRST_GROUP_BITS - math.log2(n)
+    factors = np.zeros(bands.sizes.size, np.int64)
+    if pays := with_factors and bits > 0:
+        chosen, share = choose_factors(bands.energies(vector), bands.sizes, bits)
+        pays = share < 1
+    encode_bits(encoder, int(pays), 1)
+    if pays:
+        factors = chosen
+        encode_factors(encoder, factors)
+    normal, unit = rotated(vector, bands, factors, seed)
+    symbols = Message(encoder, _side(n)).filled(normal.astype(np.float32)).to_bytes()
+    product = float(_decoded(symbols, layout).values @ normal)
+    return (symbols, unit * float(normal @ normal) / product) if product > 0 else None
 
 
 @lru_cache(maxsize=8)
@@ -127,8 +145,8 @@ def _decoded(symbols: bytes, layout: Layout) -> _Decoded:
     n, bands = rotated_size(layout.size), Bands.of(layout)
     decoder = RangeDecoder(symbols)
     decoder.grant(n)
-    told = decode_bits(decoder, 1)
-    factors = decode_factors(decoder, bands.sizes.size) if told else np.zeros(bands.sizes.size, np.int64)
+    weighted = decode_bits(decoder, 1)
+    factors = decode_factors(decoder, bands.sizes.size) if weighted else np.zeros(bands.sizes.size, np.int64)
     bits_of_factors = decoder.bits_read()
     reader = GroupReader(decoder, n, _side(n))
     check(reader.read_groups())
