@@ -87,13 +87,19 @@ class Row:
         return parse(self.settings.scheme)[2]
 
     def to_json(self, by_round_down: bool = True) -> dict[str, Any]:
-        """Write the settings, with the scheme in its three parts, and what was measured."""
+        """Write the settings, with the scheme in its three parts, and what was measured; but for what is not used.
+
+        A setting or figure that is 0, empty or false, as it is by default, is left out; bytes that are the same in all
+        rounds are written once. `from_json` adds what is missing.
+        """
         scheme, budget, options = parse(self.settings.scheme)
         row = {"scheme": scheme, "budget": budget, "options": options}
         row |= {name: getattr(self.settings, name) for name in Settings.of_the_run() if name != "scheme"}
         kept = [each.name for each in fields(self) if each.name != "settings"]
         row |= {name: getattr(self, name) for name in kept if by_round_down or not name.endswith("_down_by_round")}
-        return row
+        if len(self.payload_bytes_up_by_round) > 1 and len(set(self.payload_bytes_up_by_round)) == 1:
+            row[_BY_ROUND] = {"rounds": len(self.payload_bytes_up_by_round), "each": self.payload_bytes_up_by_round[0]}
+        return {name: value for name, value in row.items() if value or name not in _UNUSED}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Row:
@@ -107,8 +113,14 @@ class Row:
         given = {name: row[name] for name in Settings.of_the_run() if name in row}
         settings = Settings(**given | {"scheme": ":".join([row["scheme"], *budget, *options])})
         measured = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        if isinstance(measured[_BY_ROUND], dict):
+            measured[_BY_ROUND] = [measured[_BY_ROUND]["each"]] * measured[_BY_ROUND]["rounds"]
         lists = {name: tuple(value) for name, value in measured.items() if isinstance(value, list)}
         return cls(settings=settings, **measured | lists)
+
+
+_BY_ROUND = "payload_bytes_up_by_round"
+_UNUSED = {each.name for each in (*fields(Settings), *fields(Row)) if not each.default} - {"seed"}  # by default
 
 
 def row_of(
