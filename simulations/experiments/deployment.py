@@ -8,7 +8,6 @@ SuperNode in that round and starts a new one, which knows nothing of before.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from simulations.engines.deployment import Deployment
 from simulations.engines.processes import FlowerRunFailed
 from simulations.engines.proxy import Wire
 from simulations.experiments.command_line import add_out, add_settings, downlink_of, parsed, parser_of, settings_of
-from simulations.report import files
+from simulations.report import files, json_rows
 
 _REPLY = ("push-messages", "push-object")
 _BROADCAST = ("pull-messages", "pull-object", "confirm-message-received")
@@ -91,8 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"error: {fault}", file=sys.stderr)
             return 1
     options.out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(each, separators=(",", ":")) for each in accounts]
-    (options.out / "deployment.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (options.out / "deployment.json").write_text(json_rows.text_of(accounts))
     files.write(files.deployment_in(options.out))
     print("\n" + (options.out / "deployment.md").read_text())
     return 0

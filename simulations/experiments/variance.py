@@ -7,7 +7,6 @@ Four models; shown is the mean of ‖v − decoded‖² / ‖v‖² over updates
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -17,7 +16,7 @@ import numpy as np
 from simulations.app.schemes import last_scheme_of
 from simulations.experiments.command_line import add_out, add_settings, parsed, parser_of, settings_of
 from simulations.experiments.messages import ROUNDS, Recorded, error_of, record
-from simulations.report import files
+from simulations.report import files, json_rows
 from simulations.report.variance import Measured
 
 WORKLOADS = ("lenet5", "resnet20", "transformer", "lora")
@@ -61,8 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"recording {workload}: {settings.rounds} rounds ...", flush=True)
         found += measure(workload, record(settings))
     options.out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(each), separators=(",", ":")) for each in found]
-    (options.out / "variance.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (options.out / "variance.json").write_text(json_rows.text_of(map(asdict, found)))
     files.write(files.variance_in(options.out))
     print("\n" + (options.out / "table.md").read_text())
     return 0

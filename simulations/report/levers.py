@@ -33,7 +33,7 @@ def table(rows: Sequence[Row], levers: Mapping[str, Sequence[Settings]]) -> str:
     first = rows[0].settings
     head = (
         f"{first.kind.title} on {first.held_out:,} held-out training images of **{first.dataset}** after "
-        f"{first.rounds} rounds, {first.taking_part} of {first.clients} clients a round, {first.partition}, 218 bytes: "
-        "mean of the seeds (worst to best)."
+        f"{first.rounds} rounds, {first.taking_part} of {first.clients} clients a round, {first.partition}, "
+        f"{rows[0].budget} bytes: mean of the seeds (worst to best)."
     )
     return f"{head}\n\n{markdown.table(['change', 'seeds', 'accuracy', 'points more'], lines)}"

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import NotRequired, TypedDict, TypeVar
 
 from simulations.app.workloads import WORKLOADS
-from simulations.report import markdown
+from simulations.report import json_rows, markdown
 
 T = TypeVar("T")
 
@@ -53,8 +53,7 @@ def load(folder: Path) -> list[Measured]:
 def save(rows: list[Measured], folder: Path) -> None:
     """Write messages.json, one line an update."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, separators=(",", ":")) for row in rows]
-    (folder / "messages.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (folder / "messages.json").write_text(json_rows.text_of(rows))
 
 
 def table(rows: list[Measured]) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from simulations.app.row import Row
 from simulations.app.schemes import Options, parse
 from simulations.app.workloads.workload import Metric
+from simulations.report import json_rows
 
 
 def load(folder: Path) -> list[Row]:
@@ -33,8 +34,7 @@ def load(folder: Path) -> list[Row]:
 def save(rows: Iterable[Row], folder: Path) -> None:
     """Write results.json, one line a row; a reader finds the old one or the new one, never half of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row.to_json(by_round_down=False), separators=(",", ":")) for row in rows]
-    (folder / "results.json.new").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (folder / "results.json.new").write_text(json_rows.text_of(row.to_json(by_round_down=False) for row in rows))
     (folder / "results.json.new").replace(folder / "results.json")
 
 

@@ -89,10 +89,8 @@ def hadamard(vector: Floats) -> Floats:
     while distance < vector.size:
         for start in range(0, vector.size, 2 * distance):
             for first in range(start, start + distance, run):
-                low, high = vector[first : first + run], vector[first + distance : first + distance + run]
-                total = low + high
-                np.subtract(low, high, out=high)
-                low[:] = total
+                second = first + distance
+                _butterfly(vector[first : first + run], vector[second : second + run])
         distance *= 2
     return vector
 
@@ -102,11 +100,15 @@ def _butterflies(rows: Floats) -> None:
     distance = 1
     while distance < len(rows):
         pairs = rows.reshape(-1, 2, distance * rows.shape[1])
-        low, high = pairs[:, 0], pairs[:, 1]
-        total = low + high
-        np.subtract(low, high, out=high)
-        low[:] = total
+        _butterfly(pairs[:, 0], pairs[:, 1])
         distance *= 2
+
+
+def _butterfly(low: Floats, high: Floats) -> None:
+    """(a, b) → (a + b, a − b), in place."""
+    total = low + high
+    np.subtract(low, high, out=high)
+    low[:] = total
 
 
 def _words(seed: int, first: int, count: int) -> NDArray[np.uint64]:

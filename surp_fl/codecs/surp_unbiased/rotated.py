@@ -39,15 +39,14 @@ def rotated(vector: Vector, bands: Bands, factors: Integers, seed: int) -> tuple
         Shape (rotated_size(n),); and the unit.
     """
     n = vector.size
-    found, start = np.zeros(rotated_size(n)), 0
+    found = np.zeros(rotated_size(n))
     spread(vector, bands.sizes, bands.weights(factors), *_places(n, seed), found)
     unit = decode_minifloat(encode_minifloat(float(np.linalg.norm(found)) / math.sqrt(found.size)))
     for block in blocks_of(n):
-        part = found[start : start + block.size]
+        part = found[block.start : block.start + block.size]
         np.negative(part, where=block.signs(seed), out=part)
         hadamard(part)
         part *= 1 / (math.sqrt(block.size) * unit)
-        start += block.size
     return found, unit
 
 
@@ -65,12 +64,11 @@ def rotated_back(normal: Floats, bands: Bands, factors: Integers, n: int, seed: 
     Returns:
         float32, shape (n,).
     """
-    found, start = np.empty(n, np.float32), 0
+    found = np.empty(n, np.float32)
     for block in blocks_of(n):
-        part = hadamard(normal[start : start + block.size])
+        part = hadamard(normal[block.start : block.start + block.size])
         np.negative(part, where=block.signs(seed), out=part)
         part *= scale / math.sqrt(block.size)
-        start += block.size
     gather(normal, bands.sizes, bands.weights(factors), *_places(n, seed), found)
     return found
 
