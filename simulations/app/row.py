@@ -23,13 +23,13 @@ class Row:
     Attributes:
         settings: of the run; the dataset by its name.
         accuracy: on the test examples: of the initial model, then after each round that is tested.
-        payload_bytes_up_by_round: the mean of each round's messages.
+        payload_bytes_up_by_round: the mean of each round's messages; in results.json, of all in the trials of a tuning.
         payload_bytes_up: of all messages together.
         payload_bytes_down: the same for messages to clients.
         models_down: how many of these messages brought the whole model.
         change_bytes_down: payload of the others.
         change_record_bytes_down: Flower's count of them.
-        loss: mean cross-entropy on the same examples, of the same models; older rows have none.
+        loss: mean cross-entropy on the same examples and models; in results.json where models are judged by it.
         parameters: of the model, that are trained.
         failed: why it ended before its last round; empty where it did not.
         payload_bytes_down_by_round: for each client that takes part; the app says it, results.json leaves it out.
@@ -86,8 +86,8 @@ class Row:
         """The scheme's other options."""
         return parse(self.settings.scheme)[2]
 
-    def to_json(self, by_round_down: bool = True) -> dict[str, Any]:
-        """Write the settings, with the scheme in its three parts, and what was measured; but for what is not used.
+    def to_json(self) -> dict[str, Any]:
+        """Write the settings, with the scheme in its three parts, and what was measured.
 
         A setting or figure that is 0, empty or false, as it is by default, is left out; bytes that are the same in all
         rounds are written once. `from_json` adds what is missing.
@@ -95,11 +95,24 @@ class Row:
         scheme, budget, options = parse(self.settings.scheme)
         row = {"scheme": scheme, "budget": budget, "options": options}
         row |= {name: getattr(self.settings, name) for name in Settings.of_the_run() if name != "scheme"}
-        kept = [each.name for each in fields(self) if each.name != "settings"]
-        row |= {name: getattr(self, name) for name in kept if by_round_down or not name.endswith("_down_by_round")}
+        row |= {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
         if len(self.payload_bytes_up_by_round) > 1 and len(set(self.payload_bytes_up_by_round)) == 1:
-            row[_BY_ROUND] = {"rounds": len(self.payload_bytes_up_by_round), "each": self.payload_bytes_up_by_round[0]}
+            row[_BY_ROUND] = {"rounds": len(self.payload_bytes_up_by_round), "mean": self.payload_bytes_up_by_round[0]}
         return {name: value for name, value in row.items() if value or name not in _UNUSED}
+
+    def kept(self) -> Row:
+        """What results.json keeps of the row: no figures by round that no table or plot shows."""
+        up = self.payload_bytes_up_by_round
+        if self.settings.held_out:
+            up = (self.payload_bytes_up_mean,) * len(up)
+        loss = self.loss if self.settings.kind.metric == "loss" else ()
+        return replace(
+            self,
+            loss=loss,
+            payload_bytes_up_by_round=up,
+            payload_bytes_down_by_round=(),
+            record_bytes_down_by_round=(),
+        )
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Row:
@@ -114,7 +127,7 @@ class Row:
         settings = Settings(**given | {"scheme": ":".join([row["scheme"], *budget, *options])})
         measured = {each.name: row[each.name] for each in fields(cls) if each.name in row}
         if isinstance(measured[_BY_ROUND], dict):
-            measured[_BY_ROUND] = [measured[_BY_ROUND]["each"]] * measured[_BY_ROUND]["rounds"]
+            measured[_BY_ROUND] = [measured[_BY_ROUND]["mean"]] * measured[_BY_ROUND]["rounds"]
         lists = {name: tuple(value) for name, value in measured.items() if isinstance(value, list)}
         return cls(settings=settings, **measured | lists)
 

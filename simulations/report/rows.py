@@ -34,7 +34,7 @@ def load(folder: Path) -> list[Row]:
 def save(rows: Iterable[Row], folder: Path) -> None:
     """Write results.json, one line a row; a reader finds the old one or the new one, never half of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json.new").write_text(json_rows.text_of(row.to_json(by_round_down=False) for row in rows))
+    (folder / "results.json.new").write_text(json_rows.text_of(row.kept().to_json() for row in rows))
     (folder / "results.json.new").replace(folder / "results.json")
 
 

@@ -36,7 +36,7 @@ def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: p
     ]
     assert [len(row["accuracy"]) for row in rows] == [3, 3]  # of the initial model, and after each round
     assert len((tmp_path / "results.json").read_text().splitlines()) == 2 + 2  # a line a row
-    assert json.loads(json.dumps([row.to_json(by_round_down=False) for row in results.load(tmp_path)])) == rows
+    assert json.loads(json.dumps([row.to_json() for row in results.load(tmp_path)])) == rows
     table = (tmp_path / "table.md").read_text()
     assert "on **digits**" in table
     assert "1,724,324" in table
@@ -139,6 +139,18 @@ def test_a_row_is_of_a_run_whose_settings_are_all_alike() -> None:
         assert not read.settings.same_run(replace(row.settings, **other))
     older = {name: value for name, value in row.to_json().items() if name not in ("max_grad_norm", "options")}
     assert Row.from_json(older | {"options": {"ratio": 2.0}}) == row  # it was run with the default
+
+
+def test_results_keep_the_figures_by_round_that_are_shown(tmp_path: Path) -> None:
+    row = run_in_process(replace(SMALL, rounds=3, local_steps=1, scheme="top-k:500"))
+    assert len(set(row.payload_bytes_up_by_round)) == len(row.loss) - 1 == 3
+    trial = replace(row, settings=replace(row.settings, held_out=100))
+    results.save([row, trial], tmp_path)
+    kept, kept_trial = results.load(tmp_path)
+    assert kept.accuracy == kept_trial.accuracy == row.accuracy
+    assert kept.payload_bytes_up_by_round == row.payload_bytes_up_by_round
+    assert kept_trial.payload_bytes_up_by_round == (row.payload_bytes_up_mean,) * 3
+    assert kept.loss == ()  # its workload is judged by accuracy
 
 
 def test_a_scheme_with_a_ratio_has_no_other_budget(tmp_path: Path) -> None:
