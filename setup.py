@@ -21,6 +21,8 @@ from setuptools.command.build_ext import build_ext
 LOOPS = [
     "surp_fl.entropy.range_coder",
     "surp_fl.entropy.integers",
+    "surp_fl.entropy.adaptive_integer",
+    "surp_fl.entropy.changed_values",
     "surp_fl.entropy.minifloat",
     "surp_fl.entropy.bit_fields",
     "surp_fl.vector_scans",

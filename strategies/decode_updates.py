@@ -24,6 +24,7 @@ from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, Roun
 from surp_fl.strategies.around import AroundStrategy
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
+from surp_fl.strategies.downlink.initial import Initial, known_initial
 from surp_fl.strategies.failures import FailureLimit
 from surp_fl.strategies.initial_model import put_untrained
 from surp_fl.strategies.learning import LearningMonitor, SentMessage, training_loss
@@ -89,6 +90,9 @@ class DecodeUpdates(AroundStrategy):
             model each time.
         packed: send a full model as one array, which takes a client one request instead of one for each array; with
             `downlink` this is always so.
+        initial: the model that clients with `CompressUpdates(..., initial=...)` make by themselves, so that they are
+            sent only what differs from it: its name, if it is the model that the run starts from, or a function that
+            makes it, as an ArrayRecord or arrays by name. Clients whose model has another digest are sent the full one.
         statistics: which float arrays are running statistics, "mean" or "variance" by name; they are sent beside the
             trained arrays, without error feedback. None recognises those of torch, Keras and flax by their names.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
@@ -118,6 +122,7 @@ class DecodeUpdates(AroundStrategy):
         history_bytes: int = 1 << 28,
         downlink: Scheme | None = None,
         packed: bool = True,
+        initial: Initial | None = None,
         statistics: Kinds | None = None,
         proportion: float | None = 100.0,
         metrics: MetricsChoice | None = None,
@@ -135,7 +140,8 @@ class DecodeUpdates(AroundStrategy):
         self.proportion = proportion
         self._metrics = metrics  # private: strategies inside may have metrics of their own
         self.traffic: list[RoundStats] = []
-        self._delivery = Delivery(downlink, packed, kinds=statistics)
+        self._initial = known_initial(initial)
+        self._delivery = Delivery(downlink, packed, kinds=statistics, initial=self._initial)
         self._norm_check = NormCheck(proportion)
         self._session = Session(history_bytes, statistics)
         self._aggregator = Aggregator(strategy, self.mean_alone)
@@ -172,7 +178,7 @@ class DecodeUpdates(AroundStrategy):
         Args:
             timeout: seconds that training and evaluation of a round have for their replies.
         """
-        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics)
+        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics, self._initial)
         self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
         if self._decides_mean_alone:
             self.mean_alone = needs_weighted_mean_only(self.strategy)

@@ -14,6 +14,7 @@ from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.flower.records import arrays_of, error_reply
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.downlink.deltas import Downlink, lacks_base, model_of, with_model
+from surp_fl.strategies.downlink.initial import KnownInitial
 from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
@@ -29,12 +30,19 @@ class Delivery:
         packed: send a full model as one array, if the strategy sends the same model to all nodes.
         timeout: seconds that a phase has for its replies.
         kinds: which arrays are running statistics; None recognises them by name.
+        initial: the model that clients can make by themselves; None if they cannot.
     """
 
     def __init__(
-        self, scheme: Scheme | None, packed: bool, timeout: float = 3600.0, kinds: Kinds | None = None
+        self,
+        scheme: Scheme | None,
+        packed: bool,
+        timeout: float = 3600.0,
+        kinds: Kinds | None = None,
+        initial: KnownInitial | None = None,
     ) -> None:
-        self._downlink = None if scheme is None else Downlink(scheme, kinds)
+        self._downlink = None if scheme is None and initial is None else Downlink(scheme, kinds, initial)
+        self._approximates = scheme is not None
         self.packed = packed
         self._timeout = timeout
         self._sends_public = False  # whether the messages of this phase carry the public model
@@ -61,6 +69,9 @@ class Delivery:
             self._sends_public = False
             return None
         records = _distinct_models(messages)
+        if not self._approximates:
+            self._send_public(records, messages)
+            return None
         if len(records) != 1:
             raise ValueError(
                 f"the inner strategy sends {len(records)} different models in one round, and downlink= keeps one "
@@ -75,11 +86,19 @@ class Delivery:
         """Update the public model to the evaluated one, if nodes also train from it; arguments as for `train`."""
         self._grid = grid
         self._sends_public = False
-        if self._downlink is not None and self._trains_global_model and all(map(_has_one_at_most, messages)):
+        if not self._approximates:
+            self._send_public(_distinct_models(messages), messages)
+        elif self._downlink is not None and self._trains_global_model and all(map(_has_one_at_most, messages)):
             records = _distinct_models(messages)
             if len(records) == 1 and _equal(records[0], model):
                 self._sends_public = True
                 self._downlink.advance(records[0])
+
+    def _send_public(self, records: list[ArrayRecord], messages: list[Message]) -> None:
+        """Send the one model of a phase as what it differs in from the initial one."""
+        self._sends_public = self._downlink is not None and len(records) == 1 and all(map(_has_one_at_most, messages))
+        if self._downlink is not None and self._sends_public:
+            self._downlink.advance(records[0])
 
     def attach_models(self, messages: list[Message]) -> DownlinkBytes:
         """Replace the models in the messages by the form in which they are sent; give the bytes of each message."""

@@ -1,118 +1,73 @@
-"""The public model: the versions of the model that clients are sent, and which of them each node holds.
+"""Which node holds which version of the public model, and what brings it to the latest one in the fewest bytes.
 
-A version is the one before it plus one codec message, which encodes the difference between the strategy's model and the
-public model as well as the budget allows; what is lost stays in that difference (error feedback). Knows Flower's
-messages. Does not know how replies are decoded.
+Knows Flower's messages. Does not know how versions are made, or how replies are decoded.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from surp_fl.change import change_of
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import Delta, apply_delta, put_deltas, put_full_model
-from surp_fl.flower.packed_model import Packed, digest_of
+from surp_fl.flower.model_messages import put_deltas, put_full_model, put_initial, put_merged
 from surp_fl.flower.protocol import MISSING, NAME
 from surp_fl.flower.records import arrays_of
-from surp_fl.immutable import immutable
-from surp_fl.layout import Layout
 from surp_fl.statistics import Kinds
+from surp_fl.strategies.downlink.initial import KnownInitial
+from surp_fl.strategies.downlink.public_model import PublicModel
 from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
 log = logging.getLogger("flwr")
 
-_MAX_DELTAS = 128  # in a chain; a client applies them one after the other, each in one pass over its model
-_DELTA_OVERHEAD = 16  # bytes of a delta beside its payload: the digest of its base, and lengths
+_MERGE_FROM = 2  # deltas in a chain, from which on one merged message may be shorter
+_FULL_PAYS = 8  # of the model's bytes, the share below which changes are not compared with the full model
+_MOST_RESENDS = 2  # in a phase: from the initial model, then in full
+
+Put = Callable[[RecordDict, str], RecordDict]  # content and name of its ArrayRecord -> content with a form in its place
 
 
 class Downlink:
-    """Brings nodes to the latest version of the public model: by the deltas that they lack, or by the full model.
+    """Brings nodes to the latest version of the public model: by the changes that they lack, or by the full model.
 
     Args:
-        scheme: compresses the deltas; its memory is not used.
+        scheme: compresses the deltas; its memory is not used. None makes none, and clients keep no version.
         kinds: which arrays are running statistics; None recognises them by name.
+        initial: the model that clients can make by themselves; None if they cannot.
         seed: of the encoder's random choices.
-
-    Attributes:
-        version: digest of the latest version.
     """
 
-    def __init__(self, scheme: Scheme, kinds: Kinds | None = None, seed: int = 0) -> None:
-        self._scheme = scheme
+    def __init__(
+        self, scheme: Scheme | None, kinds: Kinds | None = None, initial: KnownInitial | None = None, seed: int = 0
+    ) -> None:
+        self._keep = scheme is not None
         self._kinds = kinds
-        self._rng = np.random.default_rng([seed, 1])
-        self._deltas: deque[Delta] = deque()
+        self._initial = initial
+        self._public = PublicModel(scheme, kinds, initial, seed)
         self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; the strategy's own content
         self._node_versions: dict[int, bytes] = {}  # by node: the last version that it is known to hold
         self._failed: set[int] = set()  # nodes whose last reply was an error
-        self._layout: Layout | None = None
-        self._vector = np.zeros(0, np.float32)
-        self._arrays: Arrays = {}
-        self._model: Arrays = {}  # the strategy's, as the latest version approximates it
-        self._source = b""  # digest of the strategy's model that the latest version approximates
-        self.version = b""
+        self._rely_on_initial: set[int] = set()  # nodes that were sent a change of the initial model
+        self._without_initial: set[int] = set()  # nodes that do not make it
 
     @property
     def arrays(self) -> Arrays:
         """The latest version; read-only."""
-        return self._arrays
+        return self._public.arrays
+
+    @property
+    def version(self) -> bytes:
+        """Digest of the latest version."""
+        return self._public.version
 
     def advance(self, record: ArrayRecord) -> None:
         """Make a new version that approximates the strategy's model, if that changed since the last call."""
-        model = arrays_of(record)
-        source = digest_of(model)
-        if source == self._source:
-            return
-        delta = self._delta_to(model)
-        if delta is None:
-            self._deltas.clear()
-            self._arrays = model
-        else:
-            assert self._layout is not None
-            vector = None if delta.untied else self._vector
-            self._arrays = apply_delta(self._layout, self._arrays, delta, vector)
-        before, self.version = self.version, digest_of(self._arrays)
-        self._layout = Layout.of(self._arrays, self._kinds)
-        self._vector = immutable(self._layout.flatten(self._arrays))
-        if delta is not None and self.version != before:
-            self._deltas.append(delta)
-            self._drop_long_chains()
-        self._source, self._model = source, model
-
-    def _delta_to(self, model: Arrays) -> Delta | None:
-        """The delta towards a model; None where the full model is needed, or takes at most twice the bytes."""
-        layout = self._layout
-        if layout is None or Layout.of(model, self._kinds).arrays != layout.arrays:
-            return None
-        vector, untied = self._vector, any(not np.array_equal(model[name], model[of]) for name, of in layout.copies)
-        if untied:
-            layout = layout.untied
-            vector = immutable(layout.flatten(self._arrays))
-        wanted = layout.difference(model, self._arrays)
-        if not np.isfinite(wanted).all():
-            return None
-        moved = layout.difference(model, self._model)
-        try:
-            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, vector, moved)
-        except ValueError as fault:
-            log.warning("surp-fl: the model's change cannot be encoded, the full model is sent: %s", fault)
-            return None
-        delta = Delta(self.version, change, untied)
-        return delta if change.payload + _DELTA_OVERHEAD <= self._full_bytes() // 2 else None
-
-    def _drop_long_chains(self) -> None:
-        """Drop the oldest deltas until the chain has at most half the model's bytes and 128 deltas."""
-        chain_bytes = sum(delta.change.payload + _DELTA_OVERHEAD for delta in self._deltas)
-        while chain_bytes > self._full_bytes() // 2 or len(self._deltas) > _MAX_DELTAS:
-            chain_bytes -= self._deltas.popleft().change.payload + _DELTA_OVERHEAD
+        self._public.advance(arrays_of(record))
 
     def attach_models(self, messages: Sequence[Message]) -> DownlinkBytes:
         """Replace the model in each message of a phase by what brings its node to the latest version."""
@@ -121,13 +76,12 @@ class Downlink:
             for message in messages
             if model_of(message) is not None
         }
-        places = {delta.base: place for place, delta in enumerate(self._deltas)} | {self.version: len(self._deltas)}
-        return self._attach(messages, {node: places.get(version) for node, version in self._node_versions.items()})
+        return self._attach(messages)
 
     def resend_missing(
         self, replies: Iterable[Message], grid: Grid, seconds: float
     ) -> tuple[list[Message], DownlinkBytes]:
-        """Send the full model to clients that lack the base of their deltas, in the same round.
+        """Send more to clients that lack the base of their changes, in the same round: in the end the full model.
 
         Args:
             replies: of the phase.
@@ -137,63 +91,105 @@ class Downlink:
         Returns:
             The replies, where those to the full model replace those that lacked a base; the bytes that were resent.
         """
-        found = list(replies)
+        found, until = list(replies), time.monotonic() + seconds
+        payload, record = DownlinkBytes([], [])
         self._update_versions(found)
-        lacking = {reply.metadata.src_node_id for reply in found if lacks_base(reply)} & set(self._sent)
-        if not lacking or seconds <= 0:
-            return found, DownlinkBytes([], [])
-        messages = []
-        for node in sorted(lacking):
-            log.info("surp-fl: node %d holds no base of the deltas: it is sent the full model", node)
-            first, content = self._sent[node]
-            metadata = first.metadata
-            again = Message(content, node, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id)
-            messages.append(again)
-        resent = self._attach(messages, {})
-        more = list(grid.send_and_receive(messages, timeout=seconds))
-        self._update_versions(more)
-        return [reply for reply in found if reply.metadata.src_node_id not in lacking] + more, resent
+        for _ in range(_MOST_RESENDS):
+            lacking = {reply.metadata.src_node_id for reply in found if lacks_base(reply)} & set(self._sent)
+            if not lacking or time.monotonic() >= until:
+                break
+            messages = [self._again(node) for node in sorted(lacking)]
+            resent = self._attach(messages)
+            payload, record = payload + resent.payload, record + resent.record
+            more = list(grid.send_and_receive(messages, timeout=until - time.monotonic()))
+            self._update_versions(more)
+            found = [reply for reply in found if reply.metadata.src_node_id not in lacking] + more
+        return found, DownlinkBytes(payload, record)
 
-    def _attach(self, messages: Sequence[Message], places: dict[int, int | None]) -> DownlinkBytes:
-        """Replace models by the deltas that nodes lack, or by the full model where it is shorter or no base is known.
+    def _again(self, node: int) -> Message:
+        """A copy of the message that a node was sent in this phase, with the strategy's content."""
+        first, content = self._sent[node]
+        metadata = first.metadata
+        return Message(content, node, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id)
 
-        Args:
-            messages: of the phase.
-            places: by node, the position in the chain from which on it lacks deltas; None or absent if not known.
-        """
-        deltas = list(self._deltas)
-        full = self._full_bytes()
-        packed: Packed | None = None
+    def _attach(self, messages: Sequence[Message]) -> DownlinkBytes:
+        """Replace the model in each message of a phase by the shortest form for its node."""
         payload = []
+        self._rely_on_initial = set()
         for message in messages:
             if (found := model_of(message)) is None:
                 payload.append(0)
                 continue
-            place = places.get(message.metadata.dst_node_id)
-            lacking = [] if place is None else deltas[place:]
-            size = sum(delta.change.payload for delta in lacking)
-            if place is None or size >= full:
-                size, packed = full, packed or Packed.of(self._arrays)
-                message.content = put_full_model(message.content, found[0], packed, keep=True, kinds=self._kinds)
-            else:
-                message.content = put_deltas(message.content, found[0], lacking, self.version, self._kinds)
+            size, put = self._shortest(message.metadata.dst_node_id)
+            message.content = put(message.content, found[0])
             payload.append(size)
         return DownlinkBytes.of(payload, messages)
+
+    def _shortest(self, node: int) -> tuple[int, Put]:
+        """The shortest form for a node, and its payload in bytes."""
+        found = self._changes_since(self._node_versions.get(node, b""))
+        relies = not found and self._initial is not None and node not in self._without_initial
+        if relies and self._initial is not None:
+            announced = partial(put_initial, initial=self._initial.name)
+            found = [(size, _then(put, announced)) for size, put in self._changes_since(self._initial.version)]
+        if not found or min(map(_size, found)) > self._public.full_bytes // _FULL_PAYS:
+            found.append(self._full())
+        size, put = min(found, key=_size)
+        if relies and size < self._public.full_bytes:
+            self._rely_on_initial.add(node)
+        return size, put
+
+    def _changes_since(self, base: bytes) -> list[tuple[int, Put]]:
+        """The forms of the changes since a version; none where they are no longer kept."""
+        version = self.version
+        found: list[tuple[int, Put]] = []
+        chain = self._public.chain_from(base)
+        if chain is not None:
+            size = sum(delta.change.payload for delta in chain)
+
+            def put_chain(content: RecordDict, name: str) -> RecordDict:
+                return put_deltas(content, name, chain, version, self._keep, self._kinds)
+
+            found.append((size, put_chain))
+        if chain is None or len(chain) >= _MERGE_FROM:
+            merged = self._public.merged_from(base)
+            if merged is not None:
+
+                def put(content: RecordDict, name: str) -> RecordDict:
+                    return put_merged(content, name, base, merged, version, self._keep, self._kinds)
+
+                found.append((len(merged), put))
+        return found
+
+    def _full(self) -> tuple[int, Put]:
+        packed = self._public.packed
+        return self._public.full_bytes, lambda content, name: put_full_model(
+            content, name, packed, keep=self._keep, kinds=self._kinds
+        )
 
     def _update_versions(self, replies: Iterable[Message]) -> None:
         """Note from replies which nodes hold the latest version; after two errors in a row, a node's is not known."""
         for reply in replies:
             node = reply.metadata.src_node_id
             failed = reply.has_error()
+            if lacks_base(reply):
+                known = "does not make the initial model" if node in self._rely_on_initial else "holds no base"
+                log.info("surp-fl: node %d %s of the changes: it is sent more", node, known)
+                self._without_initial |= {node} & self._rely_on_initial
             if lacks_base(reply) or (failed and node in self._failed):
                 self._node_versions.pop(node, None)
-            elif not failed and node in self._sent:
+            elif not failed and node in self._sent and self._keep:
                 self._node_versions[node] = self.version
             (self._failed.add if failed else self._failed.discard)(node)
 
-    def _full_bytes(self) -> int:
-        assert self._layout is not None
-        return sum(spec.size * spec.dtype.itemsize for spec in self._layout.arrays)
+
+def _size(form: tuple[int, Put]) -> int:
+    return form[0]
+
+
+def _then(put: Put, more: Callable[[RecordDict], RecordDict]) -> Put:
+    """A form with more in its content."""
+    return lambda content, name: more(put(content, name))
 
 
 def model_of(message: Message) -> tuple[str, ArrayRecord] | None:
@@ -208,6 +204,6 @@ def with_model(content: RecordDict, name: str, record: ArrayRecord) -> RecordDic
 
 
 def lacks_base(reply: Message) -> bool:
-    """Whether a client replies that it holds no base of the deltas."""
+    """Whether a client replies that it holds no base of the changes."""
     record = reply.content.config_records.get(NAME) if reply.has_content() else None
     return record is not None and MISSING in record

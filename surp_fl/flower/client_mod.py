@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from surp_fl.flower.client_state import (
     save,
     save_local_version,
 )
+from surp_fl.flower.initial_model import Initial, check_initial, make_initial
 from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
 from surp_fl.flower.message_stats import stats_of
 from surp_fl.flower.mixed_apis import call_app, check_decodes
@@ -58,6 +60,9 @@ class CompressUpdates:
         history: code also against the model before the last one, which makes messages smaller; False saves one float32
             vector of the model's size on the client. None is True for schemes with a memory: a client of a scheme
             without one, `NoMemory`, stores no vector at all.
+        initial: a function of the context that makes the model which the server starts from, as an ArrayRecord or
+            arrays by name, or a mapping of names to such functions; a server with `DecodeUpdates(..., initial=...)`
+            then sends only what differs from it. Where the digests of both models differ, the full model is sent.
 
     Raises, when called (Flower turns it into an error reply, and the round continues without this client):
         ValueError: the app's reply does not hold one model with the names and shapes of the one it received, or
@@ -67,8 +72,16 @@ class CompressUpdates:
     Source: error feedback of Seide et al. 2014, "1-bit SGD", for the default memory; see `surp_fl.memory`.
     """
 
-    def __init__(self, scheme: Scheme | Callable[[int], Scheme], seed: int = 0, history: bool | None = None) -> None:
+    def __init__(
+        self,
+        scheme: Scheme | Callable[[int], Scheme],
+        seed: int = 0,
+        history: bool | None = None,
+        initial: Initial | None = None,
+    ) -> None:
+        check_initial(initial)
         self.scheme = scheme
+        self.initial = initial
         self.history = history
         self.seed = seed
 
@@ -78,7 +91,7 @@ class CompressUpdates:
         kinds = announced_kinds(message.content)
         if carries_version(message.content):
             before = load_local_version(context)
-            model = receive_model(message.content, before, kinds)
+            model = receive_model(message.content, before, kinds, partial(make_initial, self.initial, context=context))
             if model.arrays is None:  # the client holds no base of the deltas
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
             if model.keep:

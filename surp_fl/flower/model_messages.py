@@ -2,14 +2,16 @@
 
 A server with `DecodeUpdates(..., downlink=...)` keeps a public model, which differs from its own by what its deltas
 have not encoded yet, and identifies every version of it by a digest. A train or evaluate message carries a version in
-one of two forms:
+one of three forms:
 
 - full: an ArrayRecord with one array of bytes, all arrays of the model end to end;
 - deltas: codec messages, each with the digest of the version that it is added to, its base. A client that holds any of
   these bases applies the deltas from there on; one that holds none replies that its base is missing, and is sent the
-  full model.
+  full model;
+- merged: all deltas since one base in one message, see merged_change.py.
 
-The keys of both: protocol.py. Knows Flower's records and codecs. Does not know which node is sent what.
+A base may also be the initial model, which clients with `initial=` make by themselves: the message announces its name.
+The keys: protocol.py. Knows Flower's records and codecs. Does not know which node is sent what.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import itertools
 import json
 import logging
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +37,11 @@ from surp_fl.flower.protocol import (
     BASES,
     DELTAS,
     DOWN,
+    INITIAL,
     KEEP,
     KINDS,
     MANIFEST,
+    MERGED,
     NAME,
     PACKED,
     SECTIONS,
@@ -46,6 +50,7 @@ from surp_fl.flower.protocol import (
 )
 from surp_fl.flower.records import record_of
 from surp_fl.layout import Layout
+from surp_fl.merged_change import apply_merged
 from surp_fl.printable import printable
 from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays
@@ -86,30 +91,27 @@ def put_full_model(
     Returns:
         New content.
     """
-    entries: dict[str, Any] = {VERSION: packed.version, ARRAYS_NAME: name, MANIFEST: packed.manifest, KEEP: keep}
-    if kinds is not None:
-        entries[KINDS] = json.dumps(dict(kinds))
+    entries = _described({MANIFEST: packed.manifest}, name, packed.version, keep, kinds)
     return _replaced(content, name, entries, {PACKED: packed.record})
 
 
 def put_deltas(
-    content: RecordDict, name: str, deltas: Iterable[Delta], version: bytes, kinds: Kinds | None
+    content: RecordDict, name: str, deltas: Iterable[Delta], version: bytes, keep: bool, kinds: Kinds | None = None
 ) -> RecordDict:
-    """Replace the ArrayRecord of a message by deltas.
+    """Replace the ArrayRecord of a message by deltas; by none where the client holds the version.
 
     Args:
         content: of the message, as the strategy made it.
         name: of its ArrayRecord.
         deltas: oldest first.
         version: digest of the model that they lead to.
+        keep: whether deltas to this version may follow, so that the client has to keep it.
         kinds: which arrays are running statistics, where the user says so.
 
     Returns:
         New content.
     """
-    entries: dict[str, Any] = {VERSION: version, ARRAYS_NAME: name, KEEP: True}
-    if kinds is not None:
-        entries[KINDS] = json.dumps(dict(kinds))
+    entries: dict[str, Any] = {}
     if chain := list(deltas):
         entries |= {BASES: [each.base for each in chain], DELTAS: [each.change.message for each in chain]}
     if any(each.change.statistics or each.change.integers for each in chain):
@@ -119,7 +121,35 @@ def put_deltas(
         ]
     if any(each.untied for each in chain):
         entries[UNTIED] = [each.untied for each in chain]
-    return _replaced(content, name, entries, {})
+    return _replaced(content, name, _described(entries, name, version, keep, kinds), {})
+
+
+def put_merged(
+    content: RecordDict, name: str, base: bytes, merged: bytes, version: bytes, keep: bool, kinds: Kinds | None = None
+) -> RecordDict:
+    """Replace the ArrayRecord of a message by the merged change from a base; further arguments as for `put_deltas`.
+
+    Args:
+        base: digest of the model that it is applied to.
+        merged: the change; see merged_change.py.
+    """
+    return _replaced(content, name, _described({BASES: [base], MERGED: merged}, name, version, keep, kinds), {})
+
+
+def put_initial(content: RecordDict, initial: str) -> RecordDict:
+    """Announce that the base of a message may be the initial model of this name; new content."""
+    found = dict(content)
+    config_name = next(each for each, config in content.config_records.items() if VERSION in config)
+    found[config_name] = ConfigRecord({**content.config_records[config_name], INITIAL: initial})
+    return RecordDict(found)
+
+
+def _described(entries: dict[str, Any], name: str, version: bytes, keep: bool, kinds: Kinds | None) -> dict[str, Any]:
+    """Add to the entries of a form what each form has."""
+    entries |= {VERSION: version, ARRAYS_NAME: name, KEEP: keep}
+    if kinds is not None:
+        entries[KINDS] = json.dumps(dict(kinds))
+    return entries
 
 
 def _replaced(content: RecordDict, name: str, entries: dict[str, Any], records: dict[str, ArrayRecord]) -> RecordDict:
@@ -154,13 +184,20 @@ class ReceivedModel:
     base: bytes | None = None
 
 
-def receive_model(content: RecordDict, local: Arrays | None, kinds: Kinds | None = None) -> ReceivedModel:
+def receive_model(
+    content: RecordDict,
+    local: Arrays | None,
+    kinds: Kinds | None = None,
+    make_initial: Callable[[str], Arrays | None] = lambda name: None,
+) -> ReceivedModel:
     """Read the model that a message carries.
 
     Args:
         content: of the message.
         local: the version that this client holds; None for none.
         kinds: which arrays are running statistics; None recognises them by name.
+        make_initial: makes the initial model of a name, None where it cannot; called if the server announces one, and
+            no change in the message leads on from `local`.
 
     Raises:
         MalformedMessage: an entry has the wrong type, or a full model is not the version that the message names.
@@ -174,27 +211,53 @@ def receive_model(content: RecordDict, local: Arrays | None, kinds: Kinds | None
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
         return ReceivedModel(arrays, name, keep, version)
-    chain = _chain_in(config)
-    base = None if local is None else digest_of(local)
-    if local is None or base == version:
-        return ReceivedModel(local, name, keep, version, base)
-    lacking = list(itertools.dropwhile(lambda entry: entry[0] != base, chain))
-    after: Arrays | None = None
-    if lacking:
+    chain, merged = _chain_in(config), config.get(MERGED)
+    base: bytes | None = None
+    for arrays in _bases(local, config.get(INITIAL), make_initial):
+        digest = digest_of(arrays)
+        base = digest if arrays is local else base
+        if digest == version:
+            return ReceivedModel(arrays, name, keep, version, base)
         try:
-            after = local
-            for start, encoded, sections, untied in lacking:
-                delta = Delta(start, _change_of(encoded, sections), untied is True)
-                after = apply_delta(Layout.of(after, kinds), after, delta)
+            after = _after(arrays, digest, chain, merged, config.get(BASES), kinds)
         except MalformedMessage as fault:  # reported as a missing base: the server will resend the full model
-            log.warning("surp-fl: a delta cannot be read, the full model is requested: %s", printable(fault))
-    valid = after is not None and digest_of(after) == version
-    return ReceivedModel(after if valid else None, name, keep, version, base)
+            log.warning("surp-fl: a change cannot be read, the full model is requested: %s", printable(fault))
+            break
+        if after is not None and digest_of(after) == version:
+            return ReceivedModel(after, name, keep, version, base)
+        if arrays is not local:
+            log.warning(
+                "surp-fl: the initial model that this client makes (digest %s) is not the server's: another seed, or "
+                "another build of a library? The full model is requested",
+                digest.hex(),
+            )
+    return ReceivedModel(None, name, keep, version, base)
+
+
+def _bases(local: Arrays | None, initial: Any, make_initial: Callable[[str], Arrays | None]) -> Iterator[Arrays]:
+    """The models that a change may be applied to: the local version, then the initial model that is announced."""
+    if local is not None:
+        yield local
+    if isinstance(initial, str) and (made := make_initial(initial)) is not None:
+        yield made
+
+
+def _after(
+    arrays: Arrays, digest: bytes, chain: list[Any], merged: Any, bases: Any, kinds: Kinds | None
+) -> Arrays | None:
+    """The model after the changes in a message that lead on from this one; None if none do."""
+    if merged is not None:
+        return apply_merged(arrays, merged, kinds) if bases == [digest] and isinstance(merged, bytes) else None
+    lacking = list(itertools.dropwhile(lambda entry: entry[0] != digest, chain))
+    for start, encoded, sections, untied in lacking:
+        delta = Delta(start, _change_of(encoded, sections), untied is True)
+        arrays = apply_delta(Layout.of(arrays, kinds), arrays, delta)
+    return arrays if lacking else None
 
 
 def _chain_in(config: ConfigRecord) -> list[tuple[Any, Any, Any, Any]]:
     """Of each delta in a message: the digest of its base, its message, its sections, and whether it is untied."""
-    bases = config.get(BASES, [])
+    bases = config.get(BASES, []) if MERGED not in config else []
     if not isinstance(bases, list):
         raise MalformedMessage(f"the server's message has {type(bases).__name__} in place of the bases of its deltas")
     columns = {

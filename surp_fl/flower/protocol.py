@@ -25,20 +25,24 @@ A client that holds no base of the deltas that it was sent replies with `MISSING
     BUDGET               int     bytes that a message may have
     KINDS                str     JSON, name to kind: which arrays are running statistics, if the user says so
 
-**The downlink** carries a model as an ordinary ArrayRecord, or in one of two forms. *Full*: the ArrayRecord `PACKED`,
+**The downlink** carries a model as an ordinary ArrayRecord, or in one of three forms. *Full*: the ArrayRecord `PACKED`,
 one array of bytes, all arrays of the model end to end. *Deltas*: codec messages, each with the digest of the version
-that it is added to, its base; a client that holds any of these bases applies the deltas from there on. Beside it:
+that it is added to, its base; a client that holds any of these bases applies the deltas from there on. *Merged*: all
+changes since one base in one message. Beside it:
 
     VERSION              bytes   digest of the model that the client ends up with
     ARRAYS_NAME          str     name of the ArrayRecord that the app expects
     KEEP                 bool    whether deltas to this version may follow
     MANIFEST             bytes   JSON, [name, shape, dtype] of each array; with a full model
-    BASES                list    digest of the base of each delta; with deltas
+    INITIAL              str     name of the initial model, which clients may make by themselves, if the base of the
+                                 first change, or the version itself, is that model
+    BASES                list    digest of the base of each delta; with deltas; of the one base, with a merged change
     DELTAS               list    messages; with deltas
     SECTIONS             list    of each delta: the sections of statistics and of integer arrays, each after its length
                                  in four bytes; with deltas, if one of them has such a section
     UNTIED               list    of each delta: whether it encodes arrays separately that are equal in its base; with
                                  deltas, if one of them does
+    MERGED               bytes   a merged change: see merged_change.py
 
 **A client's state**, in `Context.state`:
 
@@ -76,10 +80,14 @@ PACKED = f"{NAME}:packed"
 VERSION = f"{NAME}:version"
 KEEP = f"{NAME}:keep"
 MANIFEST = f"{NAME}:form"
+INITIAL = f"{NAME}:initial"
 BASES = f"{NAME}:bases"
 DELTAS = f"{NAME}:deltas"
 SECTIONS = f"{NAME}:others"
-DOWN = (VERSION, ARRAYS_NAME, MANIFEST, BASES, DELTAS, SECTIONS, UNTIED, KEEP, KINDS)  # hidden from the app
+MERGED = f"{NAME}:merged"
+DOWN = (  # hidden from the app
+    *(VERSION, ARRAYS_NAME, MANIFEST, INITIAL, BASES, DELTAS, SECTIONS, UNTIED, MERGED, KEEP, KINDS),
+)
 
 SENT = f"{NAME}:sent"
 MODEL = f"{NAME}:model"

@@ -266,17 +266,17 @@ def test_a_chain_of_deltas_is_never_longer_than_the_full_model() -> None:
             model["weight"] += rng.normal(size=(30, 20)).astype(np.float32)
             model["batches"] += server_round % 2
             downlink.advance(record_of(model))
-        spent = sum(delta.change.payload + 16 for delta in downlink._deltas)
+        spent = sum(delta.change.payload + 16 for delta in downlink._public._deltas)
         assert WHOLE / 4 < spent <= WHOLE / 2
         big = {"weight": rng.normal(size=40_000).astype(np.float32)}
         downlink = Downlink(SuRP(budget=40))
         for _ in range(200):
             big["weight"] = big["weight"] + rng.normal(size=40_000).astype(np.float32)
             downlink.advance(record_of(big))
-        assert len(downlink._deltas) == 128
+        assert len(downlink._public._deltas) == 128
         again = downlink.version
         downlink.advance(record_of(big))
-        assert (downlink.version, len(downlink._deltas)) == (again, 128)
+        assert (downlink.version, len(downlink._public._deltas)) == (again, 128)
         assert held != again
 
 

@@ -234,7 +234,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
     change = Change(delta, b"", write_integers(held, held | {"batches": np.array(30)}, LAYOUT))
 
     def bring(base: bytes, version: bytes, damage: dict[str, Any] | None = None) -> Any:
-        content = put_deltas(content_of(held), "arrays", [Delta(base, change)], version, None)
+        content = put_deltas(content_of(held), "arrays", [Delta(base, change)], version, True)
         content.config_records["config"].update(damage or {})
         return receive_model(content, held)
 
@@ -259,7 +259,7 @@ def test_deltas_that_are_not_what_they_say_are_not_believed() -> None:
         bring(digest_of(held), digest_of(after), {"surp-fl:others": []})
     with pytest.raises(MalformedMessage, match="flags of 2"):
         bring(digest_of(held), digest_of(after), {"surp-fl:untied": [True, True]})
-    nothing_new = receive_model(put_deltas(content_of(held), "arrays", [], digest_of(held), None), held)
+    nothing_new = receive_model(put_deltas(content_of(held), "arrays", [], digest_of(held), True), held)
     assert nothing_new.arrays is held
     assert nothing_new.base == nothing_new.version == right.base == digest_of(held)
 

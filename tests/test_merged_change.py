@@ -1,0 +1,141 @@
+"""Merged changes: exact to the bit for any two models, shorter than the chain that they replace, safe to read."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from surp_fl import Layout, SuRP
+from surp_fl.errors import MalformedMessage
+from surp_fl.merged_change import apply_merged, merge
+from surp_fl.types import Arrays
+
+ODD = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 6e4, 1.0], np.float32)
+
+
+def model(seed: int = 0, dtype: Any = np.float32) -> Arrays:
+    rng = np.random.default_rng(seed)
+    return {
+        "weight": rng.normal(size=(40, 50)).astype(dtype),
+        "norm.running_mean": rng.normal(size=7).astype(np.float32),
+        "bias": rng.normal(size=50).astype(dtype),
+        "wide": rng.normal(size=5),
+        "empty": np.zeros((0, 3), np.float32),
+        "batches": np.array(3, np.int64),
+        "mask": rng.random(11) < 0.5,
+    }
+
+
+def bits(arrays: Arrays) -> list[tuple[str, str, tuple[int, ...], bytes]]:
+    return [(name, array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()]
+
+
+def chain(start: NDArray[np.float32], rounds: int, budget: int) -> tuple[NDArray[np.float32], int]:
+    """A vector after so many changes of SuRP with error feedback, and the bytes of all of them."""
+    rng = np.random.default_rng(1)
+    layout = Layout.of({"w": start.reshape(100, -1)})
+    codec, vector, target, spent = SuRP(budget=budget).codec, start, start.copy(), 0
+    scale = rng.lognormal(sigma=1.5, size=start.size).astype(np.float32)
+    for _ in range(rounds):
+        target = target + 0.01 * scale * rng.normal(size=start.size).astype(np.float32)
+        message = codec.encode(target - vector, layout, rng=rng, reference=vector)
+        vector = vector + codec.decode(message, layout, reference=vector)
+        spent += len(message)
+    return vector, spent
+
+
+def test_a_long_chain_takes_a_fraction_of_its_bytes_and_not_one_bit_is_lost() -> None:
+    start = np.random.default_rng(0).normal(size=20_000).astype(np.float32) * np.float32(0.05)
+    after, spent = chain(start, rounds=40, budget=200)
+    base, target = {"w": start.reshape(100, -1)}, {"w": after.reshape(100, -1)}
+    merged = merge(base, target)
+    assert merged is not None
+    assert len(merged) < 0.75 * spent
+    assert bits(apply_merged(base, merged)) == bits(target)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32), st.sampled_from([np.float16, np.float32]), st.floats(-40, 30), st.integers(0, 900))
+def test_any_sparse_difference_comes_back(seed: int, dtype: Any, exponent: float, changes: int) -> None:
+    rng = np.random.default_rng(seed)
+    base, target = model(seed, dtype), model(seed, dtype)
+    with np.errstate(over="ignore"):
+        change = (rng.normal(size=changes) * 2.0**exponent).astype(dtype)
+        target["weight"].reshape(-1)[rng.choice(2000, changes, replace=False)] += change
+    target["bias"][rng.integers(50, size=9)] = ODD.astype(dtype)
+    base["bias"][rng.integers(50, size=9)] = ODD.astype(dtype)
+    if seed % 2:
+        target["batches"], target["norm.running_mean"] = np.array(1 << 40), base["norm.running_mean"] * 1.5
+        target["wide"], target["mask"] = base["wide"] + 1e-9, ~base["mask"]
+    merged = merge(base, target)
+    assert merged is not None
+    assert bits(apply_merged(base, merged)) == bits(target)
+
+
+def test_tied_arrays_are_told_once_while_they_are_equal() -> None:
+    base = model() | {"head": model()["weight"].copy()}
+    assert Layout.of(base).copies == (("head", "weight"),)
+    target = {name: array.copy() for name, array in base.items()}
+    places = np.random.default_rng(0).choice(2000, 300, replace=False)
+    for name in ("weight", "head"):
+        target[name].reshape(-1)[places] += np.float32(0.25)
+    tied = merge(base, target)
+    target["head"][3, 4] += 1
+    untied = merge(base, target)
+    assert tied is not None
+    assert untied is not None
+    assert len(untied) > 1.3 * len(tied)
+    for merged, head in ((tied, None), (untied, target["head"])):
+        after = apply_merged(base, merged)
+        assert after["head"].tobytes() == (target["weight"] if head is None else head).tobytes()
+        assert list(after) == list(base)
+
+
+def test_nothing_takes_eleven_bytes_and_too_much_takes_none() -> None:
+    base = model()
+    nothing = merge(base, model())
+    assert nothing is not None
+    assert len(nothing) == 11
+    assert bits(apply_merged(base, nothing)) == bits(base)
+    assert merge(base, model() | {"weight": base["weight"] + 1}) is None
+
+
+def test_a_damaged_message_gives_an_error_or_a_model_of_the_same_arrays() -> None:
+    rng = np.random.default_rng(0)
+    base, target = model(), model()
+    target["weight"].reshape(-1)[rng.choice(2000, 90, replace=False)] += np.float32(0.125)
+    target["batches"] = np.array(5)
+    merged = merge(base, target)
+    assert merged is not None
+    refused = 0
+    for _ in range(400):
+        damaged = bytearray(merged[: rng.integers(len(merged) + 1)] if rng.random() < 0.5 else merged)
+        for place in rng.integers(max(len(damaged), 1), size=rng.integers(4)):
+            if damaged:
+                damaged[place] ^= int(rng.integers(1, 256))
+        try:
+            after = apply_merged(base, bytes(damaged))
+        except MalformedMessage:
+            refused += 1
+        else:
+            assert [each[:3] for each in bits(after)] == [each[:3] for each in bits(base)]
+    assert refused > 100
+    for end in range(len(merged)):
+        with pytest.raises(MalformedMessage):
+            apply_merged(base, merged[:end])
+
+
+def test_memory_is_bounded_by_the_bytes_that_came() -> None:
+    base = {"w": np.zeros(1 << 20, np.float32)}
+    bomb = b"\x00\x00" + (1 << 20).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"\x00" * 20
+    tracemalloc.start()
+    with pytest.raises(MalformedMessage, match="says 1048576 changes"):
+        apply_merged(base, bomb)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 17
+    tracemalloc.stop()
