@@ -22,9 +22,10 @@ reproduce: $(READY)  ## the full comparison: tuning, then every scheme with thre
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
 	$(BIN)/python -m simulations.experiments.flower --scheme surp:218 --rounds 3 --out $(OUT)
 
-bench: $(READY)  ## encode and decode beside torch.topk and one pass over the vector; a server's round with 1,000 replies
+bench: $(READY)  ## codec beside torch.topk; a server's round with 1,000 replies; whole models beside zlib, lzma and zstd
 	$(BIN)/python -m simulations.benchmarks.codec --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
+	$(BIN)/python -m simulations.benchmarks.lossless --out $(OUT)
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
 	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --fraction-evaluate 1 --rounds 5 --out $(OUT)

@@ -1,1 +1,1 @@
-"""Speed and memory of the codec and of the server, beside their peers."""
+"""Speed and memory of the codec and of the server, and sizes of whole models, beside their peers."""

@@ -58,3 +58,22 @@ def server_table(rows: list[Row]) -> str:
         f"{markdown.table(header, lines)}\n"
         f"Largest difference between the two results: {apart:.1e}, of weights up to {dense['largest_weight']:.1f}.\n"
     )
+
+
+def lossless_table(rows: list[Row]) -> str:
+    """Show to what share compressors shrink models, a column for each compressor."""
+    sizes = {row["model"]: row["nbytes"] for row in rows}
+    compressors = list(dict.fromkeys(row["method"] for row in rows))
+    cells = {(row["model"], row["method"]): _lossless_cell(row) for row in rows}
+    lines = [
+        [f"{name}, {size / 1e6:.1f} MB", *(cells[name, each] for each in compressors)] for name, size in sizes.items()
+    ]
+    header = ["share that is left (MB/s compressing; decompressing)", *compressors]
+    return markdown.table(header, lines)
+
+
+def _lossless_cell(row: Row) -> str:
+    if row["bytes"] is None:
+        return "not installed"
+    speeds = f"{row['compress_mb_s']:,.0f}; {row['decompress_mb_s']:,.0f}"
+    return f"{row['bytes'] / row['nbytes']:.1%} ({speeds})"

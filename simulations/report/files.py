@@ -130,10 +130,11 @@ def gate_in(folder: Path, measured: Path) -> Made:
 
 
 def benchmarks_in(folder: Path) -> Made:
-    """Speed of the codec and of the server."""
+    """Speed of the codec and of the server; sizes and speed of lossless compression."""
     return {
         folder / "bench.md": benchmarks.codec_table(_json(folder / "bench.json")),
         folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
+        folder / "bench_lossless.md": benchmarks.lossless_table(_json(folder / "bench_lossless.json")),
     }
 
 
