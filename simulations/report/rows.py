@@ -115,6 +115,13 @@ def bytes_of_run(row: Row) -> float:
     return (row.payload_bytes_up + row.payload_bytes_down) / row.settings.clients
 
 
+def dense_bytes_of_run(row: Row) -> float:
+    """What `bytes_of_run` is with whole float32 models: both ways in every turn to train, down in one to evaluate."""
+    settings, rounds = row.settings, len(row.payload_bytes_up_by_round)
+    models = 2 * settings.taking_part + settings.fraction_evaluate * settings.clients
+    return row.dense_bytes * rounds * models / settings.clients
+
+
 def bytes_of_round(row: Row) -> float:
     """Payload bytes of a client in a round, up and down, on average over the run: of changes, where they go down.
 

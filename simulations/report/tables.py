@@ -19,6 +19,7 @@ from simulations.report.rows import (
     bytes_down,
     bytes_of_round,
     bytes_of_run,
+    dense_bytes_of_run,
     final_score,
     groups,
     label_of,
@@ -130,7 +131,8 @@ def both_ways(rows: list[Row]) -> str:
     """Show what goes up and down with each scheme that was run with a compressed way down, and with dense models.
 
     Where changes go down, a client is sent the whole model when it is new; these first models apart, a round's payload
-    is what goes up and down, on average over all rounds, those too that a client sits out.
+    is what goes up and down, on average over all rounds, those too that a client sits out. Where dense models were not
+    run, those of float32 are what the others are compared with.
     """
     named = groups(rows)
     compressed = {scheme_of(row) for row in rows if row.settings.downlink}
@@ -146,7 +148,7 @@ def both_ways(rows: list[Row]) -> str:
         payload = fmean(per_change(row, "change_bytes_down") for row in seeds)
         record = fmean(per_change(row, "change_record_bytes_down") for row in seeds)
         each_round = fmean(map(bytes_of_round, seeds))
-        ratio = whole["dense"] / whole[label_of(seeds[0])] if "dense" in whole else math.nan
+        ratio = whole.get("dense", fmean(map(dense_bytes_of_run, seeds))) / whole[label_of(seeds[0])]
         lines.append(
             [
                 label_of(seeds[0]), shown_score(fmean(map(final_score, seeds)), metric_of(rows)),

@@ -18,7 +18,7 @@ from simulations.app.training import Score
 from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
 from simulations.experiments import compare, messages, protocol, reproduce, tune, variance
-from simulations.report import files, fleet, markdown, overview, plots
+from simulations.report import files, fleet, markdown, overview, plots, tables
 from simulations.report import rows as results
 from surp_fl.strategies import NoUsableReply, Traffic
 from tests.simulations.runs import SMALL, run_in_process
@@ -117,6 +117,16 @@ def test_both_ways_can_be_compressed(tmp_path: Path) -> None:
     assert 2 * 3 * whole / 1e6 < spent["surp 218 B"] < 2 * 3 * whole / 1e6 + 0.01
     assert whole / 1e6 < spent["surp 218 B, down surp 1,000 B"] < whole / 1e6 + 0.02
     assert [float(line[-1][:-1]) for line in cells.values()] == [1, 1.5, pytest.approx(9, abs=0.1)]
+    without_dense = tables.both_ways(rows[1:]).splitlines()[4:]
+    assert [line.split("|")[-2].strip() for line in without_dense] == [line[-1] for line in list(cells.values())[1:]]
+    assert results.dense_bytes_of_run(rows[1]) == pytest.approx(
+        results.bytes_of_run(rows[0]) - 3 * 4
+    )  # but for headers
+
+
+def test_bytes_of_dense_models_count_the_clients_that_take_part_alone() -> None:
+    row = run_in_process(replace(SMALL, clients=4, clients_per_round=2, rounds=2, local_steps=1))
+    assert results.dense_bytes_of_run(row) == 2 * 2 * 4 * PARAMETERS * 2 / 4
 
 
 def test_models_that_newcomers_are_sent_are_counted_apart() -> None:
