@@ -30,7 +30,7 @@ class AdaptiveInteger:
     >>> for value in (5, 5, 5, 70_000):
     ...     model.encode(encoder, value)
     >>> decoder, model = RangeDecoder(encoder.finish()), AdaptiveInteger(4)
-    >>> [model.decode(decoder) for _ in range(4)]
+    >>> [int(model.decode(decoder)) for _ in range(4)]
     [5, 5, 5, 70000]
     """
 
