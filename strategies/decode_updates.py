@@ -148,7 +148,7 @@ class DecodeUpdates(AroundStrategy):
         self._failures = FailureLimit(patience)
         self._learning = LearningMonitor()
         self._untrained_mean: UntrainedMean | None = None  # of this round
-        self._evaluation_downlink = DownlinkBytes([], [])  # of this round
+        self._evaluation_downlink = DownlinkBytes.none()  # of this round
         self._running = False
         self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
         self.strategy = strategy  # set last: see AroundStrategy

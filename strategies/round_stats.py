@@ -37,10 +37,12 @@ class DownlinkBytes(NamedTuple):
     Attributes:
         payload: bytes of models and deltas in each message.
         record: Flower's count of each message's content (payload, config, keys).
+        whole: whether the message has the whole model, and no change of one.
     """
 
     payload: list[int]
     record: list[int]
+    whole: list[bool]
 
     @classmethod
     def of(cls, payload: list[int], messages: Iterable[Message]) -> DownlinkBytes:
@@ -59,7 +61,18 @@ class DownlinkBytes(NamedTuple):
                 arrays[id(record)] = count_record(record)
             return arrays[id(record)]
 
-        return cls(payload, [sum(map(counted, message.content.values())) for message in messages])
+        found = list(messages)
+        record = [sum(map(counted, message.content.values())) for message in found]
+        return cls(payload, record, [bool(message.content.array_records) for message in found])
+
+    @classmethod
+    def none(cls) -> DownlinkBytes:
+        """Of no messages."""
+        return cls([], [], [])
+
+    def and_also(self, other: DownlinkBytes) -> DownlinkBytes:
+        """The bytes of more messages."""
+        return DownlinkBytes(self.payload + other.payload, self.record + other.record, self.whole + other.whole)
 
 
 @dataclass
@@ -73,6 +86,7 @@ class RoundStats:
         coordinates_up: number of nonzero coordinates in each message; all, where it is decoded to a full vector.
         payload_bytes_down: bytes of models and deltas in each train and evaluate message sent.
         record_bytes_down: Flower's count of each of these messages (payload, config, keys).
+        whole_models_down: whether each of them has the whole model.
         encode_seconds: measured by the client.
         decode_seconds: measured by the server.
         relative_error: ‖wanted − sent‖ / ‖wanted‖, measured by the client.
@@ -89,6 +103,7 @@ class RoundStats:
     coordinates_up: list[int] = field(default_factory=list)
     payload_bytes_down: list[int] = field(default_factory=list)
     record_bytes_down: list[int] = field(default_factory=list)
+    whole_models_down: list[bool] = field(default_factory=list)
     encode_seconds: list[float] = field(default_factory=list)
     decode_seconds: list[float] = field(default_factory=list)
     relative_error: list[float] = field(default_factory=list)
@@ -102,6 +117,7 @@ class RoundStats:
         """Append the bytes of messages that were sent."""
         self.payload_bytes_down += sent.payload
         self.record_bytes_down += sent.record
+        self.whole_models_down += sent.whole
 
     def record_reply(self, compressed: CompressedReply, coordinates: int, record_bytes: int, seconds: float) -> None:
         """Append the figures of a usable reply.

@@ -3,7 +3,7 @@
 A value that several changes touched is told once. Sparse changes leave a value at its old one plus a multiple of some
 power of two, but for rounding: so that multiple is coded, and a correction in units of the last place, both by models
 that adapt (`entropy/changed_values.py`). Everything else that changed (running statistics, integers, float64 arrays) is
-sent as it is, deflated. The message:
+sent as it is, compressed without loss. The message:
 
     form        1 byte    bit 0: tied arrays are coded separately, as they are no longer equal
     exponent    1 byte    of the power of two, signed
@@ -11,7 +11,7 @@ sent as it is, deflated. The message:
     coded       4 bytes   length of the range-coded changes; little-endian
     changes               of each change: a gap, a step, a correction; places count over all coded arrays
     flags                 one bit for each other array, in the layout's order: whether it changed
-    others                deflated: the bytes of those that changed, little-endian; absent if none did
+    others                those that changed, as in lossless/; absent if none did
 
 Knows arrays and layouts. Does not know Flower.
 """
@@ -19,7 +19,6 @@ Knows arrays and layouts. Does not know Flower.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from surp_fl.entropy.changed_values import ChangedValues
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
+from surp_fl.lossless import compress, decompress
 from surp_fl.statistics import Kinds
 from surp_fl.types import Array, Arrays, Integers
 
@@ -97,9 +97,9 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
     ChangedValues().encode(encoder, np.diff(places, prepend=-1) - 1, steps, corrections)
     coded = encoder.finish() if len(places) else b""
     changed = [not np.array_equal(_bits(base[spec.name]), _bits(target[spec.name])) for spec in parts.others]
-    raw = b"".join(_little_endian(target[spec.name]) for spec, each in zip(parts.others, changed, strict=True) if each)
+    others = {spec.name: target[spec.name] for spec, each in zip(parts.others, changed, strict=True) if each}
     message = _HEADER.pack(_UNTIED if untied else 0, exponent, len(places), len(coded)) + coded
-    message += np.packbits(np.array(changed, bool)).tobytes() + (zlib.compress(raw, 9, -zlib.MAX_WBITS) if raw else b"")
+    message += np.packbits(np.array(changed, bool)).tobytes() + (compress(others) if others else b"")
     return message if len(places) <= _MAX_CHANGES_PER_BYTE * len(message) else None
 
 
@@ -158,20 +158,10 @@ def _read_others(section: bytes, base: Mapping[str, Array], specs: list[ArraySpe
     if len(section) < head:
         raise MalformedMessage(f"a merged change has {len(section)} bytes of flags; expected {head}")
     changed = [spec for spec, flag in zip(specs, flags.tolist(), strict=True) if flag]
-    expected = sum(spec.size * spec.dtype.itemsize for spec in changed)
-    try:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        raw = inflater.decompress(section[head:], expected + 1) if changed else b""
-    except zlib.error as fault:
-        raise MalformedMessage(f"the arrays of a merged change cannot be read: {fault}") from fault
-    if len(raw) != expected or (changed and not inflater.eof) or (not changed and len(section) > head):
-        raise MalformedMessage(f"a merged change has {len(raw)} bytes of arrays; expected {expected}")
-    after, start = {spec.name: base[spec.name] for spec in specs}, 0
-    for spec in changed:
-        part = np.frombuffer(raw, spec.dtype.newbyteorder("<"), spec.size, start)
-        after[spec.name] = part.astype(spec.dtype).reshape(spec.shape)
-        start += part.nbytes
-    return after
+    if not changed and len(section) > head:
+        raise MalformedMessage(f"{len(section) - head} bytes follow a merged change")
+    after = decompress(section[head:], [(spec.name, spec.shape, spec.dtype) for spec in changed]) if changed else {}
+    return {spec.name: after.get(spec.name, base[spec.name]) for spec in specs}
 
 
 def _best_exponent(old: list[Array], new: list[Array]) -> int:
@@ -237,7 +227,3 @@ def _zigzag(values: Integers) -> Integers:
 
 def _unzigzag(values: Integers) -> Integers:
     return np.where(values & 1, -(values + 1) // 2, values // 2)
-
-
-def _little_endian(array: Array) -> bytes:
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()

@@ -158,11 +158,11 @@ def row_of(
     """
     payloads = [size for spent in traffic for size in spent.payload_bytes_up]
     down = [
-        (spent.model_bytes, *sizes)
+        sizes
         for spent in traffic
-        for sizes in zip(spent.payload_bytes_down, spent.record_bytes_down, strict=True)
+        for sizes in zip(spent.whole_models_down, spent.payload_bytes_down, spent.record_bytes_down, strict=True)
     ]
-    changes = [(payload, record) for model, payload, record in down if payload < model]
+    changes = [(payload, record) for whole, payload, record in down if not whole]
     return Row(
         settings=replace(settings, dataset=dataset),
         accuracy=tuple(round(each.accuracy, _DECIMALS["accuracy"]) for each in scores),

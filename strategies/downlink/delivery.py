@@ -111,9 +111,10 @@ class Delivery:
         payload = [sum(sizes[id(record)] for record in message.content.array_records.values()) for message in messages]
         if (self.packed or self._downlink is not None) and len(arrays) == 1 and all(map(_has_one_at_most, messages)):
             packed = Packed.of(*arrays.values())
-            for message in messages:
+            for number, message in enumerate(messages):
                 if (found := model_of(message)) is not None:
                     message.content = put_full_model(message.content, found[0], packed, keep=False)
+                    payload[number] = packed.payload
         return DownlinkBytes.of(payload, messages)
 
     def resend_missing(self, replies: Iterable[Message]) -> tuple[list[Message], DownlinkBytes]:
@@ -122,7 +123,7 @@ class Delivery:
         Returns:
             All replies, with error replies in place of those that still lack a base; the bytes that were resent.
         """
-        found, resent = list(replies), DownlinkBytes([], [])
+        found, resent = list(replies), DownlinkBytes.none()
         if self._downlink is not None and self._sends_public and self._grid is not None:
             found, resent = self._downlink.resend_missing(found, self._grid, self._deadline - time.monotonic())
         reason = "surp-fl: the client lacks the base of the deltas, and the full model was not sent or not accepted"

@@ -92,19 +92,18 @@ class Downlink:
             The replies, where those to the full model replace those that lacked a base; the bytes that were resent.
         """
         found, until = list(replies), time.monotonic() + seconds
-        payload, record = DownlinkBytes([], [])
+        spent = DownlinkBytes.none()
         self._update_versions(found)
         for _ in range(_MOST_RESENDS):
             lacking = {reply.metadata.src_node_id for reply in found if lacks_base(reply)} & set(self._sent)
             if not lacking or time.monotonic() >= until:
                 break
             messages = [self._again(node) for node in sorted(lacking)]
-            resent = self._attach(messages)
-            payload, record = payload + resent.payload, record + resent.record
+            spent = spent.and_also(self._attach(messages))
             more = list(grid.send_and_receive(messages, timeout=until - time.monotonic()))
             self._update_versions(more)
             found = [reply for reply in found if reply.metadata.src_node_id not in lacking] + more
-        return found, DownlinkBytes(payload, record)
+        return found, spent
 
     def _again(self, node: int) -> Message:
         """A copy of the message that a node was sent in this phase, with the strategy's content."""
@@ -163,7 +162,7 @@ class Downlink:
 
     def _full(self) -> tuple[int, Put]:
         packed = self._public.packed
-        return self._public.full_bytes, lambda content, name: put_full_model(
+        return packed.payload, lambda content, name: put_full_model(
             content, name, packed, keep=self._keep, kinds=self._kinds
         )
 

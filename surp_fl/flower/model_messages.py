@@ -4,7 +4,7 @@ A server with `DecodeUpdates(..., downlink=...)` keeps a public model, which dif
 have not encoded yet, and identifies every version of it by a digest. A train or evaluate message carries a version in
 one of three forms:
 
-- full: an ArrayRecord with one array of bytes, all arrays of the model end to end;
+- full: an ArrayRecord with one array of bytes, all arrays of the model end to end, or compressed without loss;
 - deltas: codec messages, each with the digest of the version that it is added to, its base. A client that holds any of
   these bases applies the deltas from there on; one that holds none replies that its base is missing, and is sent the
   full model;
@@ -35,6 +35,7 @@ from surp_fl.flower.packed_model import Packed, digest_of, unpack_model
 from surp_fl.flower.protocol import (
     ARRAYS_NAME,
     BASES,
+    COMPRESSED,
     DELTAS,
     DOWN,
     INITIAL,
@@ -92,6 +93,8 @@ def put_full_model(
         New content.
     """
     entries = _described({MANIFEST: packed.manifest}, name, packed.version, keep, kinds)
+    if packed.compressed:
+        entries[COMPRESSED] = True
     return _replaced(content, name, entries, {PACKED: packed.record})
 
 
@@ -207,7 +210,7 @@ def receive_model(
     if not isinstance(version, bytes) or not isinstance(name, str):
         raise MalformedMessage("the server's message names a version, but not as bytes, or no name of the arrays")
     if PACKED in content.array_records:
-        arrays = unpack_model(content.array_records[PACKED], config.get(MANIFEST))
+        arrays = unpack_model(content.array_records[PACKED], config.get(MANIFEST), config.get(COMPRESSED) is True)
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
         return ReceivedModel(arrays, name, keep, version)

@@ -1,8 +1,8 @@
 """A full model as one array of bytes, and the digest that identifies a version of a model.
 
-Flower fetches every array with a request of its own; a model whose arrays lie end to end takes one. Its size is checked
-against its manifest (names, shapes and dtypes in JSON) before any array is made of it. Knows Flower's records. Does not
-know codecs.
+Flower fetches every array with a request of its own; a model whose arrays lie end to end, or are compressed without
+loss, takes one. Its size is checked against its manifest (names, shapes and dtypes in JSON) before any array is made of
+it. Knows Flower's records. Does not know codecs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from surp_fl.errors import MalformedMessage
+from surp_fl.lossless import Spec, compress, decompress
 from surp_fl.types import Arrays
-
-Spec = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape, dtype
 
 _DIGEST_BYTES = 8
 _DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in "?bhilqBHILQefdg"}
@@ -30,6 +29,8 @@ _NAME = "model"  # of the one array
 _NPY = b"\x93NUMPY"
 _MAX_SIZE = 1 << 48  # elements of an array
 _MAX_MANIFEST = 1 << 24  # bytes
+_COMPRESS_FROM = 1 << 14  # bytes of a model: what a smaller one would save is less than one of Flower's requests takes
+_WORTH = 0.97  # of a model's bytes: it is sent as it is where compression leaves more
 
 
 def digest_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -48,32 +49,43 @@ class Packed:
         record: with the one array.
         manifest: names, shapes and dtypes; JSON.
         version: digest of the model.
+        payload: bytes of the one array.
+        compressed: whether they are compressed.
     """
 
     record: ArrayRecord
     manifest: bytes
     version: bytes
+    payload: int
+    compressed: bool
 
     @classmethod
     def of(cls, arrays: Arrays) -> Packed:
-        """Lay all arrays end to end."""
-        parts = [bytes_of(array) for array in arrays.values()]
-        packed = np.concatenate(parts) if any(part.size for part in parts) else np.zeros(1, np.uint8)
-        return cls(ArrayRecord({_NAME: Array(packed)}), _manifest_of(arrays), digest_of(arrays))
+        """Compress the arrays, or lay them end to end where that saves too little."""
+        size = sum(array.nbytes for array in arrays.values())
+        packed = np.frombuffer(compress(arrays), np.uint8) if size >= _COMPRESS_FROM else np.zeros(0, np.uint8)
+        compressed = 0 < len(packed) < _WORTH * size
+        if not compressed:
+            parts = [bytes_of(array) for array in arrays.values()]
+            packed = np.concatenate(parts) if size else np.zeros(1, np.uint8)
+        payload = len(packed) if size else 0
+        return cls(ArrayRecord({_NAME: Array(packed)}), _manifest_of(arrays), digest_of(arrays), payload, compressed)
 
 
-def unpack_model(record: ArrayRecord, manifest: Any) -> Arrays:
+def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False) -> Arrays:
     """Split the packed array into the arrays of the model.
 
     Args:
         record: with the one array.
         manifest: as it came, of any type.
+        compressed: whether the array is compressed.
 
     Returns:
         New arrays, by name.
 
     Raises:
-        MalformedMessage: the manifest is not valid, or the array does not have the size that it gives.
+        MalformedMessage: the manifest is not valid, or the array does not have the size that it gives, or is no
+            compressed model of that size.
     """
     specs = _specs_of(manifest)
     expected = max(1, sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs))
@@ -82,6 +94,8 @@ def unpack_model(record: ArrayRecord, manifest: Any) -> Arrays:
     if data.startswith(_NPY) and len(data) > 12:
         size = struct.Struct("<H" if data[6] == 1 else "<I")
         start = 8 + size.size + size.unpack_from(data, 8)[0]
+    if compressed:
+        return decompress(memoryview(data)[start:], specs)
     if len(data) - start != expected:
         raise MalformedMessage(
             f"the model's manifest needs {expected} bytes of numbers; found {max(0, len(data) - start)}"

@@ -34,6 +34,7 @@ changes since one base in one message. Beside it:
     ARRAYS_NAME          str     name of the ArrayRecord that the app expects
     KEEP                 bool    whether deltas to this version may follow
     MANIFEST             bytes   JSON, [name, shape, dtype] of each array; with a full model
+    COMPRESSED           bool    true if the one array is compressed, see lossless/; with a full model
     INITIAL              str     name of the initial model, which clients may make by themselves, if the base of the
                                  first change, or the version itself, is that model
     BASES                list    digest of the base of each delta; with deltas; of the one base, with a merged change
@@ -80,13 +81,15 @@ PACKED = f"{NAME}:packed"
 VERSION = f"{NAME}:version"
 KEEP = f"{NAME}:keep"
 MANIFEST = f"{NAME}:form"
+COMPRESSED = f"{NAME}:compressed"
 INITIAL = f"{NAME}:initial"
 BASES = f"{NAME}:bases"
 DELTAS = f"{NAME}:deltas"
 SECTIONS = f"{NAME}:others"
 MERGED = f"{NAME}:merged"
 DOWN = (  # hidden from the app
-    *(VERSION, ARRAYS_NAME, MANIFEST, INITIAL, BASES, DELTAS, SECTIONS, UNTIED, MERGED, KEEP, KINDS),
+    *(VERSION, ARRAYS_NAME, KEEP, KINDS, INITIAL),
+    *(MANIFEST, COMPRESSED, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
 )
 
 SENT = f"{NAME}:sent"

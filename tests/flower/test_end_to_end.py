@@ -418,8 +418,8 @@ def test_a_lossless_or_empty_update_has_no_residual() -> None:
 
 def test_the_figures_of_a_round_are_means_and_sums_of_what_was_counted() -> None:
     traffic = RoundStats(3, [10, 30], [20, 40], [1, 2], failures=2, model_bytes=120)
-    traffic.record_downlink(DownlinkBytes([5], [7]))
-    traffic.record_downlink(DownlinkBytes([15], [9]))
+    traffic.record_downlink(DownlinkBytes([5], [7], [True]))
+    traffic.record_downlink(DownlinkBytes([15], [9], [False]))
     traffic.record_client_stats(Stats(0.5, None, 2.0))
     traffic.record_client_stats(Stats(1.5, 0.25, None))
     metrics = MetricRecord({"loss": 1.0})
@@ -453,7 +453,7 @@ def test_records_that_messages_share_are_counted_in_each() -> None:
         ]
     counted = [count_bytes(message.content) for message in messages]
     assert counted[0] > counted[2] > 0
-    assert DownlinkBytes.of([1, 2, 3], messages) == DownlinkBytes([1, 2, 3], counted)
+    assert DownlinkBytes.of([1, 2, 3], messages) == DownlinkBytes([1, 2, 3], counted, [True] * 3)
 
 
 @pytest.mark.parametrize(

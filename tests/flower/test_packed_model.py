@@ -50,6 +50,24 @@ def test_a_packed_model_comes_out_as_it_was(arrays: Arrays) -> None:
         np.testing.assert_array_equal(found.arrays[name], array)
 
 
+def test_a_model_of_some_size_is_compressed_without_loss() -> None:
+    rng = np.random.default_rng(0)
+    large = {"weight": rng.normal(size=(400, 90)).astype(np.float32), "head": np.zeros(9, np.float32)} | ODD
+    packed = Packed.of(large)
+    assert packed.payload < 0.86 * sum(array.nbytes for array in large.values())
+    content = put_full_model(content_of(large), "arrays", packed, keep=True)
+    found = receive_model(content, None).arrays
+    assert found is not None
+    assert all(found[name].tobytes() == array.tobytes() for name, array in large.items())
+    noise = {"weight": np.frombuffer(rng.bytes(1 << 17), np.uint8)}  # nothing to gain: it is sent as it is
+    assert (Packed.of(noise).payload, Packed.of(noise).compressed) == (1 << 17, False)
+    for data in (packed.record["model"].data[:-1], packed.record["model"].data[:200]):
+        array = Array(dtype="uint8", shape=(packed.payload,), stype="numpy.ndarray", data=data)
+        content["surp-fl:packed"] = ArrayRecord({"model": array})
+        with pytest.raises(MalformedMessage):
+            receive_model(content, None)
+
+
 def test_packing_makes_one_object_of_many() -> None:
     received: list[int] = []
     records: set[int] = set()

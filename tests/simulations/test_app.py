@@ -150,7 +150,7 @@ def test_a_run_is_a_function_of_its_settings() -> None:
         second, encode_seconds_mean=0, decode_seconds_mean=0
     )
     assert first.payload_bytes_up_max <= 218
-    assert first.payload_bytes_down == 2 * 3 * 4 * PARAMETERS
+    assert 0.75 < first.payload_bytes_down / (2 * 3 * 4 * PARAMETERS) < 0.86  # whole models, without loss
     assert first.failures == 0
 
 
