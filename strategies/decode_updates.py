@@ -25,13 +25,14 @@ from surp_fl.strategies.around import AroundStrategy
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.downlink.initial import Initial, known_initial
+from surp_fl.strategies.evaluation import DeferredEvaluation
 from surp_fl.strategies.failures import FailureLimit
 from surp_fl.strategies.initial_model import put_untrained
 from surp_fl.strategies.learning import LearningMonitor, SentMessage, training_loss
 from surp_fl.strategies.limits import payload_limit
 from surp_fl.strategies.node_registry import SentModel
 from surp_fl.strategies.norm_check import NormCheck
-from surp_fl.strategies.own_start import OwnStart, has_own_start, timeout_of
+from surp_fl.strategies.own_start import OwnStart, has_own_start, rounds_of, timeout_of
 from surp_fl.strategies.replies import (
     ParsedReply,
     by_content,
@@ -93,6 +94,10 @@ class DecodeUpdates(AroundStrategy):
         initial: the model that clients with `CompressUpdates(..., initial=...)` make by themselves, so that they are
             sent only what differs from it: its name, if it is the model that the run starts from, or a function that
             makes it, as an ArrayRecord or arrays by name. Clients whose model has another digest are sent the full one.
+        evaluate_with_train: whether clients evaluate a round's model when they are sent it to train, in the next round,
+            and send both replies as one: half of Flower's requests. Needs `CompressUpdates.evaluates` on the clients,
+            and Flower's `start`. The metrics appear in `Result` under the round whose model they are of; the model of
+            the last round is evaluated in an exchange of its own.
         statistics: which float arrays are running statistics, "mean" or "variance" by name; they are sent beside the
             trained arrays, without error feedback. None recognises those of torch, Keras and flax by their names.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
@@ -123,6 +128,7 @@ class DecodeUpdates(AroundStrategy):
         downlink: Scheme | None = None,
         packed: bool = True,
         initial: Initial | None = None,
+        evaluate_with_train: bool = False,
         statistics: Kinds | None = None,
         proportion: float | None = 100.0,
         metrics: MetricsChoice | None = None,
@@ -148,6 +154,8 @@ class DecodeUpdates(AroundStrategy):
         self._failures = FailureLimit(patience)
         self._learning = LearningMonitor()
         self._untrained_mean: UntrainedMean | None = None  # of this round
+        self._evaluate_with_train = evaluate_with_train
+        self._deferred: DeferredEvaluation | None = None  # of this run
         self._evaluation_downlink = DownlinkBytes.none()  # of this round
         self._running = False
         self._model: ArrayRecord | None = None  # the last one of this run; None before its first round
@@ -163,14 +171,18 @@ class DecodeUpdates(AroundStrategy):
         own = OwnStart(self.strategy, self) if has_own_start(self.strategy) else None
         start = super().start if own is None else own
         self.begin(timeout_of(self.strategy.start, args, options))
+        if self._evaluate_with_train and own is None:
+            self._deferred = DeferredEvaluation(rounds_of(start, args, options))
         try:
             result = start(*args, **options)
             if own is None and len(result.arrays):
                 self._model = result.arrays
             self.end()
+            if self._deferred is not None:
+                self._deferred.add_to(result)
             return result
         finally:
-            self._running = False
+            self._running, self._deferred = False, None
 
     def begin(self, timeout: float = 3600.0) -> None:
         """Begin a run, as `start` does; for a server that calls the other methods itself.
@@ -223,6 +235,8 @@ class DecodeUpdates(AroundStrategy):
         for message in messages:
             budget = budget_of(self.budget_for, message.metadata.dst_node_id, server_round)
             put_directives(message, session, budget, self.statistics)
+        if self._deferred is not None:
+            self._deferred.attach(messages)
         session.registry.payload_limits = {
             node: payload_limit(message.content, sent[node].layout)
             for message in messages
@@ -238,6 +252,8 @@ class DecodeUpdates(AroundStrategy):
         registry, initial, aggregator = self._session.registry, self._session.initial, self._aggregator
         answers, resent = self._delivery.resend_missing(replies)
         self.traffic[-1].record_downlink(resent)
+        if self._deferred is not None:
+            self._deferred.collect(answers, self._aggregate_evaluation)
         parsed, errors = parse_replies(sorted(answers, key=by_content), registry, aggregator.weight_key)
         parsed.sort(key=lambda each: registry.retained_rounds(each.node)[:1])  # by history: the context cache hits
         model = parsed[0].sent_model if parsed else None
@@ -272,6 +288,9 @@ class DecodeUpdates(AroundStrategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+        waits = self._deferred is not None and self._delivery.trains_global_model
+        if waits and self._deferred is not None and self._deferred.defer(server_round, messages):
+            return []
         if not self.traffic:  # a start() of the strategy's own may evaluate first
             self.traffic.append(RoundStats(server_round))
         self._delivery.evaluate(messages, grid, arrays)
@@ -281,15 +300,21 @@ class DecodeUpdates(AroundStrategy):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Aggregate as the inner strategy does; with `metrics="all"`, one counts the model bytes that were sent."""
+        if self._deferred is not None and self._deferred.server_round == server_round:
+            return None  # its metrics come with the next round's training
         answers, resent = self._delivery.resend_missing(replies)
         self.traffic[-1].record_downlink(resent)
-        usable, errors = check_evaluation(answers)
-        log_rejections(errors)
-        metrics = self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
+        metrics = self._aggregate_evaluation(server_round, answers)
         if metrics is not None and self._metrics_choice() == "all":
             sent_bytes = sum(self._evaluation_downlink.payload) + sum(resent.payload)
             metrics[f"{PREFIX}payload_bytes_down_sum"] = sent_bytes
         return metrics
+
+    def _aggregate_evaluation(self, server_round: int, answers: list[Message]) -> MetricRecord | None:
+        """The metrics that the inner strategy makes of evaluate replies; those that it cannot use are errors to it."""
+        usable, errors = check_evaluation(answers)
+        log_rejections(errors)
+        return self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
 
     def _metrics_choice(self) -> MetricsChoice:
         return self._metrics or ("none" if has_own_start(self.strategy) else "few")

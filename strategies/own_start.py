@@ -39,6 +39,13 @@ def timeout_of(start: Callable[..., Any], args: tuple[Any, ...], options: dict[s
     return float(found) if isinstance(found, int | float) else 3600.0
 
 
+def rounds_of(start: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> int:
+    """The argument `num_rounds` of a call of Flower's `start`."""
+    bound = inspect.signature(start).bind(*args, **options)
+    bound.apply_defaults()
+    return int(bound.arguments["num_rounds"])
+
+
 class OwnStart:
     """The inner strategy's `start`, to be called with its own arguments once.
 

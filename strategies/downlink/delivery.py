@@ -46,7 +46,7 @@ class Delivery:
         self.packed = packed
         self._timeout = timeout
         self._sends_public = False  # whether the messages of this phase carry the public model
-        self._trains_global_model = False  # rather than a model that the strategy derives from it
+        self._trained: tuple[ArrayRecord, ArrayRecord] | None = None  # the one model of this round, the global one
         self._grid: Grid | None = None
         self._deadline = 0.0
 
@@ -65,10 +65,11 @@ class Delivery:
             ValueError: deltas are to be sent, and the messages hold different models.
         """
         self._grid = grid
+        records = _distinct_models(messages) if self._downlink is not None else _different_records(messages)
+        self._trained = (records[0], model) if len(records) == 1 else None
         if self._downlink is None or not messages:
             self._sends_public = False
             return None
-        records = _distinct_models(messages)
         if not self._approximates:
             self._send_public(records, messages)
             return None
@@ -78,7 +79,6 @@ class Delivery:
                 "public model for all nodes: leave downlink out"
             )
         self._sends_public = True
-        self._trains_global_model = _equal(records[0], model)
         self._downlink.advance(records[0])
         return self._downlink.arrays
 
@@ -88,11 +88,16 @@ class Delivery:
         self._sends_public = False
         if not self._approximates:
             self._send_public(_distinct_models(messages), messages)
-        elif self._downlink is not None and self._trains_global_model and all(map(_has_one_at_most, messages)):
+        elif self._downlink is not None and self.trains_global_model and all(map(_has_one_at_most, messages)):
             records = _distinct_models(messages)
             if len(records) == 1 and _equal(records[0], model):
                 self._sends_public = True
                 self._downlink.advance(records[0])
+
+    @property
+    def trains_global_model(self) -> bool:
+        """Whether nodes train the global model in this round, rather than one that the strategy derives from it."""
+        return self._trained is not None and _equal(*self._trained)
 
     def _send_public(self, records: list[ArrayRecord], messages: list[Message]) -> None:
         """Send the one model of a phase as what it differs in from the initial one."""
@@ -138,12 +143,15 @@ def _equal(one: ArrayRecord, other: ArrayRecord) -> bool:
     return one is other or digest_of(arrays_of(one)) == digest_of(arrays_of(other))
 
 
+def _different_records(messages: list[Message]) -> list[ArrayRecord]:
+    """The models in messages: of those that share a record, one."""
+    found = (model_of(message) for message in messages)
+    return list({id(each[1]): each[1] for each in found if each is not None}.values())
+
+
 def _distinct_models(messages: list[Message]) -> list[ArrayRecord]:
     """The distinct models in messages; afterwards, messages that hold equal ones share one record."""
-    by_id: dict[int, ArrayRecord] = {}
-    for message in messages:
-        if (found := model_of(message)) is not None:
-            by_id[id(found[1])] = found[1]
+    by_id = {id(record): record for record in _different_records(messages)}
     if len(by_id) <= 1:
         return list(by_id.values())
     digests = {key: digest_of(arrays_of(record)) for key, record in by_id.items()}

@@ -27,6 +27,7 @@ from surp_fl.flower.client_state import (
     save,
     save_local_version,
 )
+from surp_fl.flower.evaluation import Evaluate, evaluated, take_request
 from surp_fl.flower.initial_model import Initial, check_initial, make_initial
 from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
 from surp_fl.flower.message_stats import stats_of
@@ -84,6 +85,22 @@ class CompressUpdates:
         self.initial = initial
         self.history = history
         self.seed = seed
+        self._evaluate: Evaluate | None = None
+
+    def evaluates(self, evaluate: Evaluate) -> Evaluate:
+        """Tell the mod how the app evaluates, for a server with `DecodeUpdates(..., evaluate_with_train=True)`.
+
+        A decorator below the app's own, which gives the function back as it is:
+
+            compress = CompressUpdates(SuRP(budget=218))
+            app = ClientApp(mods=[compress])
+
+            @app.evaluate()
+            @compress.evaluates
+            def evaluate(message: Message, context: Context) -> Message: ...
+        """
+        self._evaluate = evaluate
+        return evaluate
 
     def __call__(self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
         """Let the app train, and compress its update; other messages are passed on with their model restored."""
@@ -105,6 +122,8 @@ class CompressUpdates:
         legacy = is_legacy(message.content)
         _check_protocol(message.content, scheme, directives.session is not None)
         received_name, received_record = _only_array_record(message.content, "the server's message")
+        message.content, asked = take_request(message.content)
+        evaluation = {} if asked is None else evaluated(asked, self._evaluate, message, context)
         received = arrays_of(received_record)  # a copy: the app may train in place
         layout = Layout.of(received, kinds)
         rng = np.random.default_rng([self.seed, directives.server_round, _node_of(context)])
@@ -152,6 +171,7 @@ class CompressUpdates:
             metrics_name=next(iter(reply.content.metric_records), "metrics"),
             untied=untied,
             legacy_metrics=reply.content.config_records.pop(FIT_METRICS) if legacy else None,
+            evaluation=evaluation,
         )
         reply.content = RecordDict({NAME: to_record(compressed), **reply.content.config_records})
         later_reference = start if history and reference is not None else None

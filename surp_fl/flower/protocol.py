@@ -11,6 +11,8 @@ on Flower's wire, with its own request.
                                  tenth of what the client wants to send; float32, little-endian
     ARRAYS_NAME          str     name of the app's ArrayRecord, if it is not the server's
     METRICS_NAME         str     name of the app's MetricRecord, if it is not "metrics"
+    EVALUATED + name     any     metrics of the evaluation that the train message asks for, by their names
+    EVALUATED_NAME       str     name of the MetricRecord that an evaluate reply would have them in
     EXAMPLES             int     of a legacy app (NumPyClient) alone: its number of examples
     anything else                the app's metrics: numbers; of a legacy app, also text, bytes and booleans
 
@@ -24,6 +26,9 @@ A client that holds no base of the deltas that it was sent replies with `MISSING
     APPLIED              int     round of the client's last message that was applied to the model; 0 for none
     BUDGET               int     bytes that a message may have
     KINDS                str     JSON, name to kind: which arrays are running statistics, if the user says so
+    EVALUATE             list    if the client is to evaluate the model before it trains: the type of the evaluate
+                                 message in place of which this is, and the name of that one's ConfigRecord
+    EVALUATION_CONFIG + key      the entries of that record
 
 **The downlink** carries a model as an ordinary ArrayRecord, or in one of three forms. *Full*: the ArrayRecord `PACKED`,
 one array of bytes, all arrays of the model end to end. *Deltas*: codec messages, each with the digest of the version
@@ -76,6 +81,10 @@ ROUNDS = f"{NAME}:rounds"
 APPLIED = f"{NAME}:applied"
 BUDGET = f"{NAME}:budget"
 KINDS = f"{NAME}:kinds"
+EVALUATE = f"{NAME}:evaluate"
+EVALUATION_CONFIG = f"{EVALUATE}:"
+EVALUATED_NAME = f"{NAME}:evaluated"
+EVALUATED = f"{EVALUATED_NAME}:"
 
 PACKED = f"{NAME}:packed"
 VERSION = f"{NAME}:version"

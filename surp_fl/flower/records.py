@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,7 @@ class CompressedReply:
         untied: whether the message encodes tied arrays separately, because they are no longer equal.
         legacy_metrics: of a legacy app, whose `metrics` are its number of examples alone; numbers, text, bytes and
             booleans by name. None for other apps.
+        evaluation: entries of an evaluation before the training; see evaluation.py. Read from the record by that.
     """
 
     change: Change
@@ -88,6 +89,7 @@ class CompressedReply:
     metrics_name: str = "metrics"
     untied: bool = False
     legacy_metrics: Metrics | None = None
+    evaluation: Metrics = field(default_factory=dict)
 
 
 def to_record(reply: CompressedReply) -> ConfigRecord:
@@ -116,7 +118,7 @@ def to_record(reply: CompressedReply) -> ConfigRecord:
         if name.startswith(NAME):
             raise ValueError(f"the app's metric '{name}' has a name that surp-fl uses itself: rename the metric")
         values[name] = value
-    return ConfigRecord(values)
+    return ConfigRecord({**values, **reply.evaluation})
 
 
 def from_record(record: ConfigRecord) -> CompressedReply:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from flwr.app import Context, Error, Message
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
@@ -49,6 +49,7 @@ __all__ = [
     "address",
     "aggregate_metricrecords",
     "error_in_place_of",
+    "in_place_of",
     "server_identity",
     "through_bytes",
 ]
@@ -94,3 +95,8 @@ def through_bytes(message: Message) -> Message:
 def error_in_place_of(reply: Message, error: Error) -> Message:
     """Make a reply with an error, and the metadata of another reply; `reply_to=` would make a reply to the reply."""
     return Message(error=error, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
+
+
+def in_place_of(reply: Message, content: RecordDict) -> Message:
+    """Make a reply with other content, and the metadata of another reply."""
+    return Message(content=content, metadata=reply.metadata)  # type: ignore[call-overload,no-any-return]
