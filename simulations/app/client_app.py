@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from simulations.app.datasets import Dataset, Examples, data_root, partition
 from simulations.app.schemes import fading, scheme_of
 from simulations.app.settings import Settings
 from surp_fl import CompressUpdates
+from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.records import arrays_of as arrays_in
 from surp_fl.flower.records import record_of
 
@@ -27,13 +28,26 @@ def compress(message: Message, context: Context, call_next: Callable[[Message, C
     """Be CompressUpdates, with the scheme that this run's config names."""
     settings = Settings.from_run_config(context.run_config)
     if not settings.fading or message.metadata.message_type != MessageType.TRAIN:
-        return CompressUpdates(scheme_of(settings.scheme), seed=settings.seed)(message, context, call_next)
+        return _mod(settings, scheme_of(settings.scheme))(message, context, call_next)
     last = context.state.config_records.get(_LAST, {"round": 0})["round"]  # in which this client took part
     scheme = fading(settings.scheme, lambda now: settings.keep_in(now, int(last)))  # type: ignore[arg-type]
-    reply = CompressUpdates(scheme, seed=settings.seed)(message, context, call_next)
+    reply = _mod(settings, scheme)(message, context, call_next)
     if not reply.has_error():
         context.state[_LAST] = ConfigRecord({"round": _round_of(message)})
     return reply
+
+
+def _mod(settings: Settings, scheme: Scheme | Callable[[int], Scheme]) -> CompressUpdates:
+    found = CompressUpdates(scheme, seed=settings.seed, initial=_initial if settings.known_initial else None)
+    found.evaluates(evaluate)
+    return found
+
+
+def _initial(context: Context) -> ArrayRecord:
+    """The model that the server starts from: a function of the seed."""
+    settings = Settings.from_run_config(context.run_config)
+    torch.set_num_threads(1)
+    return record_of(training.initial_arrays(settings.kind, settings.seed, data_root(settings.data_root)))
 
 
 app = ClientApp(mods=[compress])

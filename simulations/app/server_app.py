@@ -76,6 +76,8 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         patience=0,  # replies all fail where training diverged
         downlink=last_scheme_of(settings.downlink) if settings.downlink else None,
         packed=settings.scheme != "dense",  # which stands for FedAvg as it is
+        initial=settings.workload if settings.known_initial else None,
+        evaluate_with_train=settings.evaluate_with_train,
     )
     arrays = training.initial_arrays(settings.kind, settings.seed, root)
     scores: list[Score] = []

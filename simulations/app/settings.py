@@ -66,6 +66,8 @@ class Settings:
     server_learning_rate: float = _setting(1.0, "of FedAvgM: times the mean update")
     server_momentum: float = _setting(0.0, "of FedAvgM: of the mean updates")
     fraction_evaluate: float = _setting(0.0, "share of the clients that evaluate each model, on images of their own")
+    evaluate_with_train: bool = _setting(False, "evaluate a model in the exchange that trains it")
+    known_initial: bool = _setting(False, "clients make the initial model themselves, so that it is not sent")
     ema_decay: float = _setting(0.0, "decay of the moving average of the models, which is tested; 0 tests the last one")
     equal_weights: bool = _setting(False, "average clients as equals, not by how many examples they hold")
     test_every: int = _setting(1, "rounds from one test to the next; the last model is tested in any case")

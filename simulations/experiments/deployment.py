@@ -44,6 +44,8 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
         "scheme": row.scheme,
         "budget": row.budget,
         "downlink": row.settings.downlink,
+        "known_initial": row.settings.known_initial,
+        "evaluate_with_train": row.settings.evaluate_with_train,
         "fraction_evaluate": row.settings.fraction_evaluate,
         "rounds": row.settings.rounds,
         "clients": row.settings.clients,
@@ -63,10 +65,16 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
 
 
 def runs_of(base: Settings, schemes: list[str], downlinks: list[str]) -> Iterator[Settings]:
-    """Every scheme with every downlink; dense stands for FedAvg as it is, with whole models both ways."""
+    """Every scheme with every downlink; dense stands for FedAvg as it is, with whole models both ways.
+
+    What is compressed both ways is run once more with all that surp-fl has to save bytes around the messages.
+    """
     for scheme in schemes:
         for downlink in ["none"] if scheme == "dense" else downlinks:
-            yield replace(base, scheme=scheme, downlink=downlink_of(downlink))
+            run = replace(base, scheme=scheme, downlink=downlink_of(downlink))
+            yield run
+            if run.downlink:
+                yield replace(run, known_initial=True, evaluate_with_train=base.fraction_evaluate > 0)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -58,10 +58,14 @@ def _later(by_round: list[float]) -> float:
 
 def _line(what: str, sizes: list[float], compared: bool = False) -> list[str]:
     """A line of the table; with how many times fewer bytes than the first one's they are."""
-    fewer = [f" ({sizes[0] / size:,.3g}× fewer)" if compared and place else "" for place, size in enumerate(sizes)]
+    fewer = [
+        f" ({sizes[0] / size:,.3g}× fewer)" if compared and place and size else "" for place, size in enumerate(sizes)
+    ]
     return [what, *(f"{size:,.0f}{text}" for size, text in zip(sizes, fewer, strict=True))]
 
 
 def _label(each: dict[str, Any]) -> str:
     down = f", down {text_of(*parse(each['downlink']))}" if each["downlink"] else ""
-    return text_of(each["scheme"], each["budget"], {}) + down
+    lean = ", initial model made by clients" if each.get("known_initial") else ""
+    lean += ", evaluated with training" if each.get("evaluate_with_train") else ""
+    return text_of(each["scheme"], each["budget"], {}) + down + lean
