@@ -14,6 +14,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.statistics import Kind
 from surp_fl.strategies.decode_updates import DecodeUpdates
 from surp_fl.strategies.directives import BudgetFor
+from surp_fl.strategies.downlink.initial import Initial
 from surp_fl.strategies.legacy.client_proxies import DecodingProxy, grid_of, replies_in
 from surp_fl.strategies.legacy.conversions import parameters_of_record, record_of_parameters
 from surp_fl.strategies.legacy.flower_types import (
@@ -56,6 +57,8 @@ class DecodeLegacyUpdates(Strategy):
         history_bytes: memory for the models of earlier rounds.
         downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000).
         packed: send a full model as one array.
+        initial: the model that clients make by themselves: its name, or a function that makes it, its arrays named "0",
+            "1", …
         statistics: which float arrays are running statistics, "mean" or "variance" by their place in the list of
             arrays, from 0. None for no array: a list has no names by which they could be recognised.
         proportion: reject updates whose L2 norm is more than this many times the usual one; None accepts any norm.
@@ -82,6 +85,7 @@ class DecodeLegacyUpdates(Strategy):
         history_bytes: int = 1 << 28,
         downlink: Scheme | None = None,
         packed: bool = True,
+        initial: Initial | None = None,
         statistics: Mapping[int, Kind] | None = None,
         proportion: float | None = 100.0,
         metrics: MetricsChoice | None = None,
@@ -97,6 +101,7 @@ class DecodeLegacyUpdates(Strategy):
             history_bytes=history_bytes,
             downlink=downlink,
             packed=packed,
+            initial=initial,
             statistics=None if statistics is None else {str(place): kind for place, kind in statistics.items()},
             proportion=proportion,
             metrics=metrics,

@@ -377,6 +377,16 @@ def test_a_client_that_lost_the_model_is_sent_it_again_in_the_same_round() -> No
     assert len(done.history.losses_distributed) == 4
 
 
+def test_clients_may_make_the_first_model_of_a_legacy_app() -> None:
+    by_place = {str(place): array for place, array in enumerate(initial())}
+    mod = CompressUpdates(SURP, initial=lambda context: by_place)
+    strategy = DecodeLegacyUpdates(Keeping(), downlink=SuRP(budget=500), initial="first")
+    run(LegacyApp([mod]).client_app(), strategy)
+    assert strategy.traffic[0].payload_bytes_down[:4] == [0] * 4
+    assert [stats.failures for stats in strategy.traffic] == [0, 0, 0]
+    assert not any(whole for stats in strategy.traffic for whole in stats.whole_models_down)
+
+
 def test_an_update_that_is_not_finite_is_left_out() -> None:
     def explode(model: Model, node: int, server_round: int) -> Model:
         return [array + np.nan if node == 0 and array.dtype.kind == "f" else array + 1 for array in model]
