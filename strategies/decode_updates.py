@@ -209,7 +209,10 @@ class DecodeUpdates(AroundStrategy):
         check_outermost(self._running, None if type(self).start is DecodeUpdates.start else type(self).__name__)
         session = self._session
         if self._model is None:
+            before = session.id
             session.begin(arrays)
+            if self._initial is not None and session.id != before:
+                self._initial.forget()
             self._model = arrays
         session.initial.read(arrays)
         config[SESSION] = session.id

@@ -43,8 +43,12 @@ class KnownInitial:
         self.version = b""
         self._make = initial if callable(initial) else None
 
+    def forget(self) -> None:
+        """Make it anew, or take the next model that is sent: a run begins that continues none."""
+        self.arrays, self.version = {}, b""
+
     def resolve(self, first: Arrays) -> None:
-        """Make the model, or take the first one that is sent; only the first call has an effect.
+        """Make the model, or take the first one that is sent; until `forget`, only the first call has an effect.
 
         Raises:
             ValueError: the model that is made has other names, shapes or dtypes than the one that is sent.

@@ -164,6 +164,19 @@ def test_who_comes_late_is_sent_one_merged_change_of_the_initial_model(cleared: 
     assert [len(sizes) for sizes in sent(strategy)[30:]] == [2 if cleared else 3] * 2
 
 
+@pytest.mark.parametrize("downlink", [None, DOWN], ids=["full models", "changes"])
+def test_a_run_that_continues_keeps_its_initial_model_and_another_one_has_its_own(downlink: Any) -> None:
+    clients, strategy = Clients(), DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=downlink, initial="net")
+    result = run(clients.app, strategy, rounds=1).result
+    final = {name: array.numpy() for name, array in result.arrays.items()}
+    run(clients.app, strategy, rounds=2, start=lambda: final)  # clients of a new grid, who hold nothing
+    assert all(0 < size < WHOLE for size in sent(strategy)[1])
+    other = {"weight": np.ones((4, 5), np.float32), "batches": np.array(0)}
+    run(app_with([CompressUpdates(UP, initial=lambda context: other)]), strategy, rounds=1, start=lambda: other)
+    assert sent(strategy)[3] == [0, 0, 0]
+    assert failures(strategy) == 0
+
+
 @pytest.mark.parametrize("wrong", [3, "", b"net", ["net"], "a\nb"], ids=repr)
 def test_what_names_no_initial_model_is_refused_at_once(wrong: Any) -> None:
     with pytest.raises(TypeError, match="expected a name"):
