@@ -89,6 +89,8 @@ class DecodeUpdates(AroundStrategy):
             the last one is kept in any case.
         downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000); None sends the full
             model each time.
+        first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4;
+            what is lost comes with later changes. None sends it as it is, compressed without loss.
         packed: send a full model as one array, which takes a client one request instead of one for each array; with
             `downlink` this is always so.
         initial: the model that clients with `CompressUpdates(..., initial=...)` make by themselves, so that they are
@@ -126,6 +128,7 @@ class DecodeUpdates(AroundStrategy):
         patience: int = 2,
         history_bytes: int = 1 << 28,
         downlink: Scheme | None = None,
+        first_model_bits: float | None = None,
         packed: bool = True,
         initial: Initial | None = None,
         evaluate_with_train: bool = False,
@@ -134,7 +137,7 @@ class DecodeUpdates(AroundStrategy):
         metrics: MetricsChoice | None = None,
     ) -> None:
         check_inner(strategy, mean_alone, DecodeUpdates)
-        check_downlink(downlink)
+        check_downlink(downlink, first_model_bits)
         check_metrics(metrics)
         self.scheme = scheme
         self.budget_for = budget_for
@@ -142,12 +145,13 @@ class DecodeUpdates(AroundStrategy):
         self._decides_mean_alone = mean_alone is None
         self.patience = patience
         self.downlink = downlink
+        self.first_model_bits = first_model_bits
         self.statistics = statistics
         self.proportion = proportion
         self._metrics = metrics  # private: strategies inside may have metrics of their own
         self.traffic: list[RoundStats] = []
         self._initial = known_initial(initial)
-        self._delivery = Delivery(downlink, packed, kinds=statistics, initial=self._initial)
+        self._delivery = Delivery(downlink, packed, kinds=statistics, initial=self._initial, bits=first_model_bits)
         self._norm_check = NormCheck(proportion)
         self._session = Session(history_bytes, statistics)
         self._aggregator = Aggregator(strategy, self.mean_alone)
@@ -190,7 +194,9 @@ class DecodeUpdates(AroundStrategy):
         Args:
             timeout: seconds that training and evaluation of a round have for their replies.
         """
-        self._delivery = Delivery(self.downlink, self._delivery.packed, timeout, self.statistics, self._initial)
+        self._delivery = Delivery(
+            self.downlink, self._delivery.packed, timeout, self.statistics, self._initial, self.first_model_bits
+        )
         self._norm_check = NormCheck(self.proportion)  # norms of an earlier run may be those of another model
         if self._decides_mean_alone:
             self.mean_alone = needs_weighted_mean_only(self.strategy)

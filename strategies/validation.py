@@ -62,12 +62,20 @@ def check_inner(strategy: Strategy, mean_alone: bool | None, wrapper: type[Strat
         )
 
 
-def check_downlink(scheme: Any) -> None:
-    """Refuse a downlink that is not a scheme.
+def check_downlink(scheme: Any, bits: Any = None) -> None:
+    """Refuse a downlink that is not a scheme, and bits of the first model that cannot be.
 
     Raises:
         TypeError: it is neither a scheme nor None.
+        ValueError: the bits are no number from 1 to 16, or nothing sends later what they leave out.
     """
+    if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int | float) or not 1 <= bits <= 16):
+        raise ValueError(f"first_model_bits is {bits!r}; expected 1 to 16 bits a value, as 8, or None")
+    if bits is not None and scheme is None:
+        raise ValueError(
+            f"first_model_bits={bits} leaves out what only downlink= would send later: add downlink=SuRP(budget=2000), "
+            "or leave it out"
+        )
     if scheme is not None and (isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode")):
         raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
 

@@ -31,6 +31,7 @@ class Delivery:
         timeout: seconds that a phase has for its replies.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
+        bits: that a value of a full model takes, about; None for all of them.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Delivery:
         timeout: float = 3600.0,
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
+        bits: float | None = None,
     ) -> None:
-        self._downlink = None if scheme is None and initial is None else Downlink(scheme, kinds, initial)
+        self._downlink = None if scheme is None and initial is None else Downlink(scheme, kinds, initial, bits)
         self._approximates = scheme is not None
         self.packed = packed
         self._timeout = timeout

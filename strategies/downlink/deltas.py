@@ -39,16 +39,20 @@ class Downlink:
         scheme: compresses the deltas; its memory is not used. None makes none, and clients keep no version.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
-        seed: of the encoder's random choices.
+        bits: that a value of a full model takes, about; None for all of them. See `PublicModel`.
     """
 
     def __init__(
-        self, scheme: Scheme | None, kinds: Kinds | None = None, initial: KnownInitial | None = None, seed: int = 0
+        self,
+        scheme: Scheme | None,
+        kinds: Kinds | None = None,
+        initial: KnownInitial | None = None,
+        bits: float | None = None,
     ) -> None:
         self._keep = scheme is not None
         self._kinds = kinds
         self._initial = initial
-        self._public = PublicModel(scheme, kinds, initial, seed)
+        self._public = PublicModel(scheme, kinds, initial, bits)
         self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; the strategy's own content
         self._node_versions: dict[int, bytes] = {}  # by node: the last version that it is known to hold
         self._failed: set[int] = set()  # nodes whose last reply was an error

@@ -23,6 +23,7 @@ from surp_fl.statistics import Kinds
 from surp_fl.strategies.downlink.history import History
 from surp_fl.strategies.downlink.initial import KnownInitial
 from surp_fl.types import Arrays
+from surp_fl.uniform_quantiser import dequantised, quantised
 
 log = logging.getLogger("flwr")
 
@@ -37,6 +38,8 @@ class PublicModel:
         scheme: compresses the deltas; its memory is not used. None makes none: a new version is the strategy's model.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
+        bits: that a value of a model takes, about, which is sent in full because no version leads to it; what is lost
+            comes with later deltas. None sends it as it is.
         seed: of the encoder's random choices.
 
     Attributes:
@@ -44,9 +47,15 @@ class PublicModel:
     """
 
     def __init__(
-        self, scheme: Scheme | None, kinds: Kinds | None = None, initial: KnownInitial | None = None, seed: int = 0
+        self,
+        scheme: Scheme | None,
+        kinds: Kinds | None = None,
+        initial: KnownInitial | None = None,
+        bits: float | None = None,
+        seed: int = 0,
     ) -> None:
         self._scheme = scheme
+        self._bits = bits
         self._kinds = kinds
         self._initial = initial
         self._rng = np.random.default_rng([seed, 1])
@@ -74,9 +83,10 @@ class PublicModel:
         if self._initial is not None:
             self._initial.resolve(model)
         delta, before = self._delta_to(model), self._arrays
+        self._packed, self._merged = None, {}
         if delta is None:
             self._deltas.clear()
-            self._arrays = model
+            self._arrays = self._in_full(model)
         else:
             assert self._layout is not None
             vector = None if delta.untied else self._vector
@@ -85,11 +95,23 @@ class PublicModel:
         self._source, self._model = source, model
         if self.version == last:
             return
-        self._packed, self._merged = None, {}
         if self._scheme is not None:
             self._layout = Layout.of(self._arrays, self._kinds)
             self._vector = immutable(self._layout.flatten(self._arrays))
             self._remember(last, before, delta)
+
+    def _in_full(self, model: Arrays) -> Arrays:
+        """The version that is sent in full for a model: itself, or what is left of it after quantisation."""
+        known = self._initial is not None and digest_of(model) == self._initial.version
+        if self._scheme is None or self._bits is None or known:
+            return model
+        layout = Layout.of(model, self._kinds)
+        trained = [spec.name for spec in layout.floats]
+        multiples, exponents = quantised(model, self._bits, [*trained, *(name for name, _ in layout.copies)])
+        specs = [(spec.name, spec.shape, spec.dtype) for spec in layout.arrays]
+        arrays = dequantised(multiples, exponents, specs)
+        self._packed = Packed.of_quantised(arrays, multiples, exponents)
+        return arrays
 
     def _remember(self, last: bytes, before: Arrays, delta: Delta | None) -> None:
         """Keep what leads here from earlier versions; they take no more memory than the model."""

@@ -38,6 +38,7 @@ from surp_fl.flower.protocol import (
     COMPRESSED,
     DELTAS,
     DOWN,
+    EXPONENTS,
     INITIAL,
     KEEP,
     KINDS,
@@ -95,6 +96,8 @@ def put_full_model(
     entries = _described({MANIFEST: packed.manifest}, name, packed.version, keep, kinds)
     if packed.compressed:
         entries[COMPRESSED] = True
+    if packed.exponents:
+        entries[EXPONENTS] = list(packed.exponents)
     return _replaced(content, name, entries, {PACKED: packed.record})
 
 
@@ -210,7 +213,9 @@ def receive_model(
     if not isinstance(version, bytes) or not isinstance(name, str):
         raise MalformedMessage("the server's message names a version, but not as bytes, or no name of the arrays")
     if PACKED in content.array_records:
-        arrays = unpack_model(content.array_records[PACKED], config.get(MANIFEST), config.get(COMPRESSED) is True)
+        arrays = unpack_model(
+            content.array_records[PACKED], config.get(MANIFEST), config.get(COMPRESSED) is True, config.get(EXPONENTS)
+        )
         if digest_of(arrays) != version:
             raise MalformedMessage("the model that was sent is not the version that it is said to be")
         return ReceivedModel(arrays, name, keep, version)

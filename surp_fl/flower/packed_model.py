@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from surp_fl.errors import MalformedMessage
 from surp_fl.lossless import Spec, compress, decompress
 from surp_fl.types import Arrays
+from surp_fl.uniform_quantiser import dequantised, specs_of_quantised
 
 _DIGEST_BYTES = 8
 _DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in "?bhilqBHILQefdg"}
@@ -51,6 +52,7 @@ class Packed:
         version: digest of the model.
         payload: bytes of the one array.
         compressed: whether they are compressed.
+        exponents: of each array, where they are quantised; see uniform_quantiser.py.
     """
 
     record: ArrayRecord
@@ -58,6 +60,20 @@ class Packed:
     version: bytes
     payload: int
     compressed: bool
+    exponents: tuple[int, ...] = ()
+
+    @classmethod
+    def of_quantised(cls, arrays: Arrays, multiples: Arrays, exponents: list[int]) -> Packed:
+        """Compress the multiples that a quantised model stands for.
+
+        Args:
+            arrays: the model that clients will hold.
+            multiples: in place of its arrays.
+            exponents: of each array.
+        """
+        packed = np.frombuffer(compress(multiples), np.uint8)
+        record = ArrayRecord({_NAME: Array(packed)})
+        return cls(record, _manifest_of(arrays), digest_of(arrays), len(packed), True, tuple(exponents))
 
     @classmethod
     def of(cls, arrays: Arrays) -> Packed:
@@ -72,13 +88,14 @@ class Packed:
         return cls(ArrayRecord({_NAME: Array(packed)}), _manifest_of(arrays), digest_of(arrays), payload, compressed)
 
 
-def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False) -> Arrays:
+def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, exponents: Any = None) -> Arrays:
     """Split the packed array into the arrays of the model.
 
     Args:
         record: with the one array.
         manifest: as it came, of any type.
         compressed: whether the array is compressed.
+        exponents: of each array, where they are quantised; as they came, of any type.
 
     Returns:
         New arrays, by name.
@@ -94,6 +111,9 @@ def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False) -
     if data.startswith(_NPY) and len(data) > 12:
         size = struct.Struct("<H" if data[6] == 1 else "<I")
         start = 8 + size.size + size.unpack_from(data, 8)[0]
+    if compressed and exponents is not None:
+        steps = [each for each in exponents if type(each) is int] if isinstance(exponents, list) else []
+        return dequantised(decompress(memoryview(data)[start:], specs_of_quantised(specs, steps)), steps, specs)
     if compressed:
         return decompress(memoryview(data)[start:], specs)
     if len(data) - start != expected:

@@ -40,6 +40,8 @@ changes since one base in one message. Beside it:
     KEEP                 bool    whether deltas to this version may follow
     MANIFEST             bytes   JSON, [name, shape, dtype] of each array; with a full model
     COMPRESSED           bool    true if the one array is compressed, see lossless/; with a full model
+    EXPONENTS            list    of each array, the exponent of the step whose multiples are sent in its place, or that
+                                 it is exact, see uniform_quantiser.py; with a full model, if it is quantised
     INITIAL              str     name of the initial model, which clients may make by themselves, if the base of the
                                  first change, or the version itself, is that model
     BASES                list    digest of the base of each delta; with deltas; of the one base, with a merged change
@@ -91,6 +93,7 @@ VERSION = f"{NAME}:version"
 KEEP = f"{NAME}:keep"
 MANIFEST = f"{NAME}:form"
 COMPRESSED = f"{NAME}:compressed"
+EXPONENTS = f"{NAME}:exponents"
 INITIAL = f"{NAME}:initial"
 BASES = f"{NAME}:bases"
 DELTAS = f"{NAME}:deltas"
@@ -98,7 +101,7 @@ SECTIONS = f"{NAME}:others"
 MERGED = f"{NAME}:merged"
 DOWN = (  # hidden from the app
     *(VERSION, ARRAYS_NAME, KEEP, KINDS, INITIAL),
-    *(MANIFEST, COMPRESSED, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
+    *(MANIFEST, COMPRESSED, EXPONENTS, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
 )
 
 SENT = f"{NAME}:sent"

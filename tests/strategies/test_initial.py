@@ -198,3 +198,36 @@ def test_a_recipe_for_other_arrays_than_the_runs_is_refused(model: Arrays, says:
         ValueError, match=f"initial= makes another model than the one that the run starts from: .*{says}"
     ):
         run(app_with([CompressUpdates(UP)]), DecodeUpdates(fedavg(), initial=lambda: model))
+
+
+@pytest.mark.parametrize(("bits", "share"), [(8, 0.31), (4, 0.18)])
+def test_a_first_model_of_few_bits_is_owed_the_rest(bits: int, share: float) -> None:
+    """Clients train from one approximation of the first model; what it lacks comes with later changes."""
+    rng = np.random.default_rng(0)
+    big = {"weight": rng.normal(size=(100, 60)).astype(np.float32), "bias": np.ones(60, np.float32)}
+
+    def stay(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        clients.trained.setdefault(server_round, {})[node] = digest_of(arrays)
+        behind.append(float(np.linalg.norm(arrays["weight"] - big["weight"])))
+        return {**arrays, "bias": arrays["bias"] + np.float32(1e-3)}
+
+    clients, behind = Clients(), []
+    app = app_with([CompressUpdates(UP)], learn=stay)
+    strategy = DecodeUpdates(
+        fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=900), first_model_bits=bits, patience=9
+    )
+    whole = sum(array.nbytes for array in big.values())
+    run(app, strategy, rounds=8, start=lambda: big)
+    assert all(0.5 * share * whole < size < share * whole for size in sent(strategy)[0])
+    assert all(size <= 900 for sizes in sent(strategy)[1:] for size in sizes)
+    assert clients.agree()
+    assert 0.9 * behind[0] > behind[-1] > 0
+    assert behind[0] < 0.2 * np.linalg.norm(big["weight"])
+
+
+def test_bits_of_the_first_model_need_a_downlink_and_a_sensible_number() -> None:
+    for bits in (0, 17, True, "8"):
+        with pytest.raises(ValueError, match="expected 1 to 16 bits"):
+            DecodeUpdates(fedavg(), downlink=DOWN, first_model_bits=bits)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="add downlink="):
+        DecodeUpdates(fedavg(), first_model_bits=8)
