@@ -211,7 +211,8 @@ def test_a_first_model_of_few_bits_is_owed_the_rest(bits: int, share: float) -> 
         behind.append(float(np.linalg.norm(arrays["weight"] - big["weight"])))
         return {**arrays, "bias": arrays["bias"] + np.float32(1e-3)}
 
-    clients, behind = Clients(), []
+    clients = Clients()
+    behind: list[float] = []
     app = app_with([CompressUpdates(UP)], learn=stay)
     strategy = DecodeUpdates(
         fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=900), first_model_bits=bits, patience=9
