@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients-per-round", type=int, help="how many take part in a round (all)")
     given("--rounds", int, "of the run")
     parser.add_argument("--evaluate", action="store_true", help="the clients of a round evaluate the model too")
+    parser.add_argument(
+        "--evaluate-with-train", action="store_true", help="in the exchange that trains, where surp-fl compresses"
+    )
     given("--training-seconds", float, "of a client in a round, the start of its process included")
     given("--uplink-mbit", float, "of a client's link, Mbit/s")
     given("--downlink-mbit", float, "of a client's link, Mbit/s")
@@ -70,8 +73,8 @@ def report_on(options: argparse.Namespace) -> Any:
 
 def _federation_of(options: argparse.Namespace) -> Federation:
     names = (
-        "clients", "clients_per_round", "rounds", "evaluate", "training_seconds", "uplink_mbit", "downlink_mbit",
-        "latency_ms", "first_model", "app_bytes",
+        "clients", "clients_per_round", "rounds", "evaluate", "evaluate_with_train", "training_seconds", "uplink_mbit",
+        "downlink_mbit", "latency_ms", "first_model", "app_bytes",
     )  # fmt: skip
     given = {name: getattr(options, name) for name in names}
     if options.model is None:

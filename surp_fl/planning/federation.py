@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 APP_BYTES = 158_500  # the bundle of the app that was measured; most apps are smaller
+LOSSLESS = 0.825  # share of a float32 model's bytes that lossless compression leaves, as in bench_lossless.md
 LARGEST = 1 << 53  # of any number here: what a float holds exactly
 
 
@@ -24,12 +25,13 @@ class Federation:
         clients_per_round: how many take part in a round; None for all.
         rounds: of the run.
         evaluate: whether the clients of a round evaluate the new model too, which is a second exchange.
+        evaluate_with_train: whether surp-fl spares that exchange, as `DecodeUpdates(evaluate_with_train=True)` does.
         training_seconds: of a client in a round, with the start of the process that Flower runs it in; with the
             evaluation, if there is one.
         uplink_mbit, downlink_mbit: of each client's link, in 10⁶ bits a second.
         latency_ms: round trip between client and server, in milliseconds.
-        first_model: bytes that a new client is sent before changes can follow; None for the whole model, 0 where it
-            makes the first model itself, from a recipe.
+        first_model: bytes that a new client is sent before changes can follow; None for the whole model, compressed
+            without loss; 0 where clients make the first model themselves.
         app_bytes: of the app's bundle, which Flower sends every client once.
 
     Raises:
@@ -43,6 +45,7 @@ class Federation:
     clients_per_round: int | None = None
     rounds: int = 100
     evaluate: bool = False
+    evaluate_with_train: bool = False
     training_seconds: float = 10.0
     uplink_mbit: float = 10.0
     downlink_mbit: float = 50.0
@@ -77,6 +80,11 @@ class Federation:
     def whole_model(self) -> int:
         """Bytes of the model's arrays."""
         return 4 * self.parameters if self.model_bytes is None else self.model_bytes
+
+    @property
+    def packed_model(self) -> int:
+        """Bytes of the model where surp-fl sends all of it."""
+        return round(LOSSLESS * self.whole_model)
 
     @property
     def dense_message(self) -> int:

@@ -189,19 +189,20 @@ def _rounds(
         later = _round(model, model, model, federation.evaluate, flower)
         return later + app, later
     message = as_message(min(budget, federation.dense_message), flower)
-    packed = as_packed_array(whole, arrays, flower)
+    packed = as_packed_array(federation.packed_model, arrays, flower)
+    apart = federation.evaluate and not federation.evaluate_with_train
     if downlink is None or _too_much(federation, downlink):
-        later = _round(packed, message, packed, federation.evaluate, flower)
+        later = _round(packed, message, packed, apart, flower)
         return later + app, later
     # An evaluation brings the change that the next training would have brought: both together, what was missed.
     missed = federation.rounds_between * downlink
     change = as_changes(downlink, flower)
-    usual = as_changes(missed - downlink if federation.evaluate else missed, flower)
-    sent = whole if federation.first_model is None else federation.first_model
+    usual = as_changes(missed - downlink if apart else missed, flower)
+    sent = federation.packed_model if federation.first_model is None else federation.first_model
     model = as_packed_array(sent, arrays, flower) if sent else as_changes(0, flower)
     return (
-        _round(model, message, change, federation.evaluate, flower) + app,
-        _round(usual, message, change, federation.evaluate, flower),
+        _round(model, message, change, apart, flower) + app,
+        _round(usual, message, change, apart, flower),
     )
 
 

@@ -124,7 +124,7 @@ def test_the_text_says_what_stands_out() -> None:
     federation = Federation(parameters=431_080, clients=10, clients_per_round=3, evaluate=True)
     text = as_text(plan(federation, [218, 2_000]))
     assert "10 clients (3 a round), which evaluate too" in text
-    assert "what goes down is 98.9% of a round's bytes" in text
+    assert "what goes down is 98.7% of a round's bytes" in text
     assert "evaluation is a second exchange" in text
     assert "sit a round out poll all the same" in text
     other = as_text(plan(Federation(parameters=431_080), [218], [2_000]))

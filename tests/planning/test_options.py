@@ -40,7 +40,11 @@ def test_clients_are_sent_the_changes_that_they_missed_as_in_the_committed_runs(
     found = results.groups(results.load(ROOT / "simulations/results" / part))["surp 218 B, down surp 2,000 B"]
     settings = found[0].settings
     federation = replace(
-        LENET, clients=settings.clients, clients_per_round=settings.clients_per_round or None, rounds=settings.rounds
+        LENET,
+        clients=settings.clients,
+        clients_per_round=settings.clients_per_round or None,
+        rounds=settings.rounds,
+        first_model=LENET.whole_model,  # these runs are from before whole models were compressed
     )
     planned = one(federation, downlink=2_000)
     assert federation.newcomers == pytest.approx(fmean(row.models_down for row in found), rel=0.01)
@@ -72,22 +76,22 @@ def test_a_message_is_never_longer_than_the_dense_one() -> None:
 def test_what_would_be_too_much_to_catch_up_with_comes_as_a_whole_model() -> None:
     whole = LENET.whole_model
     assert one(LENET, downlink=whole // 2).payload_down == whole // 2
-    assert one(LENET, downlink=whole // 2 + 1).payload_down == whole
+    assert one(LENET, downlink=whole // 2 + 1).payload_down == LENET.packed_model
     assert one(replace(LENET, clients=1_280, clients_per_round=10), downlink=100).payload_down == 12_800
-    assert one(replace(LENET, clients=1_290, clients_per_round=10), downlink=100).payload_down == whole
+    assert one(replace(LENET, clients=1_290, clients_per_round=10), downlink=100).payload_down == LENET.packed_model
 
 
 def test_a_first_model_from_a_recipe_saves_one_model_a_client_and_nothing_else() -> None:
     sent, made = (one(replace(LENET, first_model=first), downlink=2_000) for first in (None, 0))
-    assert sent.run_payload - made.run_payload == pytest.approx(10 * LENET.whole_model)
-    packed, change = as_packed_array(LENET.whole_model, LENET.arrays), as_changes(0)
+    assert sent.run_payload - made.run_payload == pytest.approx(10 * LENET.packed_model)
+    packed, change = as_packed_array(LENET.packed_model, LENET.arrays), as_changes(0)
     requests = 3 * (FLOWER.pull_up + FLOWER.pull_down) + packed.framing - change.framing
     assert packed.objects - change.objects == 3
     assert sent.run_wire - made.run_wire == pytest.approx(
-        10 * (LENET.whole_model + requests), rel=1e-5
+        10 * (LENET.packed_model + requests), rel=1e-5
     )  # and heartbeats
     first_round = (
-        LENET.whole_model + LENET.app_bytes
+        LENET.packed_model + LENET.app_bytes
     ) * 8 / 50e6 + 0.05  # seconds more: its bytes, one more round trip
     assert sent.run_seconds - 100 * sent.round_seconds == pytest.approx(first_round, rel=0.05)
     assert (sent.wire_up, sent.wire_down) == (made.wire_up, made.wire_down)
@@ -98,7 +102,12 @@ def test_an_evaluation_doubles_flowers_part_and_brings_no_change_twice() -> None
     assert evaluated.payload_down == alone.payload_down == 2_000
     own = [each.wire - each.payload_up - each.payload_down for each in (alone, evaluated)]
     assert own[1] == pytest.approx(2 * own[0], rel=0.05)
-    assert one(replace(LENET, evaluate=True)).payload_down == 2 * LENET.whole_model
+    assert one(replace(LENET, evaluate=True)).payload_down == 2 * LENET.packed_model
+    together = one(replace(LENET, evaluate=True, evaluate_with_train=True), downlink=2_000)
+    assert replace(together, fewer=0) == replace(
+        alone, fewer=0
+    )  # dense models are evaluated in an exchange of their own
+    assert together.fewer > 1.5 * evaluated.fewer
 
 
 def test_clients_that_sit_out_poll() -> None:
