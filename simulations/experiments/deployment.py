@@ -59,6 +59,9 @@ def account(row: Row, wires: list[Wire]) -> dict[str, Any]:
         "wire_bytes_reply_up": share(whole.up, _REPLY, replies),
         "wire_bytes_broadcast_up": share(whole.up, _BROADCAST, turns),
         "wire_bytes_broadcast_down": share(whole.down, _BROADCAST, turns),
+        "requests": {
+            path.removeprefix("/v1/fleet/"): round(count / turns, 3) for path, count in sorted(whole.requests.items())
+        },
         "wire_bytes_up_by_round": [wire.up.total() / row.settings.clients for wire in wires],
         "wire_bytes_down_by_round": [wire.down.total() / row.settings.clients for wire in wires],
     }

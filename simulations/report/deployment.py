@@ -42,6 +42,9 @@ def table(accounts: list[dict[str, Any]]) -> str:
     show("wire: fetching messages, down", "wire_bytes_broadcast_down")
     show_rounds("wire: all up", "wire_bytes_up_by_round")
     show_rounds("wire: all down", "wire_bytes_down_by_round")
+    for path in sorted({path for each in accounts for path in each.get("requests", {})}):
+        counts = [each.get("requests", {}).get(path, 0) for each in accounts]
+        lines.append([f"requests: {path}", *(f"{count:.1f}" for count in counts)])
     both = [
         [up + down for up, down in zip(each["wire_bytes_up_by_round"], each["wire_bytes_down_by_round"], strict=True)]
         for each in accounts
