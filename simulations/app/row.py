@@ -90,18 +90,17 @@ class Row:
         """Write the settings, with the scheme in its three parts, and what was measured.
 
         A setting or figure that is 0, empty or false, as it is by default, is left out; bytes that are the same in all
-        rounds are written once. `from_json` adds what is missing.
+        rounds are written once, others as sums, which are whole numbers. `from_json` undoes all that.
         """
         scheme, budget, options = parse(self.settings.scheme)
         row = {"scheme": scheme, "budget": budget, "options": options}
         row |= {name: getattr(self.settings, name) for name in Settings.of_the_run() if name != "scheme"}
         row |= {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
-        if len(self.payload_bytes_up_by_round) > 1 and len(set(self.payload_bytes_up_by_round)) == 1:
-            row[_BY_ROUND] = {"rounds": len(self.payload_bytes_up_by_round), "mean": self.payload_bytes_up_by_round[0]}
+        row[_BY_ROUND] = _shortened(self.payload_bytes_up_by_round, self.settings.taking_part)
         return {name: value for name, value in row.items() if value or name not in _UNUSED}
 
     def kept(self) -> Row:
-        """What results.json keeps of the row: no figures by round that no table or plot shows."""
+        """What results.json keeps of the row: no figures by round that no table or plot shows, no digest of a trial."""
         up = self.payload_bytes_up_by_round
         if self.settings.held_out:
             up = (self.payload_bytes_up_mean,) * len(up)
@@ -109,6 +108,7 @@ class Row:
         return replace(
             self,
             loss=loss,
+            model_sha256="" if self.settings.held_out else self.model_sha256,
             payload_bytes_up_by_round=up,
             payload_bytes_down_by_round=(),
             record_bytes_down_by_round=(),
@@ -126,14 +126,26 @@ class Row:
         given = {name: row[name] for name in Settings.of_the_run() if name in row}
         settings = Settings(**given | {"scheme": ":".join([row["scheme"], *budget, *options])})
         measured = {each.name: row[each.name] for each in fields(cls) if each.name in row}
-        if isinstance(measured[_BY_ROUND], dict):
-            measured[_BY_ROUND] = [measured[_BY_ROUND]["mean"]] * measured[_BY_ROUND]["rounds"]
+        match measured[_BY_ROUND]:
+            case {"rounds": rounds, "mean": mean}:
+                measured[_BY_ROUND] = [mean] * rounds
+            case {"messages": messages, "sums": sums}:
+                measured[_BY_ROUND] = [_mean([each / messages], "bytes") for each in sums]
         lists = {name: tuple(value) for name, value in measured.items() if isinstance(value, list)}
         return cls(settings=settings, **measured | lists)
 
 
 _BY_ROUND = "payload_bytes_up_by_round"
 _UNUSED = {each.name for each in (*fields(Settings), *fields(Row)) if not each.default} - {"seed"}  # by default
+
+
+def _shortened(by_round: tuple[float, ...], messages: int) -> Any:
+    """Means of so many messages a round, in fewer characters: one for all, or sums; as they are where neither is exact."""
+    if len(by_round) > 1 and len(set(by_round)) == 1:
+        return {"rounds": len(by_round), "mean": by_round[0]}
+    sums = [round(messages * mean) for mean in by_round]
+    exact = all(_mean([each / messages], "bytes") == mean for each, mean in zip(sums, by_round, strict=True))
+    return {"messages": messages, "sums": sums} if exact and sums else by_round
 
 
 def row_of(
