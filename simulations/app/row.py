@@ -140,7 +140,7 @@ _UNUSED = {each.name for each in (*fields(Settings), *fields(Row)) if not each.d
 
 
 def _shortened(by_round: tuple[float, ...], messages: int) -> Any:
-    """Means of so many messages a round, in fewer characters: one for all, or sums; as they are where neither is exact."""
+    """Means of so many messages a round, shorter: one for all, or sums; as they are where neither is exact."""
     if len(by_round) > 1 and len(set(by_round)) == 1:
         return {"rounds": len(by_round), "mean": by_round[0]}
     sums = [round(messages * mean) for mean in by_round]
