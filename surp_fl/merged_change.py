@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.array_spec import ArraySpec
+from surp_fl.array_spec import ArraySpec, specs_of
 from surp_fl.entropy.changed_values import ChangedValues
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.errors import MalformedMessage
@@ -66,7 +66,7 @@ class _Parts:
 
 
 def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds | None = None) -> bytes | None:
-    """Encode all that differs between two models of the same names, shapes and dtypes.
+    """Encode all that differs between two models.
 
     Args:
         base: the model that the reader holds.
@@ -74,8 +74,11 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
         kinds: which arrays are running statistics; None recognises them by name.
 
     Returns:
-        The message; None if most values changed, so that the model itself is as short.
+        The message; None if most values changed, so that the model itself is as short, or if names, their order, shapes
+        or dtypes did.
     """
+    if specs_of(base) != specs_of(target):
+        return None
     layout = Layout.of(base, kinds)
     untied = any(not np.array_equal(_bits(target[name]), _bits(target[first])) for name, first in layout.copies)
     parts = _Parts.of(layout.untied if untied else layout)

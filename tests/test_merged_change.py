@@ -106,6 +106,15 @@ def test_nothing_takes_eleven_bytes_and_too_much_takes_none() -> None:
     assert merge(base, model() | {"weight": base["weight"] + 1}) is None
 
 
+def test_models_of_other_arrays_have_no_merged_change() -> None:
+    base = model()
+    assert merge(base, {**base, "more": np.zeros(3, np.float32)}) is None
+    assert merge(base, {name: base[name] for name in reversed(base)}) is None
+    assert merge(base, {name: array for name, array in base.items() if name != "bias"}) is None
+    assert merge(base, base | {"bias": np.zeros(49, np.float32)}) is None
+    assert merge(base, base | {"wide": base["wide"].astype(np.float32)}) is None
+
+
 def test_a_damaged_message_gives_an_error_or_a_model_of_the_same_arrays() -> None:
     rng = np.random.default_rng(0)
     base, target = model(), model()
