@@ -77,11 +77,11 @@ class PublicModel:
 
     def advance(self, model: Arrays) -> None:
         """Make a new version that approximates the strategy's model, if that changed since the last call."""
+        if self._initial is not None:
+            self._initial.resolve(model)
         source = digest_of(model)
         if source == self._source:
             return
-        if self._initial is not None:
-            self._initial.resolve(model)
         delta, before = self._delta_to(model), self._arrays
         self._packed, self._merged = None, {}
         if delta is None:

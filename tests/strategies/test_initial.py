@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Context
+from flwr.app import ArrayRecord, ConfigRecord, Context
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result
 
 from surp_fl import CompressUpdates, ErrorFeedback, SuRP
 from surp_fl.flower.packed_model import digest_of
@@ -175,6 +177,35 @@ def test_a_run_that_continues_keeps_its_initial_model_and_another_one_has_its_ow
     run(app_with([CompressUpdates(UP, initial=lambda context: other)]), strategy, rounds=1, start=lambda: other)
     assert sent(strategy)[3] == [0, 0, 0]
     assert failures(strategy) == 0
+
+
+class EvaluatesFirst(FedAvg):
+    """With a loop of its own, which evaluates the model before anyone trains it."""
+
+    def start(self, grid: Grid, initial_arrays: ArrayRecord, num_rounds: int = 3, **options: Any) -> Result:
+        result = Result()
+        result.arrays = initial_arrays
+        for turn in range(num_rounds):
+            asked = self.configure_evaluate(turn, result.arrays, ConfigRecord(), grid)
+            self.aggregate_evaluate(turn, grid.send_and_receive(asked))
+            trained = grid.send_and_receive(self.configure_train(turn + 1, result.arrays, ConfigRecord(), grid))
+            result.arrays = self.aggregate_train(turn + 1, trained)[0] or result.arrays
+        return result
+
+
+@pytest.mark.parametrize("downlink", [None, DOWN], ids=["full models", "changes"])
+def test_a_loop_that_evaluates_first_sends_a_model_that_clients_make_without_asking_them_twice(downlink: Any) -> None:
+    strategy = DecodeUpdates(EvaluatesFirst(min_available_nodes=3), downlink=downlink, initial="net")
+    for seed in range(2):  # the second run starts from other arrays
+        begun = {"weight": np.random.default_rng(seed).normal(size=(9 + seed, 5)).astype(np.float32), "n": np.array(0)}
+        clients = Clients()
+        clients.app = app_with([CompressUpdates(UP, initial=lambda context, made=begun: made)])
+        strategy.traffic.clear()
+        run(clients.app, strategy, rounds=2, start=lambda made=begun: made)  # type: ignore[misc]
+        evaluated, trained = strategy.traffic[0].payload_bytes_down, strategy.traffic[1].payload_bytes_down
+        assert (len(evaluated), trained[:3], failures(strategy)) == (3, [0, 0, 0], 0)
+        if downlink is None and seed == 0:  # the second run learns what its first model is when it trains
+            assert evaluated == [0, 0, 0]
 
 
 @pytest.mark.parametrize("wrong", [3, "", b"net", ["net"], "a\nb"], ids=repr)
