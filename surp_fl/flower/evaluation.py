@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from surp_fl.flower.protocol import EVALUATE, EVALUATED, EVALUATED_NAME, EVALUATION_CONFIG, NAME
 
@@ -90,7 +90,8 @@ def evaluated(
         )
         return {}
     content, train = message.content, message.metadata.message_type
-    message.content = RecordDict({**content.array_records, request.config_name: ConfigRecord(request.config)})
+    arrays = {name: ArrayRecord({**record}) for name, record in content.array_records.items()}  # it may empty them
+    message.content = RecordDict({**arrays, request.config_name: ConfigRecord(request.config)})
     message.metadata.message_type = request.message_type
     try:
         reply = evaluate(message, context)
