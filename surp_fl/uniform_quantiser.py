@@ -88,7 +88,10 @@ def dequantised(arrays: Mapping[str, Array], exponents: list[int], specs: list[S
 
 
 def _exponent_of(array: Array, bits: float) -> int:
-    """The exponent of an array's step; `EXACT` where it is small, constant or not finite, or its values too uneven."""
+    """The exponent of an array's step; `EXACT` where it is small, constant or not finite, or its values too uneven.
+
+    Too uneven are also values of which the largest would become infinite, as in masks that hold the least float.
+    """
     if array.dtype.kind != "f" or array.size < _MIN_SIZE:
         return EXACT
     with np.errstate(over="ignore", invalid="ignore"):
@@ -97,4 +100,5 @@ def _exponent_of(array: Array, bits: float) -> int:
         return EXACT
     exponent = round(math.log2(deviation) + _NORMAL - bits)
     largest = float(np.abs(array).max()) * 2.0**-exponent if exponent > -1000 else math.inf
-    return exponent if largest < _MOST_MULTIPLE else EXACT
+    fits = largest < _MOST_MULTIPLE and math.ldexp(round(largest), exponent) <= float(np.finfo(array.dtype).max)
+    return exponent if fits else EXACT

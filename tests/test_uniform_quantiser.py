@@ -66,6 +66,16 @@ def test_small_constant_and_broken_arrays_stay_as_they_are() -> None:
     assert all(multiples[name] is arrays[name] for name in ("bias", "constant", "nan", "other"))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_no_value_becomes_infinite(dtype: Any) -> None:
+    """The mask of an attention layer: the nearest multiple to the least float has no place among floats."""
+    least = np.finfo(dtype).min
+    mask = np.triu(np.full((20, 20), least, dtype), 1)
+    assert there_and_back({"mask": mask}, 8)["mask"].tobytes() == mask.tobytes()
+    below = there_and_back({"mask": mask / dtype(4)}, 8)["mask"]
+    assert np.abs(below - mask / dtype(4)).max() <= -least / 400
+
+
 def test_exponents_that_fit_no_model_are_refused() -> None:
     model: Arrays = {"w": np.zeros(100, np.float32), "n": np.arange(3)}
     for exponents in ([], [0], [0, 0], [EXACT - 1, EXACT], [-2000, EXACT], [0, EXACT, 0]):
