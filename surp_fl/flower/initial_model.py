@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, Context
 
+from surp_fl.array_spec import specs_of
 from surp_fl.flower.records import arrays_of
 from surp_fl.printable import printable
 from surp_fl.types import Arrays
@@ -62,7 +63,13 @@ def make_initial(initial: Initial | None, name: str, *, context: Context) -> Arr
 
 
 def model_arrays(model: Model) -> Arrays:
-    """The arrays of a model, by name; new ones."""
-    if isinstance(model, ArrayRecord):
-        return arrays_of(model)
-    return {name: np.array(array) for name, array in model.items()}
+    """The arrays of a model, by name; new ones.
+
+    Raises:
+        TypeError: an array is not float, integer or boolean.
+    """
+    arrays = (
+        arrays_of(model) if isinstance(model, ArrayRecord) else {name: np.array(each) for name, each in model.items()}
+    )
+    specs_of(arrays)
+    return arrays

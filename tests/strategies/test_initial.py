@@ -75,6 +75,10 @@ def other_seed(context: Context) -> Arrays:
     return {**initial(), "bias": np.zeros(20, np.float32)}
 
 
+def no_arrays(context: Context) -> Any:
+    return {"weight": None}
+
+
 def other_arrays(context: Context) -> Arrays:
     return {"weight": initial()["weight"]}
 
@@ -82,7 +86,12 @@ def other_arrays(context: Context) -> Arrays:
 @pytest.mark.parametrize("downlink", [None, DOWN], ids=["full models", "changes"])
 @pytest.mark.parametrize(
     ("odd", "says"),
-    [(raises, "initial= fails"), (other_seed, "is not the server's"), (other_arrays, "is not the server's")],
+    [
+        (raises, "initial= fails"),
+        (no_arrays, "initial= fails"),
+        (other_seed, "is not the server's"),
+        (other_arrays, "is not the server's"),
+    ],
 )
 def test_a_client_that_makes_another_model_is_sent_the_full_one_once_and_says_so(
     downlink: Any, odd: Any, says: str, caplog: pytest.LogCaptureFixture
