@@ -83,9 +83,10 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
     untied = any(not np.array_equal(_bits(target[name]), _bits(target[first])) for name, first in layout.copies)
     parts = _Parts.of(layout.untied if untied else layout)
     size = sum(spec.size for spec in parts.coded)
-    found = [np.flatnonzero(_bits(base[spec.name]) != _bits(target[spec.name])) for spec in parts.coded]
-    if sum(map(len, found)) > size // 2:
-        return None
+    differ = [_bits(base[spec.name]) != _bits(target[spec.name]) for spec in parts.coded]
+    if sum(int(np.count_nonzero(each)) for each in differ) > size // 2:
+        return None  # before the places take eight bytes each
+    found = [np.flatnonzero(each) for each in differ]
     old = [base[spec.name].reshape(-1)[places] for spec, places in zip(parts.coded, found, strict=True)]
     new = [target[spec.name].reshape(-1)[places] for spec, places in zip(parts.coded, found, strict=True)]
     exponent = _best_exponent(old, new)

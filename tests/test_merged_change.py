@@ -140,6 +140,14 @@ def test_a_damaged_message_gives_an_error_or_a_model_of_the_same_arrays() -> Non
             apply_merged(base, merged[:end])
 
 
+def test_that_most_values_changed_is_found_out_in_a_byte_a_value() -> None:
+    base, target = {"w": np.zeros(1 << 20, np.float32)}, {"w": np.ones(1 << 20, np.float32)}
+    tracemalloc.start()
+    assert merge(base, target) is None
+    assert tracemalloc.get_traced_memory()[1] < 1.2 * (1 << 20)
+    tracemalloc.stop()
+
+
 def test_memory_is_bounded_by_the_bytes_that_came() -> None:
     base = {"w": np.zeros(1 << 20, np.float32)}
     bomb = b"\x00\x00" + (1 << 20).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"\x00" * 20
