@@ -244,7 +244,7 @@ class DecodeUpdates(AroundStrategy):
         for message in messages:
             budget = budget_of(self.budget_for, message.metadata.dst_node_id, server_round)
             put_directives(message, session, budget, self.statistics)
-        if self._deferred is not None:
+        if self._deferred is not None and self._delivery.trains_global_model:  # the one that waits for its evaluation
             self._deferred.attach(messages)
         session.registry.payload_limits = {
             node: payload_limit(message.content, sent[node].layout)

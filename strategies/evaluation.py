@@ -34,7 +34,7 @@ class DeferredEvaluation:
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._requests: dict[int, EvaluationRequest] = {}  # by node
-        self._asked = 0
+        self._asked: set[int] = set()  # nodes of this round
         self.server_round = 0
         self._metrics: dict[int, MetricRecord] = {}  # by round
 
@@ -52,9 +52,10 @@ class DeferredEvaluation:
         if not self.server_round:
             return
         ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id not in self._requests)
-        self._asked = len(ordered[: len(self._requests)])
-        for message in ordered[: self._asked]:
-            request = self._requests.get(message.metadata.dst_node_id) or next(iter(self._requests.values()))
+        for message in ordered[: len(self._requests)]:
+            node = message.metadata.dst_node_id
+            self._asked.add(node)
+            request = self._requests.get(node) or next(iter(self._requests.values()))
             name = next(name for name, config in message.content.config_records.items() if SESSION in config)
             message.content = put_request(message.content, name, request)
 
@@ -66,11 +67,12 @@ class DeferredEvaluation:
             aggregate: gives the metrics of a round's evaluate replies, errors among them.
         """
         server_round, self.server_round, self._requests = self.server_round, 0, {}
+        asked, self._asked = self._asked, set()
         if not server_round:
             return
         replies = [found for reply in train_replies if (found := _evaluate_reply(reply)) is not None]
         if not replies:
-            log.warning("surp-fl: none of %d clients evaluated the model of round %d", self._asked, server_round)
+            log.warning("surp-fl: none of %d clients evaluated the model of round %d", len(asked), server_round)
         elif (metrics := aggregate(server_round, replies)) is not None:
             log.info("\t└──> Aggregated MetricRecord of round %d's model: %s", server_round, metrics)
             self._metrics[server_round] = metrics

@@ -136,6 +136,19 @@ def test_a_metric_that_is_none_costs_that_clients_evaluation_alone(caplog: pytes
     assert list(result.evaluate_metrics_clientapp) == [1, 2]
 
 
+def test_no_other_model_is_evaluated_in_place_of_the_one_that_waits(caplog: pytest.LogCaptureFixture) -> None:
+    class LaterDerived(FedAvg):
+        def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
+            moved: Arrays = {**arrays_of(arrays), "weight": np.zeros((30, 20), np.float32)}
+            record = record_of(moved) if server_round == 3 else arrays
+            return super().configure_train(server_round, record, config, grid)
+
+    with caplog.at_level(logging.WARNING, "flwr"):
+        result, _, _ = run(App(), inner=LaterDerived(min_available_nodes=3), evaluate_with_train=True)
+    assert list(result.evaluate_metrics_clientapp) == [1, 3, 4]
+    assert "none of 0 clients evaluated the model of round 2" in caplog.text
+
+
 def test_a_strategy_that_trains_another_model_than_it_evaluates_evaluates_apart() -> None:
     class Derived(FedAvg):
         def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
