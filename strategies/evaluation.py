@@ -70,7 +70,8 @@ class DeferredEvaluation:
         asked, self._asked = self._asked, set()
         if not server_round:
             return
-        replies = [found for reply in train_replies if (found := _evaluate_reply(reply)) is not None]
+        answers = [reply for reply in train_replies if reply.metadata.src_node_id in asked]
+        replies = [found for reply in answers if (found := _evaluate_reply(reply)) is not None]
         if not replies:
             log.warning("surp-fl: none of %d clients evaluated the model of round %d", len(asked), server_round)
         elif (metrics := aggregate(server_round, replies)) is not None:

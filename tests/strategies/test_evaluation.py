@@ -136,6 +136,26 @@ def test_a_metric_that_is_none_costs_that_clients_evaluation_alone(caplog: pytes
     assert list(result.evaluate_metrics_clientapp) == [1, 2]
 
 
+def test_what_a_client_that_was_not_asked_says_of_the_model_does_not_count() -> None:
+    class Unasked(Counting):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            replies = super().send_and_receive(messages, timeout=timeout)
+            for reply in replies:
+                record = reply.content.config_records.get(NAME)
+                if record is not None and "surp-fl:evaluated" not in record:
+                    told = {"surp-fl:evaluated": "metrics", "surp-fl:evaluated:num-examples": 1}
+                    record.update({**told, "surp-fl:evaluated:norm": 1e9})
+            return replies
+
+    inner = FedAvg(fraction_evaluate=0.4, min_available_nodes=5)
+    strategy = DecodeUpdates(inner, evaluate_with_train=True)
+    with as_server():
+        grid = Unasked(App().client, 5)
+        result = strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=3)
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
+    assert all(float(metrics["norm"]) < 1e3 for metrics in result.evaluate_metrics_clientapp.values())  # type: ignore
+
+
 def test_no_other_model_is_evaluated_in_place_of_the_one_that_waits(caplog: pytest.LogCaptureFixture) -> None:
     class LaterDerived(FedAvg):
         def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
