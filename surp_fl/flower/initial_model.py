@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Context
 
 from surp_fl.array_spec import specs_of
-from surp_fl.flower.records import arrays_of
+from surp_fl.flower.records import arrays_of, native
 from surp_fl.printable import printable
 from surp_fl.types import Arrays
 
@@ -69,7 +69,9 @@ def model_arrays(model: Model) -> Arrays:
         TypeError: an array is not float, integer or boolean.
     """
     arrays = (
-        arrays_of(model) if isinstance(model, ArrayRecord) else {name: np.array(each) for name, each in model.items()}
+        arrays_of(model)
+        if isinstance(model, ArrayRecord)
+        else {name: native(np.array(each)) for name, each in model.items()}
     )
     specs_of(arrays)
     return arrays

@@ -172,7 +172,12 @@ def announced_kinds(content: RecordDict) -> Kinds | None:
 
 def arrays_of(record: ArrayRecord) -> Arrays:
     """Copy the arrays out of a record, by name; shapes come from the data (older apps leave them out of the record)."""
-    return {name: array.numpy() for name, array in record.items()}
+    return {name: native(array.numpy()) for name, array in record.items()}
+
+
+def native(array: NDArray[Any]) -> NDArray[Any]:
+    """An array in this machine's byte order, as every array is that was sent as part of one: itself, or a copy."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:

@@ -143,7 +143,7 @@ def test_what_a_client_that_was_not_asked_says_of_the_model_does_not_count() -> 
             for reply in replies:
                 record = reply.content.config_records.get(NAME)
                 if record is not None and "surp-fl:evaluated" not in record:
-                    told = {"surp-fl:evaluated": "metrics", "surp-fl:evaluated:num-examples": 1}
+                    told: Any = {"surp-fl:evaluated": "metrics", "surp-fl:evaluated:num-examples": 1}
                     record.update({**told, "surp-fl:evaluated:norm": 1e9})
             return replies
 

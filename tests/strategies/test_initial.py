@@ -139,6 +139,24 @@ def test_a_run_may_start_from_another_model_than_the_one_that_clients_make() -> 
         assert digest_of(found.models[0]) == digest_of(tuned)
 
 
+@pytest.mark.parametrize("downlink", [None, DOWN], ids=["full models", "changes"])
+@pytest.mark.parametrize("named", ["net", initial], ids=["name", "arrays"])
+def test_the_byte_order_of_either_ends_arrays_makes_no_difference(downlink: Any, named: Any) -> None:
+    def swapped() -> Arrays:
+        return {name: array.astype(array.dtype.newbyteorder(">")) for name, array in initial().items()}
+
+    def learn_little(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        arrays["bias"][2] += np.float32(0.25)
+        return arrays
+
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=downlink, initial=named)
+    app = app_with([CompressUpdates(UP, initial=lambda context: swapped())], learn=learn_little)
+    run(app, strategy, rounds=3, start=swapped)
+    assert sent(strategy)[0] == [0, 0, 0]
+    assert all(len(sizes) == 3 and max(sizes) < WHOLE / 8 for sizes in sent(strategy))
+    assert failures(strategy) == 0
+
+
 @pytest.mark.parametrize("cleared", [True, False], ids=["restarted", "joined late"])
 def test_who_comes_late_is_sent_one_merged_change_of_the_initial_model(cleared: bool) -> None:
     """Its bytes are fewer than those of the chain, and it trains from the very model that the others train from."""
@@ -191,7 +209,7 @@ def test_a_run_that_continues_keeps_its_initial_model_and_another_one_has_its_ow
 class EvaluatesFirst(FedAvg):
     """With a loop of its own, which evaluates the model before anyone trains it."""
 
-    def start(self, grid: Grid, initial_arrays: ArrayRecord, num_rounds: int = 3, **options: Any) -> Result:
+    def start(self, grid: Grid, initial_arrays: ArrayRecord, num_rounds: int = 3, *_: Any, **options: Any) -> Result:
         result = Result()
         result.arrays = initial_arrays
         for turn in range(num_rounds):
