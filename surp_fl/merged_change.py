@@ -51,7 +51,7 @@ class _Parts:
     Attributes:
         coded: float16 and float32 arrays that are trained; of tied ones, the first.
         others: running statistics, integers, float64 arrays.
-        copies: pairs of name and the name of the coded array that it equals.
+        copies: pairs of name and the name of the array that it equals, a coded or another one.
     """
 
     coded: list[ArraySpec]
@@ -150,8 +150,8 @@ def apply_merged(base: Mapping[str, Array], message: bytes, kinds: Kinds | None 
             flat[here] = _moved(flat[here], steps[first:last], corrections[first:last], exponent)
             after[spec.name] = flat.reshape(spec.shape)
         start += spec.size
-    after |= {name: after[first].copy() for name, first in parts.copies}
     after |= _read_others(message[end:], base, parts.others)
+    after |= {name: after[first].copy() for name, first in parts.copies}
     return {spec.name: after[spec.name] for spec in layout.arrays}
 
 

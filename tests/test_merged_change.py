@@ -78,6 +78,18 @@ def test_any_sparse_difference_comes_back(seed: int, dtype: Any, exponent: float
     assert bits(apply_merged(base, merged)) == bits(target)
 
 
+def test_tied_arrays_of_any_dtype_come_back_together_and_apart() -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        base = model(0, dtype) | {"head": model(0, dtype)["weight"]}
+        target = {name: array.copy() for name, array in base.items()}
+        for names in (["weight", "head"], ["head"]):
+            for name in names:
+                target[name][3, 4:9] += dtype(0.5)
+            merged = merge(base, target)
+            assert merged is not None
+            assert bits(apply_merged(base, merged)) == bits(target)
+
+
 def test_tied_arrays_are_told_once_while_they_are_equal() -> None:
     base = model() | {"head": model()["weight"].copy()}
     assert Layout.of(base).copies == (("head", "weight"),)
