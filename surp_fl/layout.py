@@ -178,15 +178,19 @@ class Layout:
         if not self.copies:
             return update
         if not isinstance(update, tuple):
-            floats = self.floats_of(update, copy=False)
-            return np.concatenate([floats[spec.name].reshape(-1) for spec in self.untied.floats])
+            floats = {spec.name: update[part] for spec, part in self._parts()}
+            floats |= {name: floats[first] for name, first in self.copies}
+            return np.concatenate([floats[spec.name] for spec in self.untied.floats])
         starts = {spec.name: part.start for spec, part in self.untied._parts()}
         parts = ((spec.name, part) for spec, part in self._parts())
         return spread_to_copies(update, parts, starts, self.copies)
 
     def tied(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert a vector of the untied layout to this one: of arrays that are equal, the first one's values stay."""
-        return self.flatten_floats(self.untied.floats_of(vector, copy=False)) if self.copies else vector
+        if not self.copies:
+            return vector
+        floats = {spec.name: vector[part] for spec, part in self.untied._parts()}
+        return np.concatenate([floats[spec.name] for spec in self.floats])
 
     def unflatten(self, vector: NDArray[np.float32], exact: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Split a vector into the arrays of the model.

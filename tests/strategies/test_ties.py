@@ -144,3 +144,22 @@ def test_coordinates_of_a_tied_layout_spread_to_all_copies(data: st.DataObject) 
     np.testing.assert_array_equal(layout.spread(update), untied)
     for name, part in layout.floats_of(update).items():
         np.testing.assert_array_equal(layout.untied.floats_of(untied)[name], part)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_vectors_of_another_layout_keep_their_values_to_the_bit(dtype: Any) -> None:
+    """A residual is float32 whatever the model is: it is not rounded to float16 where tied arrays part."""
+    model = {"wide": np.ones(3), **{name: array.astype(dtype) for name, array in tied().items()}}
+    layout = Layout.of(model)
+    assert layout.copies == (("head", "embed"),)
+    residual = (1e-9 * np.random.default_rng(0).normal(size=layout.size)).astype(np.float32)
+    spread: Any = layout.spread(residual)
+    assert spread.tobytes() == np.concatenate([residual, residual[3:603]]).tobytes()
+    assert layout.tied(spread).tobytes() == residual.tobytes()
+
+
+def test_clients_of_a_model_of_mixed_dtypes_train_on_where_tied_arrays_part() -> None:
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0))
+    mixed = {"wide": np.ones(3), **tied()}
+    run(app_with([CompressUpdates(SuRP(budget=100))], apart), strategy, rounds=3, start=lambda: mixed)
+    assert [traffic.failures for traffic in strategy.traffic] == [0] * 3
