@@ -40,7 +40,7 @@ _UNTIED = 1
 _CODED_DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
 _EXPONENTS = range(-40, 0)
 _SAMPLE = 4096  # changes that the exponent is chosen by
-_MAX_CODED = 1 << 33  # what a model of integers holds
+_MAX_CODED = 1 << 33  # what a model of integers holds; corrections are below it: float32 has fewer values than 2**32
 _MAX_CHANGES_PER_BYTE = 64  # of the message: bounds a reader's memory; a change that chains make takes a byte and more
 
 
@@ -91,8 +91,6 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
     new = [target[spec.name].reshape(-1)[places] for spec, places in zip(parts.coded, found, strict=True)]
     exponent = _best_exponent(old, new)
     steps, corrections = _steps_and_corrections(old, new, exponent)
-    if max(steps.max(initial=0), corrections.max(initial=0)) >= _MAX_CODED:
-        return None
     starts = np.cumsum([0, *(spec.size for spec in parts.coded)])
     places = np.concatenate(
         [np.zeros(0, np.int64), *(each + start for each, start in zip(found, starts, strict=False))]

@@ -109,6 +109,63 @@ def test_tied_arrays_are_told_once_while_they_are_equal() -> None:
         assert list(after) == list(base)
 
 
+def test_arrays_that_are_equal_but_in_the_sign_of_a_zero_are_told_apart() -> None:
+    base = model()
+    base["weight"][20, 7] = 0
+    base["head"] = base["weight"].copy()
+    target = {name: array.copy() for name, array in base.items()}
+    target["head"][20, 7] = -0.0
+    merged = merge(base, target)
+    assert merged is not None
+    assert bits(apply_merged(base, merged)) == bits(target)
+
+
+def test_any_bits_of_a_float_come_back() -> None:
+    """NaN of either sign and the largest steps, beside many small ones, by which the exponent is chosen."""
+    base, target = {"w": np.zeros(4000, np.float32)}, {"w": np.zeros(4000, np.float32)}
+    target["w"][:600] = np.float32(2.0**-40)
+    target["w"][700:800] = np.random.default_rng(0).integers(0, 1 << 32, 100, np.uint32).view(np.float32)
+    target["w"][801:804] = np.array([1, 1.5, 2], np.float32) * np.float32(2.0**-8)
+    base["w"][900:902] = np.array([0xFFFFFFFF, 0x7FFFFFFF], np.uint32).view(np.float32)
+    target["w"][900:902] = base["w"][[901, 900]]
+    merged = merge(base, target)
+    assert merged is not None
+    assert bits(apply_merged(base, merged)) == bits(target)
+
+
+@pytest.mark.parametrize("exponent", [-30, -20, -10])
+def test_equal_steps_cost_next_to_nothing_whatever_their_power_of_two(exponent: int) -> None:
+    base = {"w": np.random.default_rng(0).normal(size=20_000).astype(np.float32)}
+    target = {"w": base["w"].copy()}
+    target["w"][::40] += np.float32(3 * 2.0**exponent)
+    merged = merge(base, target)
+    assert merged is not None
+    assert len(merged) < 150
+
+
+def test_both_ends_know_which_arrays_are_statistics() -> None:
+    base, kinds = model(), {"bias": "mean"}
+    target = base | {"bias": base["bias"] + 1}
+    merged = merge(base, target, kinds)  # type: ignore[arg-type]
+    assert merged is not None
+    assert bits(apply_merged(base, merged, kinds)) == bits(target)  # type: ignore[arg-type]
+
+
+def test_what_a_reader_would_refuse_is_not_made() -> None:
+    base = {"w": np.zeros(1 << 18, np.float32)}
+    target = {"w": np.repeat(np.array([1, 0], np.float32), 1 << 17)}
+    assert merge(base, target) is None  # far more than 64 changes a byte
+
+
+def test_a_header_that_does_not_fit_is_refused() -> None:
+    base = model()
+    nothing = merge(base, model())
+    assert nothing is not None
+    for wrong in (b"\x02" + nothing[1:], nothing + b"\x00", nothing[:6] + b"\x02" + nothing[7:]):
+        with pytest.raises(MalformedMessage):
+            apply_merged(base, wrong)
+
+
 def test_nothing_takes_eleven_bytes_and_too_much_takes_none() -> None:
     base = model()
     nothing = merge(base, model())
