@@ -36,11 +36,13 @@ class App:
     def __init__(self, tell: bool = True, fails: bool = False, name: str = "metrics") -> None:
         self.configs: list[dict[str, Any]] = []
         self.train_configs: list[dict[str, Any]] = []
+        self.evaluated: list[tuple[int, Any]] = []  # node, and the one whose config it was sent
         compress = CompressUpdates(UP)
         self.client = ClientApp(mods=[compress])
 
         @self.client.train()
         def train(message: Message, context: Context) -> Message:
+            assert message.metadata.message_type == "train"
             config = message.content.config_records["config"]
             self.train_configs.append({key: value for key, value in config.items() if key != SESSION})
             node, server_round = int(context.node_config["partition-id"]), int(config["server-round"])  # type: ignore
@@ -51,6 +53,7 @@ class App:
         def evaluate(message: Message, context: Context) -> Message:
             assert message.metadata.message_type == "evaluate"
             self.configs.append(dict(message.content.config_records["config"]))
+            self.evaluated.append((context.node_id, self.configs[-1].get("id")))
             if fails:
                 raise RuntimeError("no data")
             arrays = arrays_of(message.content.array_records["arrays"])
@@ -105,7 +108,39 @@ def test_a_client_that_cannot_evaluate_trains_all_the_same(caplog: pytest.LogCap
         assert 1 not in result.evaluate_metrics_clientapp
 
 
-def test_as_many_clients_evaluate_as_the_strategy_asks_for() -> None:
+def test_the_clients_that_were_chosen_evaluate_each_with_its_own_config() -> None:
+    class Chooses(FedAvg):
+        def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
+            messages = sorted(
+                super().configure_evaluate(server_round, arrays, config, grid),
+                key=lambda each: -each.metadata.dst_node_id,
+            )[:2]
+            for message in messages:
+                own = ConfigRecord({**message.content.config_records["config"], "id": message.metadata.dst_node_id})
+                message.content = RecordDict({**message.content, "config": own})
+            return messages
+
+    app = App()
+    _, grid, _ = run(app, inner=Chooses(min_available_nodes=3), evaluate_with_train=True)
+    assert sorted(app.evaluated) == [(2, 2)] * 4 + [(3, 3)] * 4
+    assert grid.messages == 4 * 3 + 2
+
+
+def test_what_a_train_message_cannot_carry_is_evaluated_apart() -> None:
+    class Second(FedAvg):
+        def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
+            messages = list(super().configure_evaluate(server_round, arrays, config, grid))
+            messages[0].content = RecordDict({**messages[0].content, "more": ConfigRecord({"a": 1})})
+            messages[1].content = RecordDict({**messages[1].content, "means": MetricRecord({"a": 1})})
+            return messages
+
+    app = App()
+    result, grid, _ = run(app, inner=Second(min_available_nodes=3), evaluate_with_train=True)
+    assert grid.messages == 24
+    assert list(result.evaluate_metrics_clientapp) == [1, 2, 3, 4]
+
+
+def test_as_many_clients_evaluate_as_the_strategy_asks_for(caplog: pytest.LogCaptureFixture) -> None:
     inner = FedAvg(fraction_evaluate=0.4, fraction_train=0.6, min_available_nodes=5)
     app = App()
     result, grid, _ = run(app, rounds=5, nodes=5, inner=inner, evaluate_with_train=True)
@@ -114,6 +149,7 @@ def test_as_many_clients_evaluate_as_the_strategy_asks_for() -> None:
     none = App()
     result, grid, _ = run(none, inner=fedavg(fraction_evaluate=0.0), evaluate_with_train=True)
     assert (none.configs, grid.messages, dict(result.evaluate_metrics_clientapp)) == ([], 12, {})
+    assert "clients evaluated" not in caplog.text
 
 
 def test_a_metric_that_is_none_costs_that_clients_evaluation_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -160,13 +196,13 @@ def test_no_other_model_is_evaluated_in_place_of_the_one_that_waits(caplog: pyte
     class LaterDerived(FedAvg):
         def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
             moved: Arrays = {**arrays_of(arrays), "weight": np.zeros((30, 20), np.float32)}
-            record = record_of(moved) if server_round == 3 else arrays
+            record = record_of(moved) if server_round == 2 else arrays
             return super().configure_train(server_round, record, config, grid)
 
     with caplog.at_level(logging.WARNING, "flwr"):
         result, _, _ = run(App(), inner=LaterDerived(min_available_nodes=3), evaluate_with_train=True)
-    assert list(result.evaluate_metrics_clientapp) == [1, 3, 4]
-    assert "none of 0 clients evaluated the model of round 2" in caplog.text
+    assert list(result.evaluate_metrics_clientapp) == [2, 3, 4]
+    assert "none of 0 clients evaluated the model of round 1" in caplog.text
 
 
 def test_a_strategy_that_trains_another_model_than_it_evaluates_evaluates_apart() -> None:
