@@ -60,10 +60,12 @@ def test_small_constant_and_broken_arrays_stay_as_they_are() -> None:
         "constant": np.full(500, 0.1, np.float32),
         "nan": np.where(np.arange(500) == 3, np.nan, rng.normal(size=500)).astype(np.float32),
         "other": rng.normal(size=500).astype(np.float32),
+        "uneven": np.eye(1, 1 << 21, dtype=np.float32)[0],  # at 16 bits, the one value would be 2²⁴ steps
     }
-    multiples, exponents = quantised(arrays, 8, [name for name in arrays if name != "other"])
-    assert exponents == [EXACT] * 4
-    assert all(multiples[name] is arrays[name] for name in ("bias", "constant", "nan", "other"))
+    multiples, exponents = quantised(arrays, 16, [name for name in arrays if name != "other"])
+    assert exponents == [EXACT] * 5
+    assert all(multiples[name] is arrays[name] for name in arrays)
+    assert quantised({"scale": rng.normal(size=64)}, 8, ["scale"])[1] != [EXACT]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
