@@ -1,0 +1,155 @@
+"""Versions of the public model: what is kept of them, in how much memory, and what leads from one to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surp_fl import SuRP
+from surp_fl.flower.packed_model import digest_of
+from surp_fl.merged_change import apply_merged
+from surp_fl.strategies.downlink.history import History
+from surp_fl.strategies.downlink.initial import KnownInitial
+from surp_fl.strategies.downlink.public_model import PublicModel
+from tests.flower_app import Arrays, initial
+
+DOWN = SuRP(budget=150)
+WHOLE = sum(array.nbytes for array in initial().values())
+
+
+def changed(model: Arrays, seed: int, count: int = 20) -> Arrays:
+    """The model with so many other weights."""
+    rng = np.random.default_rng(seed)
+    weight = model["weight"].copy()
+    weight.reshape(-1)[rng.choice(weight.size, count, replace=False)] += np.float32(0.5)
+    return model | {"weight": weight}
+
+
+def versions(public: PublicModel, rounds: int, count: int = 20) -> list[tuple[bytes, Arrays]]:
+    """Digests and arrays of the public model while the strategy's changes in some weights a round."""
+    model, found = initial(), []
+    for seed in range(rounds):
+        public.advance(model)
+        found.append((public.version, public.arrays))
+        model = changed(model, seed, count)
+    return found
+
+
+def kept_after(rounds: int, most_bytes: int, count: int = 20) -> tuple[History, list[Arrays]]:
+    history, models = History(most_bytes), [initial()]
+    for seed in range(rounds):
+        models.append(changed(models[-1], seed, count))
+        history.push(digest_of(models[-2]), models[-2], models[-1])
+    return history, models
+
+
+def test_every_version_that_is_kept_comes_back_to_the_bit() -> None:
+    history, models = kept_after(9, 10_000)
+    for model in models[:-1]:
+        assert digest_of(history.arrays_of(digest_of(model), models[-1])) == digest_of(model)
+    assert digest_of(models[-1]) not in history
+    with pytest.raises(KeyError):
+        history.arrays_of(digest_of(models[-1]), models[-1])
+
+
+def test_as_many_versions_are_kept_as_fit_the_oldest_are_dropped() -> None:
+    each = 20 * (8 + 4)  # places and values
+    for most, expected in ((3 * each, 3), (3 * each - 1, 2), (each - 1, 0)):
+        history, models = kept_after(9, most)
+        assert [digest_of(model) in history for model in models[:-1]] == [False] * (9 - expected) + [True] * expected
+    history, models = kept_after(
+        9, 2 * 2400, count=300
+    )  # most of the array changed: all of it is kept, at 4 bytes a value
+    assert sum(digest_of(model) in history for model in models) == 2
+    history.clear()
+    history.push(b"before", initial(), changed(initial(), 0, 300))
+    history.push(b"after", initial(), changed(initial(), 0, 300))
+    assert b"before" in history
+
+
+def test_a_zero_of_another_sign_and_another_nan_are_other_versions() -> None:
+    before = {"w": np.array([0.0, np.nan, 1.0] * 30, np.float32)}
+    after = {"w": before["w"].copy()}
+    after["w"][3] = -0.0
+    history = History(1000)
+    history.push(digest_of(before), before, after)
+    assert digest_of(history.arrays_of(digest_of(before), after)) == digest_of(before)
+    history.push(digest_of(after), after, after)
+    assert history._bytes == 12  # NaN stays NaN
+
+
+def test_merged_changes_lead_from_every_kept_version_to_the_latest_one_alone() -> None:
+    public = PublicModel(SuRP(budget=40))
+    found = versions(public, 4)
+    for version, arrays in found[:-1]:
+        merged = public.merged_from(version)
+        assert merged is not None
+        assert digest_of(apply_merged(arrays, merged)) == public.version
+    public.advance(changed(initial(), 77))
+    merged = public.merged_from(found[0][0])
+    assert merged is not None
+    assert digest_of(apply_merged(initial(), merged)) == public.version
+    assert public.packed.version == public.version
+    assert public.merged_from(b"unknown.") is None
+
+
+def test_a_model_that_no_change_leads_to_leaves_nothing_of_the_versions_before() -> None:
+    for odd in (
+        initial() | {"weight": np.full((30, 20), np.nan, np.float32)},
+        initial() | {"weight": initial()["weight"][:29]},
+        initial() | {"wide": initial()["wide"].astype(np.float32)},
+    ):
+        public = PublicModel(DOWN)
+        found = versions(public, 4)
+        public.advance(odd)
+        assert (public.version, public.chain_from(found[-1][0])) == (digest_of(odd), None)
+        assert all(public.merged_from(version) is None for version, _ in found)
+
+
+def test_a_change_of_more_than_half_the_model_is_none() -> None:
+    public = PublicModel(SuRP(budget=WHOLE - 600))
+    model = initial()
+    public.advance(model)
+    first = public.version
+    public.advance(
+        {name: array + 1 for name, array in model.items()}
+        | {"weight": np.random.default_rng(9).normal(size=(30, 20)).astype(np.float32)}
+    )
+    assert public.chain_from(first) is None
+    assert public.version != first
+
+
+def test_a_chain_has_128_changes_and_half_the_models_bytes_at_most() -> None:
+    large = {"w": np.random.default_rng(0).normal(size=40_000).astype(np.float32)}
+    for budget, expected in ((40, 128), (4000, 19)):
+        public, seen = PublicModel(SuRP(budget=budget)), []
+        for seed in range(135 if expected == 128 else 25):
+            rng = np.random.default_rng(seed)
+            public.advance({"w": large["w"] + rng.normal(size=40_000).astype(np.float32)})
+            seen.append(public.version)
+        lengths = [len(chain) for version in seen if (chain := public.chain_from(version)) is not None]
+        assert lengths == list(range(expected, -1, -1))
+
+
+def test_a_model_that_comes_again_makes_no_version_and_the_chain_from_it_is_whole() -> None:
+    public = PublicModel(DOWN)
+    model = initial()
+    public.advance(model)
+    first = public.version
+    after = changed(model, 0, 3)
+    for each in (after, after, after):
+        public.advance(each)
+    chain = public.chain_from(first)
+    assert chain is not None
+    assert [delta.base for delta in chain] == [first]
+
+
+def test_a_model_that_clients_make_is_sent_exactly_where_others_are_quantised() -> None:
+    model: Arrays = {"weight": np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)}
+    known: Any = KnownInitial("net")
+    for initial_model, exact in ((known, True), (None, False)):
+        public = PublicModel(DOWN, initial=initial_model, bits=8)
+        public.advance(model)
+        assert (public.version == digest_of(model)) is exact
