@@ -126,12 +126,12 @@ def test_the_clients_that_were_chosen_evaluate_each_with_its_own_config() -> Non
     assert grid.messages == 4 * 3 + 2
 
 
-def test_what_a_train_message_cannot_carry_is_evaluated_apart() -> None:
+@pytest.mark.parametrize("more", [ConfigRecord({"a": 1}), MetricRecord({"a": 1})], ids=["config", "metrics"])
+def test_what_a_train_message_cannot_carry_is_evaluated_apart(more: Any) -> None:
     class Second(FedAvg):
         def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
             messages = list(super().configure_evaluate(server_round, arrays, config, grid))
-            messages[0].content = RecordDict({**messages[0].content, "more": ConfigRecord({"a": 1})})
-            messages[1].content = RecordDict({**messages[1].content, "means": MetricRecord({"a": 1})})
+            messages[0].content = RecordDict({**messages[0].content, "more": more})
             return messages
 
     app = App()
