@@ -15,7 +15,7 @@ from surp_fl import CompressUpdates, SuRP
 from surp_fl.flower.model_messages import receive_model
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import NAME
-from surp_fl.flower.records import arrays_of, record_of
+from surp_fl.flower.records import arrays_of, error_reply, record_of
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.strategies.downlink.delivery import Delivery
 from surp_fl.strategies.downlink.deltas import Downlink
@@ -159,6 +159,20 @@ def test_a_client_that_never_takes_the_model_costs_its_own_replies(kind: str) ->
     found = run(app_with([CompressUpdates(UP)]), strategy, fault=never)
     assert [traffic.failures for traffic in strategy.traffic] == 3 * [int(kind == "train")]
     assert len(found.result.evaluate_metrics_clientapp) == 3
+
+
+def test_after_two_errors_in_a_row_a_client_is_sent_the_full_model_and_after_one_it_is_not() -> None:
+    def fails(reply: Message) -> Message:
+        calls.append(reply.metadata.src_node_id)
+        if reply.metadata.src_node_id == 1 and calls.count(1) in (2, 4, 5):  # rounds
+            return error_reply(reply, "out of memory")
+        return reply
+
+    calls: list[int] = []
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
+    run(app_with([CompressUpdates(UP)]), strategy, rounds=6, fault=fails)
+    assert [traffic.failures for traffic in strategy.traffic] == [0, 1, 0, 1, 1, 0]
+    assert [traffic.payload_bytes_down.count(WHOLE) for traffic in strategy.traffic] == [3, 0, 0, 0, 0, 1]
 
 
 class Damaging(InProcessGrid):

@@ -106,6 +106,27 @@ def test_a_client_that_makes_another_model_is_sent_the_full_one_once_and_says_so
     assert clients.made.count(1) == 1
 
 
+def test_a_client_that_lost_its_version_and_its_recipe_is_sent_the_full_model_in_the_same_round() -> None:
+    """First the change from the version that it had, then that from the initial model, then the full one."""
+
+    def interfere(server_round: int, record: ArrayRecord) -> None:
+        if server_round == 2:
+            grid.contexts[1].state.clear()
+            lost.append(server_round)
+
+    def makes(context: Context) -> Any:
+        return raises(context) if lost and context.node_id == 1 else record_of(initial())
+
+    lost: list[int] = []
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN, initial="net")
+    with as_server():
+        grid = InProcessGrid(app_with([CompressUpdates(UP, initial=makes)]), 3)
+        strategy.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=4, evaluate_fn=interfere)
+    assert failures(strategy) == 0
+    assert [len(sizes) for sizes in sent(strategy)] == [3, 3, 5, 3]
+    assert sent(strategy)[2][4] == WHOLE
+
+
 def test_clients_without_the_option_and_servers_without_it_go_on_as_before() -> None:
     clients, strategy = Clients(), DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN)
     run(clients.app, strategy, rounds=2)
