@@ -89,8 +89,9 @@ class DecodeUpdates(AroundStrategy):
             the last one is kept in any case.
         downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000); None sends the full
             model each time.
-        first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4;
-            what is lost comes with later changes. None sends it as it is, compressed without loss.
+        first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4,
+            and of any later one to which no change leads; what is lost comes with later changes. None sends it as it
+            is, compressed without loss.
         packed: send a full model as one array, which takes a client one request instead of one for each array; with
             `downlink` this is always so.
         initial: the model that clients with `CompressUpdates(..., initial=...)` make by themselves, so that they are
@@ -297,8 +298,8 @@ class DecodeUpdates(AroundStrategy):
     ) -> Iterable[Message]:
         """Configure as the inner strategy does, attach models, and count what is sent."""
         messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
-        waits = self._deferred is not None and self._delivery.trains_global_model
-        if waits and self._deferred is not None and self._deferred.defer(server_round, messages):
+        deferred = self._deferred if self._delivery.trains_global_model else None
+        if deferred is not None and deferred.defer(server_round, messages):
             return []
         if not self.traffic:  # a start() of the strategy's own may evaluate first
             self.traffic.append(RoundStats(server_round))
