@@ -23,7 +23,7 @@ from surp_fl.statistics import Kinds
 from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
 from surp_fl.strategies.around import AroundStrategy
 from surp_fl.strategies.directives import BudgetFor, budget_of, put_directives
-from surp_fl.strategies.downlink.delivery import Delivery
+from surp_fl.strategies.downlink.delivery import Delivery, Lossless
 from surp_fl.strategies.downlink.initial import Initial, known_initial
 from surp_fl.strategies.evaluation import DeferredEvaluation
 from surp_fl.strategies.failures import FailureLimit
@@ -87,8 +87,9 @@ class DecodeUpdates(AroundStrategy):
             it was in them.
         history_bytes: memory for the models of earlier rounds, which make messages smaller where clients hold them too;
             the last one is kept in any case.
-        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000); None sends the full
-            model each time.
+        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000); "lossless" for all
+            that changed, to the bit, which is little where updates are sparse and the server adds no momentum; None
+            sends the full model each time.
         first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4,
             and of any later one to which no change leads; what is lost comes with later changes. None sends it as it
             is, compressed without loss.
@@ -128,7 +129,7 @@ class DecodeUpdates(AroundStrategy):
         mean_alone: bool | None = None,
         patience: int = 2,
         history_bytes: int = 1 << 28,
-        downlink: Scheme | None = None,
+        downlink: Scheme | Lossless | None = None,
         first_model_bits: float | None = None,
         packed: bool = True,
         initial: Initial | None = None,

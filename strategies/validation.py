@@ -13,6 +13,7 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Strategy
 
 from surp_fl.flower.versions import ErrorCode
+from surp_fl.strategies.downlink.delivery import LOSSLESS
 from surp_fl.strategies.round_stats import CHOICES
 
 log = logging.getLogger("flwr")
@@ -76,8 +77,16 @@ def check_downlink(scheme: Any, bits: Any = None) -> None:
             f"first_model_bits={bits} leaves out what only downlink= would send later: add downlink=SuRP(budget=2000), "
             "or leave it out"
         )
-    if scheme is not None and (isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode")):
-        raise TypeError(f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), or None")
+    if scheme == LOSSLESS and bits is not None:
+        raise ValueError(
+            f"first_model_bits={bits} leaves out what downlink='lossless' never sends later: leave out one of them"
+        )
+    if scheme is None or (isinstance(scheme, str) and scheme == LOSSLESS):
+        return
+    if isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode"):
+        raise TypeError(
+            f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), {LOSSLESS!r}, or None"
+        )
 
 
 def check_metrics(choice: Any) -> None:

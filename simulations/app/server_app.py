@@ -22,10 +22,12 @@ from simulations.app.row import Row, row_of
 from simulations.app.schemes import last_scheme_of
 from simulations.app.settings import Settings
 from simulations.app.training import Score
+from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.records import arrays_of as arrays_in
 from surp_fl.flower.records import record_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError, RoundStats
+from surp_fl.strategies.downlink.delivery import LOSSLESS, Lossless
 from surp_fl.types import Arrays
 
 OnRound = Callable[[int, Score | None, RoundStats | None], None]  # round, its test, what the round cost
@@ -74,7 +76,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
             server_momentum=settings.server_momentum,
         ),
         patience=0,  # replies all fail where training diverged
-        downlink=last_scheme_of(settings.downlink) if settings.downlink else None,
+        downlink=_downlink_of(settings.downlink),
         packed=settings.scheme != "dense",  # which stands for FedAvg as it is
         initial=settings.workload if settings.known_initial else None,
         evaluate_with_train=settings.evaluate_with_train,
@@ -108,6 +110,12 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
         failed = str(fault).split("Traceback")[0].strip()
     size = Layout.of(arrays).size
     return row_of(settings, dataset.name, size, scores, strategy.traffic[:rounds], digest, failed)
+
+
+def _downlink_of(name: str) -> Scheme | Lossless | None:
+    if name == LOSSLESS:
+        return LOSSLESS
+    return last_scheme_of(name) if name else None
 
 
 class _Average:

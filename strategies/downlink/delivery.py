@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Literal
 
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
@@ -18,6 +19,9 @@ from surp_fl.strategies.downlink.initial import KnownInitial
 from surp_fl.strategies.round_stats import DownlinkBytes
 from surp_fl.types import Arrays
 
+Lossless = Literal["lossless"]
+LOSSLESS: Lossless = "lossless"
+
 
 class Delivery:
     """Replaces the model in each message of a round by the form in which its node receives it.
@@ -26,7 +30,7 @@ class Delivery:
     and evaluates another: then the evaluated model is sent in full.
 
     Args:
-        scheme: compresses the deltas; None sends full models.
+        scheme: compresses the deltas; None sends full models, and LOSSLESS what changed, to the bit.
         packed: send a full model as one array, if the strategy sends the same model to all nodes.
         timeout: seconds that a phase has for its replies.
         kinds: which arrays are running statistics; None recognises them by name.
@@ -36,15 +40,17 @@ class Delivery:
 
     def __init__(
         self,
-        scheme: Scheme | None,
+        scheme: Scheme | Lossless | None,
         packed: bool,
         timeout: float = 3600.0,
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
         bits: float | None = None,
     ) -> None:
-        self._downlink = None if scheme is None and initial is None else Downlink(scheme, kinds, initial, bits)
-        self._approximates = scheme is not None
+        lossy = None if isinstance(scheme, str) else scheme
+        sends_changes = scheme is not None or initial is not None
+        self._downlink = Downlink(lossy, kinds, initial, bits, isinstance(scheme, str)) if sends_changes else None
+        self._approximates = lossy is not None
         self.packed = packed
         self._timeout = timeout
         self._sends_public = False  # whether the messages of this phase carry the public model

@@ -36,7 +36,8 @@ class Downlink:
     """Brings nodes to the latest version of the public model: by the changes that they lack, or by the full model.
 
     Args:
-        scheme: compresses the deltas; its memory is not used. None makes none, and clients keep no version.
+        scheme: compresses the deltas; its memory is not used. None makes none.
+        exact: without a scheme, whether clients keep versions, so that they are sent what changed, without loss.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a full model takes, about; None for all of them. See `PublicModel`.
@@ -48,11 +49,12 @@ class Downlink:
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
         bits: float | None = None,
+        exact: bool = False,
     ) -> None:
-        self._keep = scheme is not None
+        self._keep = scheme is not None or exact
         self._kinds = kinds
         self._initial = initial
-        self._public = PublicModel(scheme, kinds, initial, bits)
+        self._public = PublicModel(scheme, kinds, initial, bits, exact)
         self._sent: dict[int, tuple[Message, RecordDict]] = {}  # by node, of this phase; the strategy's own content
         self._node_versions: dict[int, bytes] = {}  # by node: the last version that it is known to hold
         self._failed: set[int] = set()  # nodes whose last reply was an error

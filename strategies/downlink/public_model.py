@@ -12,6 +12,7 @@ from collections import deque
 
 import numpy as np
 
+from surp_fl.array_spec import specs_of
 from surp_fl.change import change_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.model_messages import Delta, apply_delta
@@ -36,6 +37,7 @@ class PublicModel:
 
     Args:
         scheme: compresses the deltas; its memory is not used. None makes none: a new version is the strategy's model.
+        exact: without a scheme, whether clients keep versions all the same, which merged changes lead on from.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a model takes, about, which is sent in full because no version leads to it; what is lost
@@ -52,9 +54,11 @@ class PublicModel:
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
         bits: float | None = None,
+        exact: bool = False,
         seed: int = 0,
     ) -> None:
         self._scheme = scheme
+        self._exact = exact
         self._bits = bits
         self._kinds = kinds
         self._initial = initial
@@ -98,6 +102,7 @@ class PublicModel:
         if self._scheme is not None:
             self._layout = Layout.of(self._arrays, self._kinds)
             self._vector = immutable(self._layout.flatten(self._arrays))
+        if self._scheme is not None or self._exact:
             self._remember(last, before, delta)
 
     def _in_full(self, model: Arrays) -> Arrays:
@@ -116,8 +121,10 @@ class PublicModel:
     def _remember(self, last: bytes, before: Arrays, delta: Delta | None) -> None:
         """Keep what leads here from earlier versions; they take no more memory than the model."""
         self._history = self._history or History(self.full_bytes)
-        if delta is None:
+        if delta is None and not (self._exact and specs_of(before) == specs_of(self._arrays)):
             self._history.clear()
+        elif delta is None:
+            self._history.push(last, before, self._arrays)
         else:
             self._deltas.append(delta)
             self._drop_long_chains()

@@ -14,6 +14,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.statistics import Kind
 from surp_fl.strategies.decode_updates import DecodeUpdates
 from surp_fl.strategies.directives import BudgetFor
+from surp_fl.strategies.downlink.delivery import Lossless
 from surp_fl.strategies.downlink.initial import Initial
 from surp_fl.strategies.legacy.client_proxies import DecodingProxy, grid_of, replies_in
 from surp_fl.strategies.legacy.conversions import parameters_of_record, record_of_parameters
@@ -55,7 +56,7 @@ class DecodeLegacyUpdates(Strategy):
         mean_alone: whether the inner strategy needs the weighted mean alone; None decides by its type.
         patience: rounds in a row without a usable reply that are tolerated, once a reply was usable.
         history_bytes: memory for the models of earlier rounds.
-        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000).
+        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000), or "lossless".
         packed: send a full model as one array.
         initial: the model that clients make by themselves: its name, or a function that makes it, its arrays named "0",
             "1", …
@@ -83,7 +84,7 @@ class DecodeLegacyUpdates(Strategy):
         mean_alone: bool | None = None,
         patience: int = 2,
         history_bytes: int = 1 << 28,
-        downlink: Scheme | None = None,
+        downlink: Scheme | Lossless | None = None,
         packed: bool = True,
         initial: Initial | None = None,
         statistics: Mapping[int, Kind] | None = None,

@@ -311,3 +311,5 @@ def test_bits_of_the_first_model_need_a_downlink_and_a_sensible_number() -> None
             DecodeUpdates(fedavg(), downlink=DOWN, first_model_bits=bits)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="add downlink="):
         DecodeUpdates(fedavg(), first_model_bits=8)
+    with pytest.raises(ValueError, match="leave out one of them"):
+        DecodeUpdates(fedavg(), downlink="lossless", first_model_bits=8)
