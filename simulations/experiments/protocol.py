@@ -65,6 +65,7 @@ MORE_SCHEMES = {  # of some parts, and whose tuning they get
 }
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
+KNOWN_INITIAL = {"iid": ("surp:218",)}  # and which of these are run once more with clients that make the first model
 PARTS: dict[str, dict[str, Any]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
@@ -114,4 +115,7 @@ def runs_of(
             run = trial(replace(base, scheme=scheme, seed=seed, **PARTS[part]), chosen[tuned])
             yield run
             if scheme in both_ways:
-                yield replace(run, downlink=both_ways[scheme])
+                run = replace(run, downlink=both_ways[scheme])
+                yield run
+                if scheme in KNOWN_INITIAL.get(part, ()):
+                    yield replace(run, known_initial=True)

@@ -67,9 +67,10 @@ def shown_score(score: float, metric: Metric) -> str:
 
 
 def label_of(row: Row) -> str:
-    """Name a row's scheme, budget and options, and what goes down."""
+    """Name a row's scheme, budget and options, and what goes down; `first model known` where clients make that one."""
     down = row.settings.downlink
-    return scheme_of(row) + (f", down {text_of(*parse(down))}" if down else "")
+    known = ", first model known" if row.settings.known_initial else ""
+    return scheme_of(row) + (f", down {text_of(*parse(down))}" if down else "") + known
 
 
 def scheme_of(row: Row) -> str:
