@@ -37,10 +37,10 @@ class Downlink:
 
     Args:
         scheme: compresses the deltas; its memory is not used. None makes none.
-        exact: without a scheme, whether clients keep versions, so that they are sent what changed, without loss.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a full model takes, about; None for all of them. See `PublicModel`.
+        exact: without a scheme, whether clients keep versions, so that they are sent what changed, without loss.
     """
 
     def __init__(

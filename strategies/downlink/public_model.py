@@ -37,11 +37,11 @@ class PublicModel:
 
     Args:
         scheme: compresses the deltas; its memory is not used. None makes none: a new version is the strategy's model.
-        exact: without a scheme, whether clients keep versions all the same, which merged changes lead on from.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a model takes, about, which is sent in full because no version leads to it; what is lost
             comes with later deltas. None sends it as it is.
+        exact: without a scheme, whether clients keep versions all the same, which merged changes lead on from.
         seed: of the encoder's random choices.
 
     Attributes:
@@ -119,16 +119,15 @@ class PublicModel:
         return arrays
 
     def _remember(self, last: bytes, before: Arrays, delta: Delta | None) -> None:
-        """Keep what leads here from earlier versions; they take no more memory than the model."""
+        """Keep the delta, and the values that were overwritten: of these no more than the model's bytes."""
         self._history = self._history or History(self.full_bytes)
-        if delta is None and not (self._exact and specs_of(before) == specs_of(self._arrays)):
-            self._history.clear()
-        elif delta is None:
-            self._history.push(last, before, self._arrays)
-        else:
+        if delta is not None:
             self._deltas.append(delta)
             self._drop_long_chains()
+        if delta is not None or (self._exact and specs_of(before) == specs_of(self._arrays)):
             self._history.push(last, before, self._arrays)
+        else:
+            self._history.clear()
 
     def _delta_to(self, model: Arrays) -> Delta | None:
         """The delta towards a model; None where the full model is needed, or takes at most twice the bytes."""

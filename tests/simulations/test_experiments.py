@@ -233,8 +233,8 @@ def test_points_that_chance_may_have_ordered_are_run_with_more_seeds(
         asked.extend((run.learning_rate, run.seed) for run in runs)
         spent = [
             Traffic(
-                1, [1], [1], [1], [1], [1], encode_seconds=[0.1], decode_seconds=[0.1], relative_error=[0.1],
-                residual_norm=[0.1],
+                1, [1], [1], [1], [1], [1], [True], encode_seconds=[0.1], decode_seconds=[0.1],
+                relative_error=[0.1], residual_norm=[0.1],
             )
         ]  # fmt: skip
         return [row_of(run, "digits", PARAMETERS, [Score(ended(run), 1.0)] * 6, spent, "") for run in runs]
