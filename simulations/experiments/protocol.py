@@ -65,7 +65,11 @@ MORE_SCHEMES = {  # of some parts, and whose tuning they get
 }
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
-KNOWN_INITIAL = {"iid": ("surp:218",)}  # and which of these are run once more with clients that make the first model
+KNOWN_INITIAL = {  # by part: what comes up, and what then goes down, where clients make the first model
+    "iid": {"surp:218": "surp:2000"},
+    "sampled": {"surp:218": "lossless"},
+    "sampled_dirichlet": {"surp:218": "lossless"},
+}
 PARTS: dict[str, dict[str, Any]] = {
     "iid": {},
     "dirichlet": {"partition": "dirichlet:0.5"},
@@ -115,7 +119,6 @@ def runs_of(
             run = trial(replace(base, scheme=scheme, seed=seed, **PARTS[part]), chosen[tuned])
             yield run
             if scheme in both_ways:
-                run = replace(run, downlink=both_ways[scheme])
-                yield run
-                if scheme in KNOWN_INITIAL.get(part, ()):
-                    yield replace(run, known_initial=True)
+                yield replace(run, downlink=both_ways[scheme])
+            if scheme in (known := KNOWN_INITIAL.get(part, {})):
+                yield replace(run, downlink=known[scheme], known_initial=True)

@@ -6,9 +6,8 @@ import math
 from statistics import fmean
 from typing import Any
 
-from simulations.app.schemes import parse
 from simulations.report import markdown
-from simulations.report.rows import text_of
+from simulations.report.rows import downlink_text, text_of
 
 
 def table(accounts: list[dict[str, Any]]) -> str:
@@ -68,7 +67,7 @@ def _line(what: str, sizes: list[float], compared: bool = False) -> list[str]:
 
 
 def _label(each: dict[str, Any]) -> str:
-    down = f", down {text_of(*parse(each['downlink']))}" if each["downlink"] else ""
+    down = f", down {downlink_text(each['downlink'])}" if each["downlink"] else ""
     lean = ", initial model made by clients" if each.get("known_initial") else ""
     lean += ", evaluated with training" if each.get("evaluate_with_train") else ""
     return text_of(each["scheme"], each["budget"], {}) + down + lean

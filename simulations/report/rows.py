@@ -14,6 +14,7 @@ from simulations.app.row import Row
 from simulations.app.schemes import Options, parse
 from simulations.app.workloads.workload import Metric
 from simulations.report import json_rows
+from surp_fl.strategies.downlink.delivery import LOSSLESS
 
 
 def load(folder: Path) -> list[Row]:
@@ -70,7 +71,12 @@ def label_of(row: Row) -> str:
     """Name a row's scheme, budget and options, and what goes down; `first model known` where clients make that one."""
     down = row.settings.downlink
     known = ", first model known" if row.settings.known_initial else ""
-    return scheme_of(row) + (f", down {text_of(*parse(down))}" if down else "") + known
+    return scheme_of(row) + (f", down {downlink_text(down)}" if down else "") + known
+
+
+def downlink_text(downlink: str) -> str:
+    """Name what goes down, for people: a scheme, or all that changed."""
+    return downlink if downlink == LOSSLESS else text_of(*parse(downlink))
 
 
 def scheme_of(row: Row) -> str:

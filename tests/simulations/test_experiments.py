@@ -341,9 +341,9 @@ def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
         chosen = {scheme: dict(protocol.GRID[3]) for scheme in protocol.tuned_in(part)}
         runs = list(protocol.runs_of(part, [0, 1], base, chosen))
         down = dict(protocol.BOTH_WAYS | (protocol.WITH_MORE if "sampled" in part else {}))
-        assert {(run.scheme, run.downlink) for run in runs if run.downlink} == set(down.items())
         known = [(run.scheme, run.downlink) for run in runs if run.known_initial]
-        assert known == ([("surp:218", "surp:2000")] * 2 if part == "iid" else [])
+        assert known == 2 * list(protocol.KNOWN_INITIAL.get(part, {}).items())
+        assert {(run.scheme, run.downlink) for run in runs if run.downlink} == {*down.items(), *known}
         assert len(runs) == 2 * (len(protocol.schemes_in(part)) + len(down)) + len(known)
         assert {run.seed for run in runs} == {0, 1}
         assert all(run.warm_up == 30 and run.precision == "bfloat16" and run.held_out == 0 for run in runs)
