@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.array_spec import ArraySpec
+from surp_fl.bit_patterns import bits_of
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
 from surp_fl.types import Array
@@ -49,7 +50,7 @@ def write_integers(before: Mapping[str, Array], after: Mapping[str, Array], layo
     content = bytearray()
     unchanged = 0
     for spec in layout.exact:
-        old, new = _bits_of(before[spec.name]), _bits_of(after[spec.name])
+        old, new = bits_of(before[spec.name]), bits_of(after[spec.name])
         if np.array_equal(old, new):
             unchanged += 1
             continue
@@ -98,7 +99,7 @@ def read_integers(section: bytes, before: Mapping[str, Array], layout: Layout) -
 
 
 def _read_array(before: Array, spec: ArraySpec, reader: _ByteReader) -> Array:
-    old = _bits_of(before)
+    old = bits_of(before)
     if spec.dtype.kind == "b":
         flags = old ^ np.frombuffer(reader.take(spec.size), np.uint8)
         if flags.max(initial=0) > 1:
@@ -113,12 +114,6 @@ def _read_array(before: Array, spec: ArraySpec, reader: _ByteReader) -> Array:
     else:
         new = old + np.frombuffer(reader.take(spec.size * old.itemsize), old.dtype.newbyteorder("<"))
     return new.astype(old.dtype, copy=False).view(spec.dtype.newbyteorder("=")).reshape(spec.shape)
-
-
-def _bits_of(array: Array) -> Array:
-    """An integer or boolean array as unsigned integers, modulo 2^bits; shape (size,)."""
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(-1)
-    return native.view(f"u{native.itemsize}")
 
 
 def _inflated(section: bytes, layout: Layout) -> bytes:

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surp_fl.array_spec import ArraySpec, specs_of
+from surp_fl.bit_patterns import bits_of, unzigzag, zigzag
 from surp_fl.entropy.changed_values import ChangedValues
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.errors import MalformedMessage
@@ -80,10 +80,10 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
     if specs_of(base) != specs_of(target):
         return None
     layout = Layout.of(base, kinds)
-    untied = any(not np.array_equal(_bits(target[name]), _bits(target[first])) for name, first in layout.copies)
+    untied = any(not np.array_equal(bits_of(target[name]), bits_of(target[first])) for name, first in layout.copies)
     parts = _Parts.of(layout.untied if untied else layout)
     size = sum(spec.size for spec in parts.coded)
-    differ = [_bits(base[spec.name]) != _bits(target[spec.name]) for spec in parts.coded]
+    differ = [bits_of(base[spec.name]) != bits_of(target[spec.name]) for spec in parts.coded]
     if sum(int(np.count_nonzero(each)) for each in differ) > size // 2:
         return None  # before the places take eight bytes each
     found = [np.flatnonzero(each) for each in differ]
@@ -98,7 +98,7 @@ def merge(base: Mapping[str, Array], target: Mapping[str, Array], kinds: Kinds |
     encoder = RangeEncoder(64 + 16 * len(places))
     ChangedValues().encode(encoder, np.diff(places, prepend=-1) - 1, steps, corrections)
     coded = encoder.finish() if len(places) else b""
-    changed = [not np.array_equal(_bits(base[spec.name]), _bits(target[spec.name])) for spec in parts.others]
+    changed = [not np.array_equal(bits_of(base[spec.name]), bits_of(target[spec.name])) for spec in parts.others]
     others = {spec.name: target[spec.name] for spec, each in zip(parts.others, changed, strict=True) if each}
     message = _HEADER.pack(_UNTIED if untied else 0, exponent, len(places), len(coded)) + coded
     message += np.packbits(np.array(changed, bool)).tobytes() + (compress(others) if others else b"")
@@ -187,15 +187,15 @@ def _steps_and_corrections(old: list[Array], new: list[Array], exponent: int) ->
             multiple = np.rint(np.ldexp(after.astype(np.float64) - before, -exponent))
         multiple = np.where(np.abs(multiple) < _MAX_CODED // 2, multiple, 0).astype(np.int64)  # no NaN, no infinity
         predicted = _stepped(before, multiple, exponent)
-        steps.append(_zigzag(multiple))
-        corrections.append(_zigzag(_ordered(after) - _ordered(predicted)))
+        steps.append(zigzag(multiple))
+        corrections.append(zigzag(_ordered(after) - _ordered(predicted)))
     return np.concatenate(steps), np.concatenate(corrections)
 
 
 def _moved(before: Array, steps: Integers, corrections: Integers, exponent: int) -> Array:
     """Values after their changes: the inverse of `_steps_and_corrections` for one array."""
-    predicted = _stepped(before, _unzigzag(steps), exponent)
-    order = _ordered(predicted) + _unzigzag(corrections)
+    predicted = _stepped(before, unzigzag(steps), exponent)
+    order = _ordered(predicted) + unzigzag(corrections)
     unsigned = np.where(order < 0, _sign_bit(before.dtype) - 1 - order, order)
     return unsigned.astype(f"u{before.dtype.itemsize}").view(before.dtype)
 
@@ -208,24 +208,10 @@ def _stepped(before: Array, multiple: Integers, exponent: int) -> Array:
 
 def _ordered(values: Array) -> Integers:
     """Integers in the order of float values, one apart where no value lies between: units in the last place."""
-    unsigned = _bits(values).astype(np.int64)
+    unsigned = bits_of(values).astype(np.int64)
     sign = _sign_bit(values.dtype)
     return np.where(unsigned >= sign, sign - 1 - unsigned, unsigned)
 
 
 def _sign_bit(dtype: np.dtype[Any]) -> int:
     return 1 << (8 * dtype.itemsize - 1)
-
-
-def _bits(array: Array) -> NDArray[Any]:
-    """The flat array's elements as unsigned integers, so that NaN equals itself and −0 differs from 0."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return flat.view(f"u{flat.itemsize}") if flat.itemsize <= 8 else flat.view(np.uint8)
-
-
-def _zigzag(values: Integers) -> Integers:
-    return np.where(values >= 0, 2 * values, -2 * values - 1)
-
-
-def _unzigzag(values: Integers) -> Integers:
-    return np.where(values & 1, -(values + 1) // 2, values // 2)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from surp_fl.bit_patterns import unzigzag, zigzag
 from surp_fl.errors import MalformedMessage
 from surp_fl.lossless import Spec
 from surp_fl.types import Array, Arrays
@@ -46,7 +47,7 @@ def quantised(arrays: Mapping[str, Array], bits: float, names: Iterable[str]) ->
             found[name] = array
         else:
             multiples = np.rint(np.ldexp(array.astype(np.float64), -exponent)).astype(np.int64)
-            found[name] = np.where(multiples >= 0, 2 * multiples, -2 * multiples - 1).astype(_MULTIPLES)
+            found[name] = zigzag(multiples).astype(_MULTIPLES)
     return found, exponents
 
 
@@ -80,8 +81,7 @@ def dequantised(arrays: Mapping[str, Array], exponents: list[int], specs: list[S
         if exponent == EXACT:
             found[name] = arrays[name]
             continue
-        zigzag = arrays[name].astype(np.int64)
-        multiples = np.where(zigzag & 1, -(zigzag + 1) // 2, zigzag // 2)
+        multiples = unzigzag(arrays[name].astype(np.int64))
         with np.errstate(over="ignore"):
             found[name] = np.ldexp(multiples.astype(np.float64), exponent).astype(dtype)
     return found

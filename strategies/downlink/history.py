@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surp_fl.bit_patterns import bits_of
 from surp_fl.types import Arrays
 
 
@@ -37,7 +38,10 @@ class _Overwritten:
         spent = 0
         for name, old in before.items():
             flat = np.ascontiguousarray(old).reshape(-1)
-            (places,) = np.nonzero(_bits(flat) != _bits(np.ascontiguousarray(after[name]).reshape(-1)))
+            differ = bits_of(flat) != bits_of(after[name])
+            if differ.size > flat.size:  # byte by byte
+                differ = differ.reshape(flat.size, -1).any(axis=1)
+            (places,) = np.nonzero(differ)
             if not len(places):
                 continue
             sparse = len(places) * (places.itemsize + flat.itemsize) < flat.nbytes
@@ -91,8 +95,3 @@ class History:
             if change.version == version:
                 return {name: array.reshape(latest[name].shape) for name, array in arrays.items()}
         raise KeyError(version.hex())
-
-
-def _bits(flat: NDArray[Any]) -> NDArray[Any]:
-    """A flat array's elements as unsigned integers, so that NaN equals itself and −0 differs from 0."""
-    return flat.view(f"u{flat.itemsize}") if flat.itemsize <= 8 else flat
