@@ -16,4 +16,4 @@ Sparse = tuple[Integers, Vector]  # ascending indices, and the value at each
 Update = Sparse | Vector  # what a message decodes to, in whichever form is smaller
 Array = NDArray[Any]
 Arrays = dict[str, Array]  # a model: its arrays by name, in order
-Reference = Vector | tuple[Vector, Vector] | None  # the model; or the model, and the one before it
+Reference = Vector | tuple[Vector, Vector] | None  # the model; or the model, and an earlier one

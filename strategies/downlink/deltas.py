@@ -134,8 +134,10 @@ class Downlink:
         """The shortest form for a node, and its payload in bytes."""
         found = self._changes_since(self._node_versions.get(node, b""))
         relies = not found and self._initial is not None and node not in self._without_initial
+        origin = self._public.origin
+        relies = relies and (origin is None or self._initial is None or origin.version == self._initial.version)
         if relies and self._initial is not None:
-            announced = partial(put_initial, initial=self._initial.name)
+            announced = partial(put_initial, initial=self._initial.name, origin=origin is not None)
             found = [(size, _then(put, announced)) for size, put in self._changes_since(self._initial.version)]
         if not found or min(map(_size, found)) > self._public.full_bytes // _FULL_PAYS:
             found.append(self._full())
@@ -167,10 +169,22 @@ class Downlink:
         return found
 
     def _full(self) -> tuple[int, Put]:
-        packed = self._public.packed
-        return packed.payload, lambda content, name: put_full_model(
-            content, name, packed, keep=self._keep, kinds=self._kinds
-        )
+        """The full model; or the origin of the deltas in full, and the changes since."""
+        origin, changes = self._public.origin, None
+        if origin is not None and origin.version != self.version:
+            changes = min(self._changes_since(origin.version), key=_size, default=None)
+            if changes is None:
+                self._public.drop_origin()
+        packed = self._public.packed if origin is None or changes is None else origin.packed
+        begins = self._public.origin is not None
+
+        def put(content: RecordDict, name: str) -> RecordDict:
+            return put_full_model(content, name, packed, keep=self._keep, kinds=self._kinds, origin=begins)
+
+        if changes is None:
+            return packed.payload, put
+        size, put_changes = changes
+        return packed.payload + size, lambda content, name: put_changes(put(content, name), name)
 
     def _update_versions(self, replies: Iterable[Message]) -> None:
         """Note from replies which nodes hold the latest version; after two errors in a row, a node's is not known."""

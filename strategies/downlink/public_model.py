@@ -9,27 +9,48 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
 from surp_fl.array_spec import specs_of
 from surp_fl.change import change_of
 from surp_fl.codecs.codec import Scheme
-from surp_fl.flower.model_messages import Delta, apply_delta
+from surp_fl.flower.delta import Delta, apply_delta, changed_since, reference_of
 from surp_fl.flower.packed_model import Packed, digest_of
-from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
 from surp_fl.merged_change import merge
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.downlink.history import History
 from surp_fl.strategies.downlink.initial import KnownInitial
-from surp_fl.types import Arrays
+from surp_fl.types import Arrays, Reference
 from surp_fl.uniform_quantiser import dequantised, quantised
 
 log = logging.getLogger("flwr")
 
 _MAX_DELTAS = 128  # in a chain; a client applies them one after the other, each in one pass over its model
 _DELTA_OVERHEAD = 16  # bytes of a delta beside its payload: the digest of its base, and lengths
+
+
+@dataclass
+class Origin:
+    """The model that a chain of deltas began with; see delta.py.
+
+    Attributes:
+        arrays: of the model.
+        version: its digest.
+        made: the model as one array, if it was made already.
+    """
+
+    arrays: Arrays
+    version: bytes
+    made: Packed | None
+
+    @property
+    def packed(self) -> Packed:
+        """The model as one array; made once."""
+        self.made = self.made or Packed.of(self.arrays)
+        return self.made
 
 
 class PublicModel:
@@ -66,11 +87,12 @@ class PublicModel:
         self._deltas: deque[Delta] = deque()
         self._history: History | None = None
         self._layout: Layout | None = None
-        self._vector = np.zeros(0, np.float32)
         self._arrays: Arrays = {}
         self._model: Arrays = {}  # the strategy's, as the latest version approximates it
         self._source = b""  # digest of the strategy's model that the latest version approximates
         self._packed: Packed | None = None
+        self._origin: Origin | None = None
+        self._references: dict[tuple[tuple[str, str], ...], Reference] = {}  # by the copies of the layout
         self._merged: dict[bytes, bytes | None] = {}  # by version, the merged change to the latest one
         self.version = b""
 
@@ -92,23 +114,21 @@ class PublicModel:
             self._deltas.clear()
             self._arrays = self._in_full(model)
         else:
-            assert self._layout is not None
-            vector = None if delta.untied else self._vector
-            self._arrays = apply_delta(self._layout, self._arrays, delta, vector)
+            self._arrays = self._after(delta)
         last, self.version = self.version, digest_of(self._arrays)
         self._source, self._model = source, model
         if self.version == last:
             return
         if self._scheme is not None:
             self._layout = Layout.of(self._arrays, self._kinds)
-            self._vector = immutable(self._layout.flatten(self._arrays))
+            self._update_origin(begins=delta is None)
         if self._scheme is not None or self._exact:
             self._remember(last, before, delta)
 
     def _in_full(self, model: Arrays) -> Arrays:
         """The version that is sent in full for a model: itself, or what is left of it after quantisation."""
         known = self._initial is not None and digest_of(model) == self._initial.version
-        if self._scheme is None or self._bits is None or known:
+        if self._scheme is None or self._bits is None or known or self._near_initial(model):
             return model
         layout = Layout.of(model, self._kinds)
         trained = [spec.name for spec in layout.floats]
@@ -117,6 +137,42 @@ class PublicModel:
         arrays = dequantised(multiples, exponents, specs)
         self._packed = Packed.of_quantised(arrays, multiples, exponents)
         return arrays
+
+    def _update_origin(self, begins: bool) -> None:
+        """Begin a chain of deltas at the latest version, or at the initial model; give an origin up if it is far away.
+
+        Args:
+            begins: whether the latest version is one that no delta led to.
+        """
+        assert self._scheme is not None
+        self._references = {}
+        if begins and self._scheme.codec.reader.contextual:
+            self._origin = Origin(self._arrays, self.version, self._packed)
+            initial = self._initial
+            if initial is not None and initial.version != self.version:
+                if self._near_initial(self._arrays):
+                    self._origin = Origin(initial.arrays, initial.version, None)
+                elif self.merged_from(initial.version) is not None:  # clients come from there, and know no other origin
+                    self._origin = None
+        elif self._origin is not None and changed_since(self._origin.arrays, self._arrays, self._kinds) is None:
+            self._origin = None
+
+    def _near_initial(self, model: Arrays) -> bool:
+        """Whether the initial model is known, and could be the origin of a model."""
+        return self._initial is not None and changed_since(self._initial.arrays, model, self._kinds) is not None
+
+    def _reference(self, layout: Layout) -> Reference:
+        """What a delta to the latest version is coded against; the same objects until there is another version."""
+        if layout.copies not in self._references:
+            reference = reference_of(layout, self._arrays, None if self._origin is None else self._origin.arrays)
+            self._references[layout.copies] = reference
+        return self._references[layout.copies]
+
+    def _after(self, delta: Delta) -> Arrays:
+        """The version after a delta to the latest one."""
+        assert self._layout is not None
+        layout = self._layout.untied if delta.untied else self._layout
+        return apply_delta(layout, self._arrays, delta, self._reference(layout))
 
     def _remember(self, last: bytes, before: Arrays, delta: Delta | None) -> None:
         """Keep the delta, and the values that were overwritten: of these no more than the model's bytes."""
@@ -134,16 +190,15 @@ class PublicModel:
         layout = self._layout
         if self._scheme is None or layout is None or Layout.of(model, self._kinds).arrays != layout.arrays:
             return None
-        vector, untied = self._vector, any(not np.array_equal(model[name], model[of]) for name, of in layout.copies)
-        if untied:
-            layout = layout.untied
-            vector = immutable(layout.flatten(self._arrays))
+        untied = any(not np.array_equal(model[name], model[of]) for name, of in layout.copies)
+        layout = layout.untied if untied else layout
         wanted = layout.difference(model, self._arrays)
         if not np.isfinite(wanted).all():
             return None
         moved = layout.difference(model, self._model)
         try:
-            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, vector, moved)
+            reference = self._reference(layout)
+            change = change_of(self._scheme, wanted, self._arrays, model, layout, self._rng, reference, moved)
         except ValueError as fault:
             log.warning("surp-fl: the model's change cannot be encoded, the full model is sent: %s", fault)
             return None
@@ -174,9 +229,20 @@ class PublicModel:
         """The arrays of a version; None where it is not kept."""
         if self._history is not None and version in self._history:
             return self._history.arrays_of(version, self._arrays)
+        if self._origin is not None and version == self._origin.version:
+            return self._origin.arrays
         if self._initial is not None and version == self._initial.version:
             return self._initial.arrays
         return None
+
+    @property
+    def origin(self) -> Origin | None:
+        """The model that the deltas are coded against, beside their base; None if they are coded against that alone."""
+        return self._origin
+
+    def drop_origin(self) -> None:
+        """Code further deltas against their base alone."""
+        self._origin, self._references = None, {}
 
     @property
     def packed(self) -> Packed:

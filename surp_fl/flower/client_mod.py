@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from surp_fl.change import change_of
 from surp_fl.codecs import reader_of
 from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.flower.client_origin import load_origin, save_origin
 from surp_fl.flower.client_state import (
     ServerDirectives,
     StoredState,
@@ -32,8 +33,9 @@ from surp_fl.flower.initial_model import Initial, check_initial, make_initial
 from surp_fl.flower.legacy_records import FIT_METRICS, is_legacy, message_content, without_directives
 from surp_fl.flower.message_stats import stats_of
 from surp_fl.flower.mixed_apis import call_app, check_decodes
-from surp_fl.flower.model_messages import carries_version, receive_model, restore_content
+from surp_fl.flower.model_messages import carries_version, restore_content
 from surp_fl.flower.protocol import MISSING, NAME, NODE_BUDGET
+from surp_fl.flower.received_model import receive_model
 from surp_fl.flower.records import CompressedReply, announced_kinds, arrays_of, record_of, to_record
 from surp_fl.immutable import immutable
 from surp_fl.layout import Layout
@@ -108,12 +110,19 @@ class CompressUpdates:
         kinds = announced_kinds(message.content)
         if carries_version(message.content):
             before = load_local_version(context)
-            model = receive_model(message.content, before, kinds, partial(make_initial, self.initial, context=context))
+            model = receive_model(
+                message.content,
+                before,
+                kinds,
+                partial(make_initial, self.initial, context=context),
+                partial(load_origin, context),
+            )
             if model.arrays is None:  # the client holds no base of the deltas
                 return Message(RecordDict({NAME: ConfigRecord({MISSING: True})}), reply_to=message)
             if model.keep:
                 version = model.version
                 save_local_version(context, model.arrays, before, model.base, kinds)
+                save_origin(context, model.origin, model.arrays, kinds)
             message.content = restore_content(message.content, model.name, model.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)

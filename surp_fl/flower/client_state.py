@@ -121,7 +121,7 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
         layout: of the model that was received.
         directives: of the server, in this round.
     """
-    memory = _arrays(context, NAME)
+    memory = stored_arrays(context, NAME)
     stored = context.state.config_records.get(SESSION, ConfigRecord())
     held = _held_layout(stored, layout)
     if "residual" in memory and not _fits(memory["residual"], held):
@@ -138,7 +138,7 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
         return StoredState(_converted(memory, held, layout), None)
     last, applied = stored[STATE_ROUND], directives.applied
     assert isinstance(last, int)
-    if applied is not None and applied < last and "residual" in memory and (sent := _arrays(context, SENT)):
+    if applied is not None and applied < last and "residual" in memory and (sent := stored_arrays(context, SENT)):
         add_to(memory["residual"], (sent["indices"], sent["values"]) if "indices" in sent else sent["values"])
         log.info("surp-fl: the message of round %d was not applied: it is added back to the residual", last)
     if applied is not None and applied > last:
@@ -149,7 +149,7 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
             last,
         )
     retained = same_model and last in directives.retained_rounds
-    model = _arrays(context, MODEL) if retained else {}
+    model = stored_arrays(context, MODEL) if retained else {}
     fits = "model" in model and _fits(model["model"], held)
     return StoredState(
         _converted(memory, held, layout),
@@ -178,7 +178,7 @@ def save(
         directives: of the server, in this round.
         version: digest of the local version, if the model equals it: then the model is not stored a second time.
     """
-    _put(context, NAME, memory)
+    store_arrays(context, NAME, memory)
     stored: dict[str, int | bytes | list[str]] = {STATE_FINGERPRINT: layout.fingerprint}
     if layout.copies:
         stored[STATE_COPIES] = [name for pair in layout.copies for name in pair]
@@ -191,13 +191,13 @@ def save(
     if in_session and version is not None and model is not None:
         stored[STATE_HELD], model = version, None
     context.state[SESSION] = ConfigRecord(stored)  # type: ignore[arg-type]
-    _put(context, SENT, _as_arrays(sent, layout) if in_session and "residual" in memory else {})
-    _put(context, MODEL, {"model": model} if in_session and model is not None else {})
+    store_arrays(context, SENT, _as_arrays(sent, layout) if in_session and "residual" in memory else {})
+    store_arrays(context, MODEL, {"model": model} if in_session and model is not None else {})
 
 
 def load_local_version(context: Context) -> dict[str, NDArray[Any]] | None:
     """The version of the server's public model that this client holds; None for none."""
-    return _arrays(context, HELD) or None
+    return stored_arrays(context, HELD) or None
 
 
 def save_local_version(
@@ -219,8 +219,8 @@ def save_local_version(
     stored = context.state.config_records.get(SESSION, ConfigRecord())
     reference = stored.pop(STATE_HELD, None)
     if reference is not None and before is not None and reference == (base or digest_of(before)):
-        _put(context, MODEL, {"model": _held_layout(stored, Layout.of(before, kinds)).flatten(before)})
-    _put(context, HELD, arrays)
+        store_arrays(context, MODEL, {"model": _held_layout(stored, Layout.of(before, kinds)).flatten(before)})
+    store_arrays(context, HELD, arrays)
 
 
 def _first_and_messages(stored: ConfigRecord, directives: ServerDirectives) -> tuple[int, int] | None:
@@ -260,14 +260,15 @@ def _converted(memory: State, held: Layout, layout: Layout) -> State:
     }
 
 
-def _put(context: Context, name: str, arrays: State) -> None:
+def store_arrays(context: Context, name: str, arrays: State) -> None:
+    """Store arrays under a name, in place of what is there; without any, remove that."""
     if arrays:
         context.state[name] = record_of(arrays)
     elif name in context.state:
         del context.state[name]
 
 
-def _arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
+def stored_arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
     """The arrays stored under a name; empty if they are missing or cannot be read."""
     if name not in context.state:
         return {}

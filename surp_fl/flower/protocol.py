@@ -33,7 +33,8 @@ A client that holds no base of the deltas that it was sent replies with `MISSING
 **The downlink** carries a model as an ordinary ArrayRecord, or in one of three forms. *Full*: the ArrayRecord `PACKED`,
 one array of bytes, all arrays of the model end to end. *Deltas*: codec messages, each with the digest of the version
 that it is added to, its base; a client that holds any of these bases applies the deltas from there on. *Merged*: all
-changes since one base in one message. Beside it:
+changes since one base in one message. A full model may also be the base of deltas, or of a merged change, in the same
+message. Beside it:
 
     VERSION              bytes   digest of the model that the client ends up with
     ARRAYS_NAME          str     name of the ArrayRecord that the app expects
@@ -44,6 +45,8 @@ changes since one base in one message. Beside it:
                                  it is exact, see uniform_quantiser.py; with a full model, if it is quantised
     INITIAL              str     name of the initial model, which clients may make by themselves, if the base of the
                                  first change, or the version itself, is that model
+    ORIGIN               bool    true if deltas will be coded against what has changed since the full or the
+                                 initial model
     BASES                list    digest of the base of each delta; with deltas; of the one base, with a merged change
     DELTAS               list    messages; with deltas
     SECTIONS             list    of each delta: the sections of statistics and of integer arrays, each after its length
@@ -58,6 +61,8 @@ changes since one base in one message. Beside it:
     SENT                 arrays  the last message, decoded: added back to the residual if it was not applied
     MODEL                arrays  the model that the client was sent in the round of that message, unless it is HELD
     HELD                 arrays  the local version of the server's public model, to which deltas are added
+    ORIGIN               arrays  what the local version changed of the origin of the deltas: how many values; of each
+                                 array that differs, the places (absent if they are all) and the values that were there
     SESSION              config  SESSION and the round in it; the round of the first message, and how many there were;
                                  the fingerprint of the model's layout; the names of tied arrays and of those that they
                                  equal, if there are any; the digest of the local version, if it was the model of that
@@ -95,12 +100,13 @@ MANIFEST = f"{NAME}:form"
 COMPRESSED = f"{NAME}:compressed"
 EXPONENTS = f"{NAME}:exponents"
 INITIAL = f"{NAME}:initial"
+ORIGIN = f"{NAME}:origin"
 BASES = f"{NAME}:bases"
 DELTAS = f"{NAME}:deltas"
 SECTIONS = f"{NAME}:others"
 MERGED = f"{NAME}:merged"
 DOWN = (  # hidden from the app
-    *(VERSION, ARRAYS_NAME, KEEP, KINDS, INITIAL),
+    *(VERSION, ARRAYS_NAME, KEEP, KINDS, INITIAL, ORIGIN),
     *(MANIFEST, COMPRESSED, EXPONENTS, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
 )
 

@@ -13,8 +13,9 @@ from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
 from surp_fl.errors import MalformedMessage
-from surp_fl.flower.model_messages import put_full_model, receive_model
+from surp_fl.flower.model_messages import put_full_model
 from surp_fl.flower.packed_model import Packed
+from surp_fl.flower.received_model import receive_model
 from surp_fl.flower.records import record_of
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.testing import InProcessGrid, as_server

@@ -12,9 +12,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates, SuRP
-from surp_fl.flower.model_messages import receive_model
 from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import NAME
+from surp_fl.flower.received_model import receive_model
 from surp_fl.flower.records import arrays_of, error_reply, record_of
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.strategies.downlink.delivery import Delivery

@@ -21,7 +21,7 @@ from tests.flower_app import Arrays, app_with, fedavg, run
 SHAPES = {"conv.weight": (20, 1, 5, 5), "conv.bias": (20,), "fc.weight": (60, 320), "fc.bias": (60,)}
 SHA256 = {
     "surp up": "92ac81d79f40c1d74a8100d6f69dd3d692933b89ad623968ef9119fcbbebd397",
-    "surp both ways": "365d8f6b1a132bb34f5e470e2cca5085a37740c7806fe27f555d3ee8476ca747",
+    "surp both ways": "f4d35ae020ef9a15cff9927e9e9430647d1dcb2144af4d2e9253ee4da8a8618d",
     "stc up": "c4444e7910ef3135fe82e2064225dffc3b4013657be1a092afb246c8fb10f12e",
     "surp-paper up": "9898b4a6c79774257924702d255dd407f98a44088c17db2c151d2dc1a386378d",
 }

@@ -54,7 +54,7 @@ class Context:
 
         Args:
             layout: of the model, n coordinates.
-            reference: float32, shape (n,); or a pair of the model and the one before; or None.
+            reference: float32, shape (n,); or a pair of the model and an earlier one; or None.
         """
         if reference is None:
             return _without_reference(layout)

@@ -98,7 +98,7 @@ def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
     if context == NO_CONTEXT:
         return Context.of(layout, None)
     if context not in _NEEDS:
-        raise MalformedBits(f"context {context}; this version knows 0 (none), 1 (the model) and 2 (and the one before)")
+        raise MalformedBits(f"context {context}; this version knows 0 (none), 1 (the model) and 2 (and an earlier one)")
     if reference is None or (context == HISTORY and not isinstance(reference, tuple)):
         raise MalformedBits(f"it was coded against {_NEEDS[context]}, which this decoder was not given as `reference`")
     model = reference[0] if isinstance(reference, tuple) else reference
