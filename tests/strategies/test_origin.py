@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,8 +122,9 @@ def test_clients_store_the_origin_as_what_they_overwrote() -> None:
 
 
 def test_a_scheme_without_contexts_and_a_lossless_downlink_store_no_origin() -> None:
-    for downlink in (STC(budget=60), "lossless"):
-        strategy: Any = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=downlink)  # type: ignore[arg-type]
+    downlinks: list[Any] = [STC(budget=60), "lossless"]
+    for downlink in downlinks:
+        strategy: Any = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=downlink)
         found = run(app_with([CompressUpdates(UP)], learn=learn), strategy, rounds=4, start=start)
         assert ORIGIN not in found.grid.contexts[1].state
         assert public(strategy).origin is None
@@ -179,7 +181,7 @@ def test_a_run_that_starts_near_the_initial_model_has_that_as_its_origin() -> No
         strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=DOWN, initial=start)
         seen = Learner()
         app = app_with([CompressUpdates(UP, initial=lambda context: start())], learn=seen)
-        run(app, strategy, rounds=5, start=lambda first=first: first)
+        run(app, strategy, rounds=5, start=partial(dict, first))
         origin = public(strategy).origin
         assert origin is not None
         assert origin.version == version
