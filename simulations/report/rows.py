@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -27,15 +26,15 @@ def load(folder: Path) -> list[Row]:
     if not file.exists():
         return []
     try:
-        return [Row.from_json(row) for row in json.loads(file.read_text())]
+        return [Row.from_json(row) for row in json_rows.rows_of(file.read_text())]
     except (ValueError, KeyError, TypeError) as fault:
         raise ValueError(f"{file} holds no results of this program: move it away, or name another folder") from fault
 
 
 def save(rows: Iterable[Row], folder: Path) -> None:
-    """Write results.json, one line a row; a reader finds the old one or the new one, never half of it."""
+    """Write results.json, one line a row, and what all rows say alike once; a reader finds the old one or the new one, never half of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json.new").write_text(json_rows.text_of(row.kept().to_json() for row in rows))
+    (folder / "results.json.new").write_text(json_rows.shared_text_of(row.kept().to_json() for row in rows))
     (folder / "results.json.new").replace(folder / "results.json")
 
 

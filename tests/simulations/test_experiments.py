@@ -18,7 +18,7 @@ from simulations.app.training import Score
 from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
 from simulations.experiments import compare, messages, protocol, reproduce, tune, variance
-from simulations.report import files, fleet, markdown, overview, plots, tables
+from simulations.report import files, fleet, json_rows, markdown, overview, plots, tables
 from simulations.report import rows as results
 from surp_fl.strategies import NoUsableReply, Traffic
 from tests.simulations.runs import SMALL, run_in_process
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 def test_the_comparison_writes_rows_a_table_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "--budgets 218 --rounds 2 --clients 2 --local-steps 2 --dataset digits --jobs 2 --out"
     assert compare.main([*arguments.split(), str(tmp_path)]) == 0
-    rows = json.loads((tmp_path / "results.json").read_text())
+    rows = json_rows.rows_of((tmp_path / "results.json").read_text())
     assert [(row["scheme"], row["budget"], row["dataset"]) for row in rows] == [
         ("dense", None, "digits"),
         ("surp", 218, "digits"),
