@@ -32,7 +32,7 @@ def load(folder: Path) -> list[Row]:
 
 
 def save(rows: Iterable[Row], folder: Path) -> None:
-    """Write results.json, one line a row, and what all rows say alike once; a reader finds the old one or the new one, never half of it."""
+    """Write results.json, one line a row, what all say alike once; readers find the old or the new one, never half."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json.new").write_text(json_rows.shared_text_of(row.kept().to_json() for row in rows))
     (folder / "results.json.new").replace(folder / "results.json")
