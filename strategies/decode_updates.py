@@ -6,7 +6,7 @@ It must be the outermost strategy. Knows Flower and the table of readers. Does n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -87,9 +87,9 @@ class DecodeUpdates(AroundStrategy):
             it was in them.
         history_bytes: memory for the models of earlier rounds, which make messages smaller where clients hold them too;
             the last one is kept in any case.
-        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000); "lossless" for all
-            that changed, to the bit, which is little where updates are sparse and the server adds no momentum; None
-            sends the full model each time.
+        downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000), or a function that
+            gives the scheme of a round, counted from 1; "lossless" for all that changed, to the bit, which is little
+            where updates are sparse and the server adds no momentum; None sends the full model each time.
         first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4,
             and of any later one to which no change leads; what is lost comes with later changes. None sends it as it
             is, compressed without loss.
@@ -129,7 +129,7 @@ class DecodeUpdates(AroundStrategy):
         mean_alone: bool | None = None,
         patience: int = 2,
         history_bytes: int = 1 << 28,
-        downlink: Scheme | Lossless | None = None,
+        downlink: Scheme | Callable[[int], Scheme] | Lossless | None = None,
         first_model_bits: float | None = None,
         packed: bool = True,
         initial: Initial | None = None,
@@ -233,7 +233,7 @@ class DecodeUpdates(AroundStrategy):
         stats = RoundStats(server_round)
         self.traffic.append(stats)
         session.round += 1
-        public = self._delivery.train(messages, grid, arrays)
+        public = self._delivery.train(messages, grid, arrays, server_round)
         models: dict[int, SentModel] = {}  # by id of the ArrayRecord, which the messages of a round share
         sent: dict[int, SentModel] = {}  # by node id
         for message in messages:
@@ -304,7 +304,7 @@ class DecodeUpdates(AroundStrategy):
             return []
         if not self.traffic:  # a start() of the strategy's own may evaluate first
             self.traffic.append(RoundStats(server_round))
-        self._delivery.evaluate(messages, grid, arrays)
+        self._delivery.evaluate(messages, grid, arrays, server_round)
         self._evaluation_downlink = self._delivery.attach_models(messages)
         self.traffic[-1].record_downlink(self._evaluation_downlink)
         return messages

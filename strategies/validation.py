@@ -67,7 +67,7 @@ def check_downlink(scheme: Any, bits: Any = None) -> None:
     """Refuse a downlink that is not a scheme, and bits of the first model that cannot be.
 
     Raises:
-        TypeError: it is neither a scheme nor None.
+        TypeError: it is neither a scheme, nor a function that gives one for round 1, nor None.
         ValueError: the bits are no number from 1 to 16, or nothing sends later what they leave out.
     """
     if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int | float) or not 1 <= bits <= 16):
@@ -83,9 +83,12 @@ def check_downlink(scheme: Any, bits: Any = None) -> None:
         )
     if scheme is None or (isinstance(scheme, str) and scheme == LOSSLESS):
         return
+    if callable(scheme) and not isinstance(scheme, type):
+        scheme = scheme(1)
     if isinstance(scheme, type) or not hasattr(getattr(scheme, "codec", None), "encode"):
         raise TypeError(
-            f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), {LOSSLESS!r}, or None"
+            f"downlink is {scheme!r}; expected a scheme, as in downlink=SuRP(budget=2000), a function that "
+            f"gives the scheme of a round, {LOSSLESS!r}, or None"
         )
 
 

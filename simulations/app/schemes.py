@@ -11,9 +11,10 @@ from typing import Any
 
 from surp_fl import ErrorFeedback, MomentumCorrection
 from surp_fl.codecs import Scheme, scheme_named
-from surp_fl.codecs.codec import Budgeted
+from surp_fl.codecs.codec import Budgeted, with_budget
 
 Options = dict[str, float]
+_TO = "to"  # the option that a budget grows, or falls, to
 
 
 def parse(text: str) -> tuple[str, int | None, Options]:
@@ -81,6 +82,26 @@ def fading(text: str, keep: Callable[[int], float]) -> Callable[[int], Scheme]:
         return made  # type: ignore[no-any-return]
 
     return scheme
+
+
+def scheme_of_round(text: str, rounds: int) -> Scheme | Callable[[int], Scheme]:
+    """Make the scheme that "surp:218" stands for; of "surp:250:to=710" the function that gives it for each round.
+
+    Args:
+        text: a scheme; after all warm-up, if it has one.
+        rounds: of the run, in which the budget goes from the first number of bytes to the one after `to`, in equal
+            steps.
+    """
+    name, budget, options = parse(text)
+    if budget is None or (last := options.pop(_TO, None)) is None:
+        return last_scheme_of(text)
+    first, scheme = budget, last_scheme_of(":".join([name, str(budget), *(f"{k}={v:g}" for k, v in options.items())]))
+
+    def of_round(server_round: int) -> Scheme:
+        done = min(1.0, (server_round - 1) / max(1, rounds - 1))
+        return with_budget(scheme, round(first + (last - first) * done))
+
+    return of_round
 
 
 def last_scheme_of(text: str) -> Scheme:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from simulations.app import training
 from simulations.app.datasets import data_root
 from simulations.app.row import Row, row_of
-from simulations.app.schemes import last_scheme_of
+from simulations.app.schemes import scheme_of_round
 from simulations.app.settings import Settings
 from simulations.app.training import Score
 from surp_fl.codecs.codec import Scheme
@@ -76,7 +76,7 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
             server_momentum=settings.server_momentum,
         ),
         patience=0,  # replies all fail where training diverged
-        downlink=_downlink_of(settings.downlink),
+        downlink=_downlink_of(settings),
         packed=settings.scheme != "dense",  # which stands for FedAvg as it is
         initial=settings.workload if settings.known_initial else None,
         evaluate_with_train=settings.evaluate_with_train,
@@ -112,10 +112,10 @@ def federate(grid: Grid, settings: Settings, on_round: OnRound) -> Row:
     return row_of(settings, dataset.name, size, scores, strategy.traffic[:rounds], digest, failed)
 
 
-def _downlink_of(name: str) -> Scheme | Lossless | None:
-    if name == LOSSLESS:
+def _downlink_of(settings: Settings) -> Scheme | Callable[[int], Scheme] | Lossless | None:
+    if settings.downlink == LOSSLESS:
         return LOSSLESS
-    return last_scheme_of(name) if name else None
+    return scheme_of_round(settings.downlink, settings.rounds) if settings.downlink else None
 
 
 class _Average:

@@ -33,7 +33,9 @@ class Settings:
         "surp:218", "dense, or a name, a budget and options, as in surp:218, surp:ratio=1000, rtop-k:2050:ratio=2"
     )
     downlink: str = _setting(
-        "", "scheme for the model's deltas to the clients, as surp:2000, or lossless; empty for whole models"
+        "",
+        "scheme for the model's deltas to the clients, as surp:2000, surp:250:to=710 for a budget that grows, or "
+        "lossless; empty for whole models",
     )
     workload: str = _setting("lenet5", "what is trained, and how clients train it", tuple(WORKLOADS))
     rounds: int = _setting(20, "of federated training")

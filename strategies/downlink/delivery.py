@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from flwr.app import ArrayRecord, Message
@@ -30,7 +30,8 @@ class Delivery:
     and evaluates another: then the evaluated model is sent in full.
 
     Args:
-        scheme: compresses the deltas; None sends full models, and LOSSLESS what changed, to the bit.
+        scheme: compresses the deltas, or gives the scheme of a round; None sends full models, and LOSSLESS what
+            changed, to the bit.
         packed: send a full model as one array, if the strategy sends the same model to all nodes.
         timeout: seconds that a phase has for its replies.
         kinds: which arrays are running statistics; None recognises them by name.
@@ -40,7 +41,7 @@ class Delivery:
 
     def __init__(
         self,
-        scheme: Scheme | Lossless | None,
+        scheme: Scheme | Callable[[int], Scheme] | Lossless | None,
         packed: bool,
         timeout: float = 3600.0,
         kinds: Kinds | None = None,
@@ -58,13 +59,14 @@ class Delivery:
         self._grid: Grid | None = None
         self._deadline = 0.0
 
-    def train(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> Arrays | None:
+    def train(self, messages: list[Message], grid: Grid, model: ArrayRecord, server_round: int) -> Arrays | None:
         """Update the public model to the one in the messages, before they are sent.
 
         Args:
             messages: of the strategy; afterwards, those that hold equal models share one record.
             grid: through which missing models are resent.
             model: the strategy's global model.
+            server_round: counted from 1.
 
         Returns:
             The public model; None where nodes are sent full models.
@@ -79,7 +81,7 @@ class Delivery:
             self._sends_public = False
             return None
         if not self._approximates:
-            self._send_public(records, messages)
+            self._send_public(records, messages, server_round)
             return None
         if len(records) != 1:
             raise ValueError(
@@ -87,31 +89,31 @@ class Delivery:
                 "public model for all nodes: leave downlink out"
             )
         self._sends_public = True
-        self._downlink.advance(records[0])
+        self._downlink.advance(records[0], server_round)
         return self._downlink.arrays
 
-    def evaluate(self, messages: list[Message], grid: Grid, model: ArrayRecord) -> None:
+    def evaluate(self, messages: list[Message], grid: Grid, model: ArrayRecord, server_round: int) -> None:
         """Update the public model to the evaluated one, if nodes also train from it; arguments as for `train`."""
         self._grid = grid
         self._sends_public = False
         if not self._approximates:
-            self._send_public(_distinct_models(messages), messages)
+            self._send_public(_distinct_models(messages), messages, server_round)
         elif self._downlink is not None and self.trains_global_model and all(map(_has_one_at_most, messages)):
             records = _distinct_models(messages)
             if len(records) == 1 and _equal(records[0], model):
                 self._sends_public = True
-                self._downlink.advance(records[0])
+                self._downlink.advance(records[0], server_round)
 
     @property
     def trains_global_model(self) -> bool:
         """Whether nodes train the global model in this round, rather than one that the strategy derives from it."""
         return self._trained is not None and _equal(*self._trained)
 
-    def _send_public(self, records: list[ArrayRecord], messages: list[Message]) -> None:
+    def _send_public(self, records: list[ArrayRecord], messages: list[Message], server_round: int) -> None:
         """Send the one model of a phase as what it differs in from the initial one."""
         self._sends_public = self._downlink is not None and len(records) == 1 and all(map(_has_one_at_most, messages))
         if self._downlink is not None and self._sends_public:
-            self._downlink.advance(records[0])
+            self._downlink.advance(records[0], server_round)
 
     def attach_models(self, messages: list[Message]) -> DownlinkBytes:
         """Replace the models in the messages by the form in which they are sent; give the bytes of each message."""

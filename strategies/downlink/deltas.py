@@ -36,7 +36,7 @@ class Downlink:
     """Brings nodes to the latest version of the public model: by the changes that they lack, or by the full model.
 
     Args:
-        scheme: compresses the deltas; its memory is not used. None makes none.
+        scheme: compresses the deltas, or gives the scheme of a round; its memory is not used. None makes none.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a full model takes, about; None for all of them. See `PublicModel`.
@@ -45,7 +45,7 @@ class Downlink:
 
     def __init__(
         self,
-        scheme: Scheme | None,
+        scheme: Scheme | Callable[[int], Scheme] | None,
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
         bits: float | None = None,
@@ -71,9 +71,9 @@ class Downlink:
         """Digest of the latest version."""
         return self._public.version
 
-    def advance(self, record: ArrayRecord) -> None:
+    def advance(self, record: ArrayRecord, server_round: int = 1) -> None:
         """Make a new version that approximates the strategy's model, if that changed since the last call."""
-        self._public.advance(arrays_of(record))
+        self._public.advance(arrays_of(record), server_round)
 
     def attach_models(self, messages: Sequence[Message]) -> DownlinkBytes:
         """Replace the model in each message of a phase by what brings its node to the latest version."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,8 @@ class PublicModel:
     """The latest version, and what leads to it from earlier ones: deltas, one merged change, or the full model.
 
     Args:
-        scheme: compresses the deltas; its memory is not used. None makes none: a new version is the strategy's model.
+        scheme: compresses the deltas, or gives the scheme of a round; its memory is not used. None makes none: a new
+            version is the strategy's model.
         kinds: which arrays are running statistics; None recognises them by name.
         initial: the model that clients can make by themselves; None if they cannot.
         bits: that a value of a model takes, about, which is sent in full because no version leads to it; what is lost
@@ -71,14 +73,15 @@ class PublicModel:
 
     def __init__(
         self,
-        scheme: Scheme | None,
+        scheme: Scheme | Callable[[int], Scheme] | None,
         kinds: Kinds | None = None,
         initial: KnownInitial | None = None,
         bits: float | None = None,
         exact: bool = False,
         seed: int = 0,
     ) -> None:
-        self._scheme = scheme
+        self._scheme = scheme if not callable(scheme) else None  # of the round
+        self._scheme_of = scheme if callable(scheme) else None
         self._exact = exact
         self._bits = bits
         self._kinds = kinds
@@ -101,8 +104,15 @@ class PublicModel:
         """The latest version; read-only."""
         return self._arrays
 
-    def advance(self, model: Arrays) -> None:
-        """Make a new version that approximates the strategy's model, if that changed since the last call."""
+    def advance(self, model: Arrays, server_round: int = 1) -> None:
+        """Make a new version that approximates the strategy's model, if that changed since the last call.
+
+        Args:
+            model: the strategy's.
+            server_round: counted from 1; the scheme may depend on it.
+        """
+        if self._scheme_of is not None:
+            self._scheme = self._scheme_of(server_round)
         if self._initial is not None:
             self._initial.resolve(model)
         source = digest_of(model)

@@ -15,7 +15,7 @@ from torch.nn.utils import parameters_to_vector
 
 from simulations.app import client_app, images, server_app, training
 from simulations.app.datasets import DataMissing, data_root, held_out_of, partition
-from simulations.app.schemes import fading, last_scheme_of, parse, scheme_of
+from simulations.app.schemes import fading, last_scheme_of, parse, scheme_of, scheme_of_round
 from simulations.app.settings import Settings
 from simulations.app.training import Score
 from simulations.app.workloads import WORKLOADS
@@ -137,6 +137,17 @@ def test_schemes_are_read_from_the_command_line() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             scheme_of(wrong)
+
+
+def test_a_budget_for_the_way_down_goes_from_one_number_of_bytes_to_another() -> None:
+    growing: Any = scheme_of_round("surp:250:to=710", rounds=93)
+    assert [growing(server_round) for server_round in (1, 2, 93, 200)] == [
+        SuRP(budget=budget) for budget in (250, 255, 710, 710)
+    ]
+    falling: Any = scheme_of_round("stc:300:to=100:keep=0.5", rounds=3)
+    assert falling(2) == STC(200, memory=ErrorFeedback(0.5))
+    assert scheme_of_round("surp:2000", rounds=9) == SuRP(2000)
+    assert scheme_of_round("surp:100:to=50", rounds=1)(1) == SuRP(100)  # type: ignore[operator]
 
 
 def test_settings_survive_flowers_run_config() -> None:

@@ -333,10 +333,10 @@ def test_a_model_that_is_evaluated_before_any_is_trained_is_not_kept() -> None:
         grid = InProcessGrid(app_with([]), 1)
         (message,) = messages_to(1, initial())
         delivery = Delivery(DOWN, packed=True)
-        delivery.evaluate([message], grid, record)
+        delivery.evaluate([message], grid, record, 0)
         assert delivery.attach_models([message]).payload == [WHOLE]
         assert not receive_model(message.content, None).keep
         (message,) = messages_to(1, initial())
-        delivery.train([message], grid, record)
+        delivery.train([message], grid, record, 1)
         assert delivery.attach_models([message]).payload == [WHOLE]
         assert receive_model(message.content, None).keep

@@ -74,6 +74,24 @@ def test_changes_go_down_and_clients_train_from_the_public_model(scheme: Scheme,
         assert "norm" in found.result.evaluate_metrics_clientapp[12]
 
 
+@pytest.mark.parametrize("evaluation", [0.0, 1.0], ids=["train alone", "and evaluate"])
+def test_the_scheme_may_be_a_function_of_the_round(evaluation: float) -> None:
+    asked: list[int] = []
+
+    def growing(server_round: int) -> Scheme:
+        asked.append(server_round)
+        return SuRP(budget=50 + 10 * server_round)
+
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=evaluation), downlink=growing)
+    found = run(app_with([CompressUpdates(UP)]), strategy, rounds=8)
+    assert len(found.models) == 9
+    down = [max(traffic.payload_bytes_down) for traffic in strategy.traffic]
+    assert all(40 + 10 * number < size <= 50 + 10 * number + 8 for number, size in enumerate(down[1:], 2))
+    assert set(asked) == set(range(1, 9))
+    with pytest.raises(TypeError, match="a function that gives the scheme of a round"):
+        DecodeUpdates(fedavg(), downlink=lambda server_round: server_round)  # type: ignore[arg-type, return-value]
+
+
 def test_nothing_of_the_servers_model_is_lost_on_the_way_down() -> None:
     """The error of the public model stays in the next difference, and is small compared with what was learned."""
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=300))
