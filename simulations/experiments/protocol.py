@@ -66,7 +66,7 @@ MORE_SCHEMES = {  # of some parts, and whose tuning they get
 BOTH_WAYS = {"surp:218": "surp:2000", "surp:700": "surp:1700"}  # what comes up, and what then goes down for models
 WITH_MORE = {"surp:1000": "surp:1500", "surp:1500": "surp:2000"}  # the same, where most clients rest in a round
 KNOWN_INITIAL = {  # by part: what comes up, and what then goes down, where clients make the first model
-    "iid": {"surp:218": "surp:2000"},
+    "iid": {"surp:128": "surp:250:to=690", "surp:218": "surp:2000"},
     "sampled": {"surp:218": "lossless"},
     "sampled_dirichlet": {"surp:218": "lossless"},
 }
