@@ -86,6 +86,9 @@ def scheme_of(row: Row) -> str:
 def text_of(scheme: str, budget: int | None, options: Options) -> str:
     """Name a scheme, its budget and its options, for people."""
     size = "" if budget is None else f" {budget:,} B"
+    if "to" in options:  # a budget that changes by the round
+        size = f" {budget:,} to {options['to']:,.0f} B"
+        options = {name: value for name, value in options.items() if name != "to"}
     return f"{scheme}{size}" + "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in options.items())
 
 
