@@ -156,16 +156,20 @@ class PublicModel:
         """
         assert self._scheme is not None
         self._references = {}
-        if begins and self._scheme.codec.reader.contextual:
-            self._origin = Origin(self._arrays, self.version, self._packed)
-            initial = self._initial
-            if initial is not None and initial.version != self.version:
-                if self._near_initial(self._arrays):
-                    self._origin = Origin(initial.arrays, initial.version, None)
-                elif self.merged_from(initial.version) is not None:  # clients come from there, and know no other origin
-                    self._origin = None
+        if begins:
+            self._origin = self._first_origin() if self._scheme.codec.reader.contextual else None
         elif self._origin is not None and changed_since(self._origin.arrays, self._arrays, self._kinds) is None:
             self._origin = None
+
+    def _first_origin(self) -> Origin | None:
+        """The initial model, if that is near; none if clients come from there all the same, and know no other one."""
+        initial = self._initial
+        if initial is not None and initial.version != self.version:
+            if self._near_initial(self._arrays):
+                return Origin(initial.arrays, initial.version, None)
+            if self.merged_from(initial.version) is not None:
+                return None
+        return Origin(self._arrays, self.version, self._packed)
 
     def _near_initial(self, model: Arrays) -> bool:
         """Whether the initial model is known, and could be the origin of a model."""
