@@ -295,10 +295,10 @@ def test_a_chain_of_deltas_is_never_longer_than_the_full_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [2000, "surp:2000", SuRP, lambda server_round: DOWN], ids=["number", "text", "class", "function"]
+    "wrong", [2000, "surp:2000", SuRP, lambda server_round: SuRP], ids=["number", "text", "class", "function"]
 )
 def test_a_downlink_that_is_no_scheme_is_refused_at_once(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"expected a scheme, as in downlink=SuRP\(budget=2000\), 'lossless'"):
+    with pytest.raises(TypeError, match=r"expected a scheme, as in downlink=SuRP\(budget=2000\), a function"):
         DecodeUpdates(fedavg(), downlink=wrong)
 
 
