@@ -57,10 +57,6 @@ class Overwritten:
 
     def restored(self, after: Mapping[str, Array]) -> Arrays:
         """The model before, of the one after: new arrays where values differ."""
-        found = dict(after)
-        for name, array in after.items():
-            if name in self.values:
-                flat = {name: array.flatten()}
-                Overwritten({name: self.values[name]}, 0).restore(flat)
-                found[name] = flat[name].reshape(array.shape)
-        return found
+        flat = {name: after[name].flatten() for name in self.values}
+        self.restore(flat)
+        return {**after, **{name: array.reshape(after[name].shape) for name, array in flat.items()}}

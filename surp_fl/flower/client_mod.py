@@ -122,7 +122,8 @@ class CompressUpdates:
             if model.keep:
                 version = model.version
                 save_local_version(context, model.arrays, before, model.base, kinds)
-                save_origin(context, model.origin, model.arrays, kinds)
+                if model.arrays is not before:
+                    save_origin(context, model.origin, model.arrays, kinds)
             message.content = restore_content(message.content, model.name, model.arrays)
         if message.metadata.message_type.split(".")[0] != "train":
             return call_next(message, context)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from surp_fl.array_spec import specs_of
 from surp_fl.change import Change
 from surp_fl.codecs import reader_of
 from surp_fl.immutable import immutable
@@ -49,12 +50,10 @@ def changed_since(origin: Mapping[str, Array], latest: Mapping[str, Array], kind
         ends give it up then.
     """
     layout = Layout.of(latest, kinds, tied=False)
-    trained = {spec.name: origin.get(spec.name) for spec in layout.floats}
-    for spec in layout.floats:
-        before = trained[spec.name]
-        if before is None or before.shape != spec.shape or before.dtype != spec.dtype:
-            return None
-    overwritten = Overwritten.between(trained, latest)  # type: ignore[arg-type]
+    trained = {spec.name: origin[spec.name] for spec in layout.floats if spec.name in origin}
+    if specs_of(trained) != list(layout.floats):
+        return None
+    overwritten = Overwritten.between(trained, latest)
     return overwritten if overwritten.changed <= layout.size // _VALUES_PER_CHANGE else None
 
 
