@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, Krum
 from numpy.typing import NDArray
 
@@ -206,6 +207,14 @@ class Trouble:
         states = {each: context.state for each, context in self.grid.contexts.items()}
         self.old = {each: kept["surp-fl:held"] for each, kept in states.items() if "surp-fl:held" in kept}
 
+    def run(self, app: ClientApp, strategy: DecodeUpdates, rounds: int, start: Arrays) -> None:
+        """Run it with six clients, and eight from round 61 on."""
+        with as_server():
+            self.grid = InProcessGrid(app, 8, {}, self.up)
+            nodes = list(self.grid.get_node_ids())
+            self.grid.get_node_ids = lambda: nodes if len(strategy.traffic) > 60 else nodes[:6]  # type: ignore[method-assign]
+            strategy.start(grid=self.grid, initial_arrays=record_of(start), num_rounds=rounds, evaluate_fn=self.between)
+
 
 def made_by(context: Context) -> Any:
     """The initial model, which node 2 makes otherwise, and node 3 not at all."""
@@ -224,14 +233,7 @@ def test_nobody_trains_from_another_model_without_knowing(sampled: int, named: s
     trouble, seen = Trouble(sampled), Seen()
     inner = FedAvg(fraction_train=sampled / 6, min_train_nodes=sampled, min_available_nodes=6, min_evaluate_nodes=6)
     strategy = DecodeUpdates(inner, downlink=DOWN, patience=10, initial=named, evaluate_with_train=sampled == 3)
-    mod = CompressUpdates(UP, initial=made_by)
-    with as_server():
-        trouble.grid = InProcessGrid(app_with([mod], learn=seen), 8, {}, trouble.up)
-        nodes = list(trouble.grid.get_node_ids())
-        trouble.grid.get_node_ids = lambda: nodes if len(strategy.traffic) > 60 else nodes[:6]  # type: ignore[method-assign]
-        strategy.start(
-            grid=trouble.grid, initial_arrays=record_of(initial()), num_rounds=200, evaluate_fn=trouble.between
-        )
+    trouble.run(app_with([CompressUpdates(UP, initial=made_by)], learn=seen), strategy, rounds=200, start=initial())
     assert all(trouble.happened[what] > 5 for what in ("lost", "damaged", "state lost", "held lost", "held damaged"))
     assert len(seen.digests) == 200
     assert all(len(digests) == 1 for digests in seen.digests.values())

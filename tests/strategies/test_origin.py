@@ -205,14 +205,7 @@ def test_no_loss_lets_a_client_train_from_another_model(named: str | None) -> No
     trouble, seen = Trouble(7), Learner()
     inner = FedAvg(fraction_train=0.5, min_train_nodes=3, min_available_nodes=6, fraction_evaluate=0.0)
     strategy = DecodeUpdates(inner, downlink=SuRP(budget=40), patience=10, initial=named)
-    mod = CompressUpdates(UP, initial=made_by)
-    with as_server():
-        trouble.grid = InProcessGrid(app_with([mod], learn=seen), 8, {}, trouble.up)
-        nodes = list(trouble.grid.get_node_ids())
-        trouble.grid.get_node_ids = lambda: nodes if len(strategy.traffic) > 60 else nodes[:6]  # type: ignore[method-assign]
-        strategy.start(
-            grid=trouble.grid, initial_arrays=record_of(start()), num_rounds=120, evaluate_fn=trouble.between
-        )
+    trouble.run(app_with([CompressUpdates(UP, initial=made_by)], learn=seen), strategy, rounds=120, start=start())
     assert all(trouble.happened[what] > 2 for what in ("lost", "damaged", "state lost", "held lost", "held damaged"))
     assert len(seen.digests) == 120
     assert seen.agree()
