@@ -6,7 +6,7 @@ Each scheme is tuned at one budget over one small grid, the same for all, on exa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulations.app.schemes import parse
@@ -47,6 +47,7 @@ class Comparison:
         budgets_with_more_seeds: of these.
         like_dense: the budgets that get dense's hyperparameters: messages that hold most of an update.
         stateless: whether clients of all schemes keep nothing between rounds.
+        both_ways: schemes that are run once more, with this going down for models and the first model known.
     """
 
     settings: Mapping[str, Any]
@@ -59,6 +60,7 @@ class Comparison:
     budgets_with_more_seeds: tuple[int, ...] = ()
     like_dense: tuple[int, ...] = ()
     stateless: bool = False
+    both_ways: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tuned(self) -> list[str]:
@@ -93,7 +95,10 @@ class Comparison:
         for seed in range(min(most_seeds, max(map(self.seeds_of, self.schemes)))):
             for scheme, tuned in self.schemes.items():
                 if seed < self.seeds_of(scheme):
-                    yield trial(replace(base, scheme=scheme, seed=seed), chosen[tuned])
+                    run = trial(replace(base, scheme=scheme, seed=seed), chosen[tuned])
+                    yield run
+                    if scheme in self.both_ways:
+                        yield replace(run, downlink=self.both_ways[scheme], known_initial=True)
 
     def _at(self, name: str, budget: int) -> str:
         return f"{name}:{budget}" + (_STATELESS if self.stateless and name not in _WITHOUT_MEMORY else "")
@@ -169,6 +174,7 @@ CROSS_DEVICE = {
         schemes_with_more_seeds=("surp-unbiased", "stc", "eden"),
         budgets_with_more_seeds=(1000,),
         stateless=True,
+        both_ways={"surp-unbiased:1000": "surp:2000"},
     )
     for dataset in ("mnist", "fashion")
     for name, partition in (("iid", "iid"), ("skewed", "label-skew:0.1"))

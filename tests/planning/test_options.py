@@ -111,7 +111,7 @@ def test_clients_that_sit_out_poll() -> None:
     polls = 3_000 / 3 * (FLOWER.poll_up + FLOWER.poll_down)
     beats = 3_000 / 24 * (FLOWER.heartbeat_up + FLOWER.heartbeat_down)
     run = one(half)
-    taking_part = run.wire * 5 * 100 + 10 * (158_500 + FLOWER.start_up)
+    taking_part = run.wire * 5 * 100 + 10 * (LENET.app_bytes + FLOWER.start_up)
     assert run.run_wire - taking_part == pytest.approx(5 * 100 * (polls + beats), rel=0.01)
 
 
