@@ -9,58 +9,13 @@ Source: Isik, Weissman, No 2022, "An Information-Theoretic Justification for Mod
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from surp_fl.codecs.surp_paper import _loops as loops
+from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
 from surp_fl.types import Floats, Integers, Vector
-
-_LOG_STEPS = 2**32  # ln(n/β) is rounded to 1/2^32, as the last bit of a logarithm depends on the platform
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the threshold changes: a function of n and β alone, so never sent.
-
-    Attributes:
-        log_ratio: ln(n/β): the threshold is τ = log_ratio / λ.
-        shrink: (n − ln(n/β)) / n, by which 1/λ shrinks at each step.
-        expected: candidates that an exponential source has at the threshold: n·exp(−ln(n/β)) = β, rounded.
-
-    >>> Schedule.of(1000).expected
-    7
-    """
-
-    log_ratio: float
-    shrink: float
-    expected: int
-
-    @classmethod
-    def of(cls, n: int, beta: float | None = None) -> Schedule:
-        """Derive the schedule for n coordinates.
-
-        Args:
-            n: size of the vector, at least 1.
-            beta: the paper's β; None stands for its choice, ln n. A larger β lowers the threshold: more
-                candidates, fewer refreshes, more steps for the same magnitude.
-
-        Raises:
-            ValueError: the threshold or the growth of λ would not be positive.
-        """
-        if beta is None:
-            log_ratio = math.log(n / math.log(n)) if n > 2 else 0.5  # ln n ≤ 0.7 there: β would exceed its range
-        else:
-            log_ratio = math.log(n / beta) if beta > 0 else math.inf
-        log_ratio = round(log_ratio * _LOG_STEPS) / _LOG_STEPS if math.isfinite(log_ratio) else log_ratio
-        if not 0 < log_ratio < n:
-            raise ValueError(
-                f"beta = {beta} gives ln(n/β) = {log_ratio:g} for n = {n}; it must lie between 0 and n: "
-                f"choose beta between {n * math.exp(-min(n, 700)):g} and {n}"
-            )
-        expected = max(1, round(n * math.exp(-log_ratio)))
-        return cls(log_ratio, (n - log_ratio) / n, expected)
 
 
 @dataclass(frozen=True)
@@ -76,21 +31,6 @@ class Refinement:
     indices: Integers
     refresh_at: Integers
     refresh_code: Integers
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a refinement stops: at the first limit that is reached. −1 is no limit.
-
-    Attributes:
-        bits: of the refinement as `bits_of` counts them.
-        steps: number of steps.
-        distinct: number of distinct indices.
-    """
-
-    bits: int = -1
-    steps: int = -1
-    distinct: int = -1
 
 
 def refine(

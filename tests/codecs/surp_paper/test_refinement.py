@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl.codecs.surp_paper import _loops as loops
-from surp_fl.codecs.surp_paper.refinement import Limits, Refinement, Schedule, bits_of, magnitudes, refine
+from surp_fl.codecs.surp_paper.refinement import Refinement, bits_of, magnitudes, refine
+from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
 from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat, to_code
 from tests.reference import bits, in_sixteen_bits, reference_refine
 from tests.vectors import AWKWARD, Vector, vectors
