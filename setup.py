@@ -42,6 +42,8 @@ LOOPS = [
     "surp_fl.codecs.surp_unbiased.spreading",
     "surp_fl.codecs.surp_paper._candidates",
     "surp_fl.codecs.surp_paper._scans",
+    "surp_fl.codecs.surp_paper._record",
+    "surp_fl.codecs.surp_paper._side",
     "surp_fl.codecs.surp_paper._loops",
 ]
 SHARED = "surp_fl._cython"  # what Cython needs in every module, once

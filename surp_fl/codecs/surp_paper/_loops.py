@@ -1,9 +1,4 @@
-"""The compiled loops of `refinement.py`: Algorithm 2 in O(n + steps·log n), encoder's and decoder's side.
-
-Coordinates that can become candidates soon are tracked (`_scans.py`), with the candidates among them in a Fenwick tree
-and the others in a heap (`_candidates.py`). When the threshold falls below the tracked range, the vector is scanned
-again for a range of at least a factor of two, so that there are few scans.
-"""
+"""The compiled loops of `refinement.py`: Algorithm 2 in O(n + steps·log n), encoder's and decoder's side."""
 
 from __future__ import annotations
 
@@ -11,14 +6,14 @@ import math
 
 import numpy as np
 
-from surp_fl.codecs.surp_paper._candidates import add_to_count, partition, pop, position_of, push, top_waiting
-from surp_fl.codecs.surp_paper._scans import grown, sum_and_top, track_above
+from surp_fl.codecs.surp_paper._record import Record
+from surp_fl.codecs.surp_paper._side import Side
 from surp_fl.entropy.minifloat import to_code, to_float
 from surp_fl.types import Floats, Integers, Vector
 
-_SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector
+SMALLEST_THRESHOLD = math.ldexp(1.0, -300)  # far below any magnitude of a float32 vector
+_SMALLEST_THRESHOLD = SMALLEST_THRESHOLD
 _INFINITY = float("inf")
-_STALE_SHARE = math.ldexp(1.0, -20)  # a running sum below this share is computed again, for its rounding error
 
 
 def bit_length(value: int) -> int:
@@ -37,18 +32,19 @@ def refinement_bits(steps: int, refreshes: int, signs: int, index_bits: int) -> 
     return counts + 16 + steps * index_bits + signs + refreshes * refresh_bits
 
 
-def _estimate(total: float, top: Floats, n: int, log_ratio: float) -> int:
-    """ParamEst in 16 bits: the mean of u, if it gives a candidate; else what makes all of the top candidates; or 0."""
-    code = to_code(total / n, False)
-    most, least = 0.0, _INFINITY
-    for i in range(len(top)):
-        most = max(most, top[i])
-        if 0.0 < top[i] < least:
-            least = top[i]
-    if code == 0 or log_ratio * to_float(code) > most:
-        code = to_code(least / log_ratio, True) if least < _INFINITY else 0
-        while code > 0 and log_ratio * to_float(code) > least:  # the last bit of the division
-            code -= 1
+def reaching_code(least: float, log_ratio: float) -> int:
+    """The largest 16-bit code of a mean whose threshold, log_ratio·mean, a magnitude reaches; 0 if there is none."""
+    code = to_code(least / log_ratio, True) if least < _INFINITY else 0
+    while code > 0 and log_ratio * to_float(code) > least:  # the last bit of the division
+        code -= 1
+    return code
+
+
+def _estimate(side: Side, n: int, log_ratio: float) -> int:
+    """ParamEst in 16 bits: the mean of u, if it gives a candidate; else what makes all of the largest ones; or 0."""
+    code = to_code(side.total / n, False)
+    if code == 0 or log_ratio * to_float(code) > side.most:
+        code = reaching_code(side.least, log_ratio)
     return code
 
 
@@ -71,81 +67,41 @@ def refine(
         Indices, refresh steps, refresh codes, whether the vector is finite, and how often it was scanned.
     """
     n = len(vector)
-    tracked_array, residual_array, refined_array = np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8)
-    tracked, residual, refined = tracked_array, residual_array, refined_array
-    tree, heap = np.zeros(1, np.int64), np.empty(0, np.int64)
-    candidates = waiting = 0
-    floor = _INFINITY  # every coordinate with u ≥ floor is tracked
-
-    index_array, at_array, code_array = np.empty(64, np.int64), np.empty(16, np.int64), np.empty(16, np.int64)
-    indices, refresh_at, refresh_code = index_array, at_array, code_array
-    steps = refreshes = distinct = 0
-
-    total, top = sum_and_top(vector, ends, scales, tracked, residual, expected)
-    total_when_summed = total
-    finite = math.isfinite(total)
-    scans = 1
+    side, record = Side(vector, ends, scales, expected), Record()
+    steps = distinct = code = 0
+    finite = math.isfinite(side.total)
     mean = threshold = _INFINITY  # 1/λ and τ
     refresh_due = finite
     while finite and (max_steps < 0 or steps < max_steps) and (max_distinct < 0 or distinct < max_distinct):
-        code = 0
         if refresh_due:  # λ ← ParamEst(u)
-            code = _estimate(total, top, n, log_ratio)
+            code = _estimate(side, n, log_ratio)
             if code == 0:
                 break
             mean = to_float(code)
             threshold = log_ratio * mean  # τ = (1/λ)·ln(n/β)
         if threshold < _SMALLEST_THRESHOLD:
             break
-        if threshold < floor:
-            floor = 0.5 * threshold
-            tracked_array, residual_array, refined_array = track_above(
-                vector, ends, scales, tracked, residual, refined, floor
-            )
-            tracked, residual, refined = tracked_array, residual_array, refined_array
-            tree, heap, candidates, waiting = partition(residual, threshold)
-            scans += 1
-        while waiting > 0 and residual[heap[0]] >= threshold:  # these have become candidates
-            add_to_count(tree, pop(heap, waiting, residual), 1)
-            candidates += 1
-            waiting -= 1
-        if candidates == 0:
+        if side.advance(threshold) == 0:
             refresh_due = True
-            top = top_waiting(heap, waiting, residual, floor, expected)
-            if len(top) == 0 or total < _STALE_SHARE * total_when_summed:
-                total, top = sum_and_top(vector, ends, scales, tracked, residual, expected)
-                total_when_summed = total
-                scans += 1
+            side.survey()
             continue
 
-        position = position_of(tree, min(int(rng.random() * candidates), candidates - 1))
-        new_refreshes = refreshes + 1 if refresh_due else refreshes
-        new_distinct = distinct + 1 if refined[position] == 0 else distinct
-        if budget_bits >= 0 and refinement_bits(steps + 1, new_refreshes - 1, new_distinct, index_bits) > budget_bits:
+        position = side.select(rng.random())
+        new_refreshes = record.refreshes - 1 + refresh_due  # without the first
+        distinct += side.refined[position] == 0
+        if budget_bits >= 0 and refinement_bits(steps + 1, new_refreshes, distinct, index_bits) > budget_bits:
             break
         if refresh_due:
-            if refreshes == len(refresh_at):
-                at_array, code_array = grown(at_array, 2 * refreshes), grown(code_array, 2 * refreshes)
-                refresh_at, refresh_code = at_array, code_array
-            refresh_at[refreshes], refresh_code[refreshes] = steps, code
-        if steps == len(indices):
-            index_array = grown(index_array, 2 * steps)
-            indices = index_array
-        indices[steps] = tracked[position]
-        steps, refreshes, distinct = steps + 1, new_refreshes, new_distinct
-        refined[position] = 1
+            record.refresh(steps, code, 1)
+        record.add(side.tracked[position])
+        steps += 1
         refresh_due = False
 
-        residual[position] -= threshold
-        total -= threshold
         mean *= shrink  # λ ← λ·n / (n − ln(n/β))
+        side.reduce(position, threshold, log_ratio * mean)
         threshold = log_ratio * mean
-        if residual[position] < threshold:
-            add_to_count(tree, position, -1)
-            candidates -= 1
-            push(heap, waiting, residual, position)
-            waiting += 1
-    return index_array[:steps], at_array[:refreshes], code_array[:refreshes], finite, scans
+    refresh_at, refresh_code, _ = record.estimates()
+    return record.indices(), refresh_at, refresh_code, finite, side.scans
 
 
 def rebuild(

@@ -15,6 +15,7 @@ import numpy as np
 
 from surp_fl.codecs.surp_paper import _loops as loops
 from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
+from surp_fl.errors import DIVERGED
 from surp_fl.types import Floats, Integers, Vector
 
 
@@ -70,7 +71,7 @@ def refine(
         limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
     )  # fmt: skip
     if not finite:
-        raise ValueError("the vector holds NaN or infinity: the training diverged; lower its learning rate")
+        raise ValueError(DIVERGED)
     return Refinement(indices, refresh_at, refresh_code)
 
 
