@@ -25,7 +25,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from surp_fl import _compiled
-from surp_fl.codecs import DGC, EDEN, QSGD, STC, Dense, PaperSuRP, RTopK, SuRP, TopK, UnbiasedSuRP, truncate
+from surp_fl.codecs import (
+    DGC,
+    EDEN,
+    QSGD,
+    STC,
+    Dense,
+    LaplacianSuRP,
+    PaperSuRP,
+    RTopK,
+    SuRP,
+    TopK,
+    UnbiasedSuRP,
+    truncate,
+)
 from surp_fl.entropy import range_coder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
@@ -49,6 +62,7 @@ __all__ = [
     "CompressUpdates",
     "Dense",
     "ErrorFeedback",
+    "LaplacianSuRP",
     "Layout",
     "MalformedMessage",
     "MomentumCorrection",

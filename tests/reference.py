@@ -75,3 +75,88 @@ def reference_refine(
         u[index] -= threshold
         mean *= (n - log_ratio) / n
     return refinement
+
+
+@dataclass
+class ReferencePairs:
+    indices: list[int] = field(default_factory=list)
+    refresh_at: list[int] = field(default_factory=list)
+    means: list[float] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
+    thresholds: list[float] = field(default_factory=list)  # of each step
+    residuals: list[NDArray[np.float64]] = field(default_factory=list)  # u before the first step, and after each
+
+
+def pair_bits(steps: int, refreshes: int, picks: int, index_bits: int) -> int:
+    """The format table of `surp_fl/codecs/surp_laplacian/decoder.py`, added up."""
+    varints = sum(8 * max(1, math.ceil(count.bit_length() / 7)) for count in (steps, refreshes))
+    return varints + 18 * (refreshes + 1) + refreshes * math.ceil(math.log2(steps)) + picks * index_bits
+
+
+def reference_pairs(
+    vector: NDArray[np.float64],
+    log_ratio: float,
+    expected: int,
+    rng: np.random.Generator,
+    *,
+    budget_bits: float = math.inf,
+    max_steps: float = math.inf,
+    max_distinct: float = math.inf,
+    index_bits: int = 1,
+) -> ReferencePairs:
+    """Algorithm 1 as the paper writes it, O(n) a step; where that is not defined, as `LaplacianSuRP` says."""
+    u = vector.copy()
+    n = len(u)
+    found = ReferencePairs(residuals=[u.copy()])
+    mean = math.inf  # 1/λ
+    sides = 3
+    while len(found.thresholds) < max_steps and len(set(found.indices)) < max_distinct:
+        threshold = log_ratio * mean
+        m_max, m_min = np.flatnonzero(u >= threshold), np.flatnonzero(u <= -threshold)
+        refreshed = (sides & 1 and not m_max.size) or (sides & 2 and not m_min.size)
+        if refreshed:
+            mean, sides = estimate(u, log_ratio, expected, mean)
+            if mean == 0:
+                break
+            threshold = log_ratio * mean
+            m_max, m_min = np.flatnonzero(u >= threshold), np.flatnonzero(u <= -threshold)
+        if threshold < 2.0**-300:
+            break
+        picked = []
+        if sides & 1:
+            picked.append(int(m_max[min(int(rng.random() * len(m_max)), len(m_max) - 1)]))
+        if sides & 2:
+            picked.append(int(m_min[min(int(rng.random() * len(m_min)), len(m_min) - 1)]))
+        refreshes, steps = len(found.refresh_at) + bool(refreshed), len(found.thresholds)
+        if pair_bits(steps + 1, refreshes - 1, len(found.indices) + len(picked), index_bits) > budget_bits:
+            break
+        if refreshed:
+            found.refresh_at.append(steps)
+            found.means.append(mean)
+            found.sides.append(sides)
+        for index in picked:
+            u[index] -= math.copysign(threshold, u[index])
+        found.indices += picked
+        found.thresholds.append(threshold)
+        found.residuals.append(u.copy())
+        mean *= (n - len(picked) * log_ratio) / n
+    return found
+
+
+def estimate(u: NDArray[np.float64], log_ratio: float, expected: int, mean: float) -> tuple[float, int]:
+    """ParamEst, and the sides that are refined with it; 0 at the end."""
+    estimated = in_sixteen_bits(math.fsum(np.abs(u)) / len(u), down=False)
+    estimated = min(estimated, in_sixteen_bits(mean, down=True)) if mean < math.inf else estimated
+    if estimated == 0:
+        return 0.0, 3
+    tops = [np.sort(side[side > 0])[::-1][:expected] for side in (u, -u)]
+    has = [bool((top >= log_ratio * estimated).any()) for top in tops]
+    if all(has):
+        return estimated, 3
+    least = [min(top, default=0.0) for top in tops]
+    alone = max((log_ratio * estimated if it else value for it, value in zip(has, least, strict=True)), default=0.0)
+    both = min(value for it, value in zip(has, least, strict=True) if not it)
+    if 2 * both >= alone:
+        return in_sixteen_bits(both / log_ratio, down=True), 3
+    side = has.index(True) if any(has) else least.index(max(least))
+    return (estimated if any(has) else in_sixteen_bits(least[side] / log_ratio, down=True)), 1 + side

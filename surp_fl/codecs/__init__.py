@@ -15,6 +15,8 @@ from surp_fl.codecs.registry import SCHEMES, Registration, reader_of, register, 
 from surp_fl.codecs.stc import STC
 from surp_fl.codecs.surp import scheme as _surp
 from surp_fl.codecs.surp.scheme import SuRP
+from surp_fl.codecs.surp_laplacian import scheme as _surp_laplacian
+from surp_fl.codecs.surp_laplacian.scheme import LaplacianSuRP
 from surp_fl.codecs.surp_paper import scheme as _surp_paper
 from surp_fl.codecs.surp_paper.scheme import PaperSuRP
 from surp_fl.codecs.surp_unbiased import scheme as _surp_unbiased
@@ -24,13 +26,14 @@ from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
     _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, dense.ROW,
-    _surp_paper.ROW,
+    _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
-    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "PaperSuRP", "RTopK", "Reader",
-    "Registration", "Scheme", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register", "scheme_named", "truncate",
+    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP", "RTopK",
+    "Reader", "Registration", "Scheme", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register", "scheme_named",
+    "truncate",
 ]  # fmt: skip
 
 
