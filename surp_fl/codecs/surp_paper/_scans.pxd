@@ -18,9 +18,12 @@ cpdef sum_and_top(
     const double[::1] residual, int64_t k,
 )
 @cython.locals(capacity=int64_t, new_tracked=int64_t[::1], new_residual=double[::1], new_refined=uint8_t[::1],
-               count=int64_t, start=int64_t, p=int64_t, layer=int64_t, scale=double, cutoff=float, i=int64_t, next_tracked=int64_t,
-               is_tracked=bint, magnitude=float, u=double, was_refined=bint)
+               count=int64_t, start=int64_t, p=int64_t, layer=int64_t, scale=double, cutoff=float,
+               i=int64_t, next_tracked=int64_t, is_tracked=bint, magnitude=float, u=double, was_refined=bint)
 cpdef track_above(
     const float[::1] vector, const int64_t[::1] ends, const double[::1] scales, const int64_t[::1] tracked,
     const double[::1] residual, const uint8_t[::1] refined, double floor,
 )
+cdef double _cutoff(double floor, double scale) except? -1
+@cython.locals(count=int64_t, start=int64_t, layer=int64_t, cutoff=float, i=int64_t)
+cdef int64_t _count_above(const float[::1] vector, const int64_t[::1] ends, const double[::1] scales, double floor) except -1

@@ -96,18 +96,17 @@ def sum_and_top(
 def track_above(
     vector: Vector, ends: Integers, scales: Floats, tracked: Integers, residual: Floats, refined: Flags, floor: float
 ) -> tuple[Integers, Floats, Flags]:
-    """Track every coordinate with u ≥ floor, and every one that was refined before; one pass.
+    """Track every coordinate with u ≥ floor, and every one that was refined before; two passes.
 
     Returns:
         Indices, residual magnitudes, and whether each was refined before; shape (t,).
     """
-    capacity = max(1024, 2 * len(tracked))
+    capacity = len(tracked) + _count_above(vector, ends, scales, floor)
     indices, residuals, flags = np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity, np.uint8)
     new_tracked, new_residual, new_refined = indices, residuals, flags
     count = start = p = 0
     for layer in range(len(ends)):
-        scale = scales[layer]
-        cutoff = floor * scale * 0.999998 if scale > 0.0 else _INFINITY  # a little lower: |v| has fewer bits than u
+        scale, cutoff = scales[layer], _cutoff(floor, scales[layer])
         next_tracked = tracked[p] if p < len(tracked) else -1
         for i in range(start, ends[layer]):
             is_tracked = i == next_tracked
@@ -123,14 +122,26 @@ def track_above(
                 u = magnitude / scale
             if u < floor and not was_refined:
                 continue
-            if count == capacity:
-                capacity *= 2
-                indices, residuals, flags = grown(indices, capacity), grown(residuals, capacity), grown(flags, capacity)
-                new_tracked, new_residual, new_refined = indices, residuals, flags
             new_tracked[count], new_residual[count], new_refined[count] = i, u, was_refined
             count += 1
         start = ends[layer]
-    return indices[:count].copy(), residuals[:count].copy(), flags[:count].copy()
+    return indices[:count], residuals[:count], flags[:count]
+
+
+def _cutoff(floor: float, scale: float) -> float:
+    """The least |v| with u ≥ floor, or a little less: |v| has fewer bits than u."""
+    return floor * scale * 0.999998 if scale > 0.0 else _INFINITY
+
+
+def _count_above(vector: Vector, ends: Integers, scales: Floats, floor: float) -> int:
+    """Number of coordinates with a magnitude of at least their layer's cutoff."""
+    count = start = 0
+    for layer in range(len(ends)):
+        cutoff = _cutoff(floor, scales[layer])
+        for i in range(start, ends[layer]):
+            count += abs(float(vector[i])) >= cutoff
+        start = ends[layer]
+    return count
 
 
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
