@@ -17,9 +17,23 @@ Knows arrays. Does not know Flower or messages.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from surp_fl.pruning.cycles import schedule, schedule_of_share
 from surp_fl.pruning.methods import METHODS, Method
 from surp_fl.pruning.pruned import LayerReport, Pruned
 from surp_fl.pruning.pruner import prune
 
-__all__ = ["METHODS", "LayerReport", "Method", "Pruned", "prune", "schedule", "schedule_of_share"]
+if TYPE_CHECKING:
+    from surp_fl.pruning.torch_modules import prune_module
+
+__all__ = ["METHODS", "LayerReport", "Method", "Pruned", "prune", "prune_module", "schedule", "schedule_of_share"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch where it is asked for: all else works without torch."""
+    if name == "prune_module":
+        from surp_fl.pruning.torch_modules import prune_module
+
+        return prune_module
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ With earlier masks, a layer keeps at most what they left in it, and the others s
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
 from surp_fl.pruning.selection import apportion
 from surp_fl.pruning.task import Task
@@ -17,7 +17,7 @@ _CONVOLUTION = 3  # dimensions of the weight of a convolution, or more
 
 def uniform(task: Task) -> Integers:
     """The same share of each layer."""
-    return apportion(task.sizes.astype(np.float64), task.left, task.keep)
+    return apportion(task.sizes, task.left, task.keep)
 
 
 def adaptive(task: Task) -> Integers:
@@ -29,24 +29,27 @@ def adaptive(task: Task) -> Integers:
     Raises:
         ValueError: these two alone are more than the weights to keep.
     """
-    least = np.zeros(len(task.layers), np.int64)
+    last = len(task.layers) - 1
     first = next((i for i, layer in enumerate(task.layers) if layer.weights.ndim >= _CONVOLUTION), None)
-    free = np.ones(len(task.layers), np.bool_)
-    if first is not None:
-        least[first], free[first] = task.left[first], False
-    last_least = min(round(_LAST_SHARE * task.layers[-1].size), task.layers[-1].left)
-    least[-1] = max(int(least[-1]), last_least)
-    if least.sum() > task.keep:
+    fixed = {} if first is None else {first: task.left[first]}
+    of_last = min(round(_LAST_SHARE * task.sizes[last]), task.left[last])
+    needed = sum(({last: of_last} | fixed).values())
+    if needed > task.keep:
         raise ValueError(
-            f"adaptive keeps the first convolution and {_LAST_SHARE:.0%} of the last layer: {least.sum():,} weights, "
+            f"adaptive keeps the first convolution and {_LAST_SHARE:.0%} of the last layer: {needed:,} weights, "
             f"but only {task.keep:,} may be kept: lower the sparsity, or choose another method"
         )
-    shares = np.where(free, task.sizes, 0).astype(np.float64)
-    counts = np.where(free, apportion(shares, task.left * free, task.keep - int(least[~free].sum())), least)
-    if counts[-1] < least[-1]:  # its share is below 20 %
-        free[-1], shares[-1] = False, 0.0
-        rest = apportion(shares, task.left * free, task.keep - int(least[~free].sum()))
-        counts = np.where(free, rest, least)
+    counts = _uniform_but(task, fixed)
+    return counts if counts[last] >= of_last else _uniform_but(task, {last: of_last} | fixed)
+
+
+def _uniform_but(task: Task, fixed: Mapping[int, int]) -> Integers:
+    """The same share of each layer, but for those whose number of weights is fixed."""
+    shares = [0 if i in fixed else size for i, size in enumerate(task.sizes)]
+    counts = apportion(
+        shares, [0 if i in fixed else left for i, left in enumerate(task.left)], task.keep - sum(fixed.values())
+    )
+    counts[list(fixed)] = list(fixed.values())
     return counts
 
 
@@ -56,4 +59,4 @@ def erk(task: Task) -> Integers:
     So its number of weights is in proportion to Σ dimensions. A layer whose share would exceed 1 is kept whole, and the
     others share what is left; again until none exceeds 1.
     """
-    return apportion(np.array([max(sum(layer.weights.shape), 1) for layer in task.layers], float), task.left, task.keep)
+    return apportion([max(sum(layer.weights.shape), 1) for layer in task.layers], task.left, task.keep)

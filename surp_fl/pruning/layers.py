@@ -75,6 +75,7 @@ def layers_of(
     prunable: Prunable | Collection[str] | None,
     scope: str,
     within: Mapping[str, Mask] | None,
+    tied: bool,
 ) -> tuple[list[Layer], dict[str, str]]:
     """Find the arrays to prune, and check them.
 
@@ -92,7 +93,7 @@ def layers_of(
                 f"array '{name}' has dtype {array.dtype}; expected float, integer or boolean arrays: cast bfloat16 to "
                 "float32 (tensor.float(), array.astype(numpy.float32)), and leave other objects out"
             )
-    names = _names(arrays, prunable, scope)
+    names = names_of(arrays, prunable, scope)
     for name in names:
         if arrays[name].dtype.kind != "f":
             raise TypeError(
@@ -100,7 +101,7 @@ def layers_of(
             )
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"array '{name}' holds NaN or infinity: the training diverged; lower its learning rate")
-    copies = dict(find_copies({name: arrays[name] for name in names}))
+    copies = dict(find_copies({name: arrays[name] for name in names})) if tied else {}
     masks = _checked(within or {}, arrays, names, copies)
     layers = []
     for name in names:
@@ -111,8 +112,12 @@ def layers_of(
     return layers, copies
 
 
-def _names(arrays: Mapping[str, Array], prunable: Prunable | Collection[str] | None, scope: str) -> list[str]:
-    """Names of the arrays to prune, in the model's order."""
+def names_of(arrays: Mapping[str, Array], prunable: Prunable | Collection[str] | None, scope: str) -> list[str]:
+    """Names of the arrays to prune, in the model's order.
+
+    Raises:
+        ValueError: there is none, or the choice names something else.
+    """
     if scope not in SCOPES:
         raise ValueError(f"scope = {scope!r}; expected one of {', '.join(SCOPES)}")
     if prunable is not None and scope != "weights":

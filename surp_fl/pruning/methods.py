@@ -11,6 +11,7 @@ or any function of a `Task` that gives a `Selection`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 
 from surp_fl.pruning import allocation, scores
 from surp_fl.pruning.layers import Mask
-from surp_fl.pruning.refinement import surp
+from surp_fl.pruning.refinement import surp, surp_published
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats, Integers
@@ -52,17 +53,18 @@ class Method:
         return tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
-def by_score(score: Callable[[Task, int], Array]) -> Select:
+def by_score(score: Callable[..., Array]) -> Select:
     """A method that keeps the largest scores of the whole model.
 
     Args:
-        score: of the weights of one layer, given by its place; shape (size,), −1 where pruned earlier, else at least 0.
+        score: of the weights of one layer, from a task, the layer's place, and options by name; shape (size,), −1 where
+            pruned earlier, else at least 0.
     """
 
-    def select(task: Task) -> Selection:
-        return Selection(largest([score(task, place) for place in range(len(task.layers))], task.keep))
+    def select(task: Task, **options: object) -> Selection:
+        return Selection(largest([score(task, place, **options) for place in range(len(task.layers))], task.keep))
 
-    return select
+    return _with_options_of(score, select)
 
 
 def by_rank(score: Callable[[Floats], Floats]) -> Select:
@@ -97,8 +99,12 @@ def by_count(count: Callable[..., Integers]) -> Select:
     def select(task: Task, **options: object) -> Selection:
         return _largest_of_each(task, count(task, **options))
 
-    setattr(select, "__signature__", inspect.signature(count))  # noqa: B010  (so that the options have names)
-    return select
+    return _with_options_of(count, select)
+
+
+def _with_options_of(function: Callable[..., object], select: Select) -> Select:
+    """A method whose options are the keyword arguments of the function that it is made of."""
+    return functools.wraps(function)(select)
 
 
 def _largest_of_each(task: Task, counts: Integers) -> Selection:
@@ -116,11 +122,18 @@ def _table(*rows: Method) -> Mapping[str, Method]:
 METHODS: Mapping[str, Method] = _table(
     Method("surp", "refined by SuRP until so many weights are not zero", "Isik et al. 2022, Algorithm 2", surp),
     Method(
+        "surp-published",
+        "SuRP with the l2 norms and the slower rate of its authors' published code",
+        "github.com/BerivanIsik/SuRP",
+        surp_published,
+    ),
+    Method(
         "surp-lamp",
         "largest |w| / Σ |w'| over the |w'| ≥ |w| of its layer: SuRP's l1 distortion, relative to what is kept",
         "Theorem 3 of Isik et al. 2022 in the form of LAMP",
         by_rank(scores.surp_lamp),
     ),
+    Method("scaled", "largest |w| / s, s being its layer's norm", "Remark 1 of Isik et al.", by_score(scores.scaled)),
     Method("global", "largest |w| of the model", "Morcos et al. 2019", by_score(scores.magnitude)),
     Method("uniform", "the same share of each layer", "Zhu, Gupta 2017", by_count(allocation.uniform)),
     Method(

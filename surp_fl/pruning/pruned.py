@@ -70,6 +70,7 @@ class Pruned:
         layers: each prunable array before and after, in the model's order; tied arrays once.
         parameters: trained parameters of the whole model, prunable or not; tied arrays once.
         method: that was used.
+        reconstructed: whether weights that are kept have other values than before.
     """
 
     masks: Mapping[str, Mask]
@@ -77,6 +78,7 @@ class Pruned:
     layers: tuple[LayerReport, ...]
     parameters: int
     method: str
+    reconstructed: bool = False
 
     @property
     def weights(self) -> int:
@@ -138,10 +140,9 @@ def _total(name: str, weights: int, before: int, kept: int) -> list[str]:
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     """Columns of equal width; names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    ]
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *numbers in rows:
+        cells = [cell.rjust(width) for cell, width in zip(numbers, others, strict=True)]
+        lines.append("  ".join([name.ljust(first), *cells]).rstrip())
+    return lines

@@ -27,6 +27,7 @@ def prune(
     gradients: Mapping[str, Array] | None = None,
     prunable: Callable[[str, Array], bool] | Collection[str] | None = None,
     scope: str = "weights",
+    tied: bool = True,
     rng: np.random.Generator | None = None,
     **options: Any,
 ) -> Pruned:
@@ -44,12 +45,13 @@ def prune(
         prunable: which arrays are pruned: names, or a function of name and array; None for those of `scope`.
         scope: "weights" for float arrays of two dimensions or more, the weights of convolutions and linear layers;
             "all" for every trained array, with biases and batch normalisation, as the authors' code counts.
+        tied: whether arrays that equal an earlier one share its mask and are counted once (tied weights); never those
+            of fewer than 16 elements and constant ones, which may be equal by chance.
         rng: random choices are drawn from it; None stands for `numpy.random.default_rng(0)`.
         options: of the method, by name; `METHODS[method].options` lists them.
 
     Returns:
-        Masks, pruned copies, and the table. Arrays that equal an earlier one (tied weights) share its mask, and are
-        counted once.
+        Masks, pruned copies, and the table.
 
     Raises:
         TypeError: an array to prune is not of floats; an option is not one of the method.
@@ -62,7 +64,7 @@ def prune(
            [0., 3.]], dtype=float32)
     """
     row = _row(method, options)
-    layers, copies = layers_of(arrays, prunable, scope, within)
+    layers, copies = layers_of(arrays, prunable, scope, within, tied)
     task = Task(
         layers,
         _keep(layers, sparsity),
@@ -82,7 +84,14 @@ def prune(
     for name, first in copies.items():
         masks[name], after[name] = masks[first].copy(), after[first].copy()
     in_order = {name: masks[name] for name in arrays if name in masks}
-    return Pruned(in_order, after, tuple(reports), _parameters(arrays, layers, copies), row.name)
+    return Pruned(
+        in_order,
+        after,
+        tuple(reports),
+        _parameters(arrays, layers, copies, tied),
+        row.name,
+        selection.values is not None,
+    )
 
 
 def _row(method: str, options: Mapping[str, Any]) -> Method:
@@ -128,9 +137,9 @@ def _gradients(layers: list[Layer], gradients: Mapping[str, Array] | None, row: 
     return {layer.name: gradients[layer.name] for layer in layers}
 
 
-def _parameters(arrays: Mapping[str, Array], layers: list[Layer], copies: Mapping[str, str]) -> int:
+def _parameters(arrays: Mapping[str, Array], layers: list[Layer], copies: Mapping[str, str], tied: bool) -> int:
     """Trained parameters of the model, tied ones once; what is pruned counts, whatever its name."""
     pruned = {layer.name for layer in layers} | set(copies)
     others = {name: array for name, array in arrays.items() if name not in pruned and is_trained(name, array)}
-    tied = dict(find_copies(others))
-    return sum(layer.size for layer in layers) + sum(each.size for name, each in others.items() if name not in tied)
+    repeated = dict(find_copies(others)) if tied else {}
+    return sum(layer.size for layer in layers) + sum(each.size for name, each in others.items() if name not in repeated)

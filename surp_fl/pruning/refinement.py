@@ -5,10 +5,13 @@ Knows the refinement of the paper's codec. Does not know messages.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from surp_fl.codecs.surp_paper.refinement import Limits, Refinement, Schedule, magnitudes, refine
-from surp_fl.codecs.surp_paper.scheme import Scale, l1
+from surp_fl.codecs.surp_paper.scheme import Scale, l1, l2
+from surp_fl.pruning.scores import checked_scale
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats, Integers, Vector
@@ -19,8 +22,9 @@ def surp(task: Task, *, scale: Scale | None = l1, beta: float | None = None, rec
 
     Each step draws one of the weights with u ≥ τ = (1/λ)·ln(n/β), uniformly, and subtracts τ from its u; the walk ends
     when `task.keep` weights were drawn at least once. n counts all prunable weights; those that were pruned earlier are
-    zeros, which are never drawn. Where fewer weights than that can be drawn, as the others are zero, zeros fill up
-    the number, the first ones of the model.
+    zeros, which are never drawn. If fewer weights than that can be drawn, the others being zero, zeros fill up the
+    number, the first ones of the model. The walk works on one float32 copy of the weights, reads it a few times, and
+    holds 17 bytes for each weight that was drawn or is above half the threshold, and 8 for each step.
 
     Args:
         task: what to prune.
@@ -32,32 +36,60 @@ def surp(task: Task, *, scale: Scale | None = l1, beta: float | None = None, rec
     Raises:
         ValueError: a scale is negative, NaN or infinite, or `beta` gives no threshold.
     """
-    vector = np.concatenate([layer.masked().reshape(-1) for layer in task.layers]).astype(np.float32, copy=False)
+    schedule = Schedule.of(sum(task.sizes), beta)
+    return _refined(task, scale, schedule, reconstruct)
+
+
+def surp_published(
+    task: Task, *, scale: Scale | None = l2, beta: float | None = None, reconstruct: bool = False
+) -> Selection:
+    """As `surp`, with two things as in the authors' published code, where it differs from their paper.
+
+    1/λ falls by (n − 1)/n a step, ln(n/β) times slower, and each layer is divided by its l2 norm. An
+    exponential source then has at most 1/e new candidates a step, so that few wait and those drawn are the largest.
+    Their code lowers a factor on the mean until there is a candidate; here λ is estimated again as in `surp`.
+    """
+    n = sum(task.sizes)
+    return _refined(task, scale, replace(Schedule.of(n, beta), shrink=(n - 1) / n), reconstruct)
+
+
+def _refined(task: Task, scale: Scale | None, schedule: Schedule, reconstruct: bool) -> Selection:
+    """Refine along a schedule until so many weights were drawn as are kept."""
+    vector = _vector(task)
     ends = np.cumsum(task.sizes)
     scales = _scales(task, scale)
-    schedule = Schedule.of(vector.size, beta)
-    distinct = min(task.keep, int(np.count_nonzero(vector)))
-    refinement = refine(vector, ends, scales, schedule, Limits(distinct=distinct), 1, task.rng)
     mask = np.zeros(vector.size, np.bool_)
-    mask[refinement.indices] = True
+    for part, of_part, each in zip(np.split(vector, ends[:-1]), np.split(mask, ends[:-1]), scales, strict=True):
+        np.logical_and(part, each > 0, out=of_part)  # all that can be drawn
+    drawable = int(np.count_nonzero(mask))
+    values = None
+    if reconstruct or task.keep < drawable:
+        limits = Limits(distinct=min(task.keep, drawable))
+        refinement = refine(vector, ends, scales, schedule, limits, 1, task.rng)
+        mask[:] = False
+        mask[refinement.indices] = True
+        values = np.split(_values(vector, refinement, schedule, ends, scales), ends[:-1]) if reconstruct else None
     missing = task.keep - int(np.count_nonzero(mask))
     if missing > 0:
         mask |= _next(task, mask, missing)
-    cuts = ends[:-1]
-    if not reconstruct:
-        return Selection(np.split(mask, cuts))
-    return Selection(np.split(mask, cuts), np.split(_values(vector, refinement, schedule, ends, scales), cuts))
+    return Selection(np.split(mask, ends[:-1]), values)
+
+
+def _vector(task: Task) -> Vector:
+    """All layers end to end; float32."""
+    with np.errstate(over="ignore"):
+        parts = [layer.masked().reshape(-1).astype(np.float32, copy=False) for layer in task.layers]
+    for layer, part in zip(task.layers, parts, strict=True):
+        if layer.weights.dtype.itemsize > part.dtype.itemsize and not np.isfinite(part).all():
+            raise ValueError(
+                f"'{layer.name}' has weights beyond the range of float32, in which SuRP works: scale it down"
+            )
+    return np.concatenate(parts)
 
 
 def _scales(task: Task, scale: Scale | None) -> Floats:
     """s of each layer; 0 leaves a layer out, as one of zeros."""
-    if scale is None:
-        return np.ones(len(task.layers))
-    found = np.array([scale(layer.masked()) for layer in task.layers])
-    for layer, each in zip(task.layers, found.tolist(), strict=True):
-        if not 0 <= each < np.inf:
-            raise ValueError(f"scale gives {each} for '{layer.name}'; expected a finite number, at least 0")
-    return found
+    return np.array([1.0 if scale is None else checked_scale(scale, layer) for layer in task.layers])
 
 
 def _next(task: Task, mask: Array, count: int) -> Array:
@@ -70,6 +102,8 @@ def _next(task: Task, mask: Array, count: int) -> Array:
 def _values(vector: Vector, refinement: Refinement, schedule: Schedule, ends: Integers, scales: Floats) -> Vector:
     """The sum of the thresholds of each weight, with its sign, in units of its layer's scale; shape (n,)."""
     indices, sums = magnitudes(refinement, schedule)
+    own = vector[indices]
     values = np.zeros(vector.size, np.float32)
-    values[indices] = np.copysign(sums * scales[np.searchsorted(ends, indices, side="right")], vector[indices])
+    rebuilt = (sums * scales[np.searchsorted(ends, indices, side="right")]).astype(np.float32)
+    values[indices] = np.copysign(np.minimum(rebuilt, np.abs(own)), own)  # at most |w|, whatever the rounding
     return values

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from surp_fl.codecs.surp_paper.scheme import Scale, l1
+from surp_fl.pruning.layers import Layer
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats
 
@@ -16,12 +18,35 @@ def magnitude(task: Task, place: int) -> Array:
     return task.layers[place].flat_magnitudes()
 
 
+def scaled(task: Task, place: int, *, scale: Scale = l1) -> Array:
+    """|w| / s of one layer, s being its scale; shape (size,).
+
+    Remark 1 of Isik et al.: a step of SuRP finds a near-maximum of these, and pruning by magnitude is its special case.
+    """
+    layer = task.layers[place]
+    divisor = checked_scale(scale, layer)
+    magnitudes = layer.flat_magnitudes().astype(np.float64)
+    return np.where(magnitudes <= 0, magnitudes, magnitudes / divisor if divisor > 0 else 0.0)
+
+
 def snip(task: Task, place: int) -> Array:
     """|g·w| of one layer, the change of the loss to first order if w were 0 (SNIP); shape (size,)."""
     layer = task.layers[place]
     gradient = np.abs(task.gradients[layer.name]).reshape(-1)
     magnitudes = layer.flat_magnitudes().astype(np.float64)
     return np.where(magnitudes < 0, magnitudes, magnitudes * gradient)
+
+
+def checked_scale(scale: Scale, layer: Layer) -> float:
+    """What a layer is divided by, from its weights in their own shape; 0 for a layer of zeros.
+
+    Raises:
+        ValueError: it is negative, NaN or infinite.
+    """
+    found = float(scale(layer.masked()))
+    if not 0 <= found < np.inf:
+        raise ValueError(f"scale gives {found} for '{layer.name}'; expected a finite number, at least 0")
+    return found
 
 
 def lamp(magnitudes: Floats) -> Floats:
@@ -51,8 +76,8 @@ def surp_lamp(magnitudes: Floats) -> Floats:
 def random(task: Task) -> Selection:
     """Weights drawn uniformly without replacement, over all layers."""
     masks = [np.zeros(layer.size, np.bool_) for layer in task.layers]
-    drawn = np.sort(task.rng.choice(int(task.left.sum()), task.keep, replace=False, shuffle=False))
-    starts = np.cumsum(task.left) - task.left
+    drawn = np.sort(task.rng.choice(sum(task.left), task.keep, replace=False, shuffle=False))
+    starts = np.cumsum([0, *task.left[:-1]])
     parts = np.split(drawn, np.searchsorted(drawn, starts[1:]))
     for layer, mask, part, start in zip(task.layers, masks, parts, starts.tolist(), strict=True):
         mask[part - start if layer.within is None else np.flatnonzero(layer.within)[part - start]] = True

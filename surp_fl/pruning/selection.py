@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from surp_fl.pruning.layers import Mask
-from surp_fl.types import Array, Floats, Integers
+from surp_fl.types import Array, Integers
 
 
 def largest(scores: Sequence[Array], count: int) -> list[Mask]:
@@ -39,36 +39,35 @@ def largest(scores: Sequence[Array], count: int) -> list[Mask]:
     return np.split(mask, np.cumsum([each.size for each in scores])[:-1])
 
 
-def apportion(shares: Floats, capacities: Integers, count: int) -> Integers:
-    """Divide a number of weights among layers in proportion to shares, no layer above its capacity.
+def apportion(shares: Sequence[int], capacities: Sequence[int], count: int) -> Integers:
+    """Divide a number of weights among layers in proportion to shares, no layer above its capacity; in whole numbers.
 
     A layer whose part would exceed its capacity gets its capacity, and the others share what is left, in proportion;
     again until none exceeds it. Fractions are settled by the largest remainder, among equals by the order of layers.
 
     Args:
-        shares: of each layer, at least 0; shape (layers,).
-        capacities: the most weights of each layer; shape (layers,).
+        shares: of each layer, at least 0.
+        capacities: the most weights of each layer.
         count: at most the sum of the capacities of layers whose share is above 0.
 
     Returns:
         Weights of each layer; their sum is `count`.
 
-    >>> apportion(np.array([1.0, 1.0, 2.0]), np.array([2, 90, 90]), 11)
+    >>> apportion([1, 1, 2], [2, 90, 90], 11)
     array([2, 3, 6])
     """
-    full = np.zeros(len(shares), np.bool_)
+    counts = list(capacities)
+    free = set(range(len(shares)))
     while True:
-        rest = max(count - int(capacities[full].sum()), 0)
-        open_shares = np.where(full, 0.0, shares)
-        parts = open_shares * (rest / max(open_shares.sum(), np.finfo(np.float64).tiny))
-        over = ~full & (parts > capacities)
-        if not over.any():
+        rest = count - sum(counts[i] for i in range(len(shares)) if i not in free)
+        total = max(sum(shares[i] for i in free), 1)
+        over = {i for i in free if rest * shares[i] > capacities[i] * total}
+        if not over:
             break
-        full |= over
-    parts = np.where(full, capacities, parts)
-    counts = np.minimum(np.floor(parts).astype(np.int64), capacities)
-    while counts.sum() < count:  # at most twice: rounding of the parts may cost one more
-        room = np.flatnonzero((counts < capacities) & (shares > 0))
-        by_remainder = room[np.argsort(counts[room] - parts[room], kind="stable")]
-        counts[by_remainder[: count - int(counts.sum())]] += 1
-    return counts
+        free -= over
+    for i in free:
+        counts[i] = rest * shares[i] // total
+    by_remainder = sorted(free, key=lambda i: (-(rest * shares[i] % total), i))
+    for i in by_remainder[: count - sum(counts)]:
+        counts[i] += 1
+    return np.array(counts, np.int64)

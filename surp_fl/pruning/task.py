@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.pruning.layers import Layer, Mask
-from surp_fl.types import Array, Integers
+from surp_fl.types import Array
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Task:
     gradients: Mapping[str, Array] = field(default_factory=dict)
 
     @property
-    def sizes(self) -> Integers:
-        """Weights of each layer, pruned ones included; shape (layers,)."""
-        return np.array([layer.size for layer in self.layers], np.int64)
+    def sizes(self) -> list[int]:
+        """Weights of each layer, those that were pruned earlier included."""
+        return [layer.size for layer in self.layers]
 
     @property
-    def left(self) -> Integers:
-        """Weights that are left in each layer; shape (layers,)."""
-        return np.array([layer.left for layer in self.layers], np.int64)
+    def left(self) -> list[int]:
+        """Weights of each layer that were not pruned earlier."""
+        return [layer.left for layer in self.layers]
 
 
 @dataclass(frozen=True)
