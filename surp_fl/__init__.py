@@ -13,8 +13,8 @@ The data path of one update:
     strategies/          the Flower strategy around any other: compressed replies → ordinary replies
 
 Beside it: topk.py finds the largest coordinates (vector_scans.py), flower/model_messages.py and received_model.py are
-the downlink, testing.py runs Flower apps in one process, planning/ works out what budgets cost, cli/ is `surp-fl
-inspect` and `surp-fl plan`.
+the downlink, testing.py runs Flower apps in one process, planning/ works out what budgets cost, pruning/ prunes whole
+models, cli/ is `surp-fl inspect` and `surp-fl plan`.
 Only flower/, strategies/ and testing.py import Flower, so that the codecs work without it. A file with a `.pxd` file
 beside it is compiled when the package is built.
 """

@@ -20,14 +20,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from surp_fl.pruning.cycles import schedule, schedule_of_share
-from surp_fl.pruning.methods import METHODS, Method
+from surp_fl.pruning.methods import METHODS, Method, by_count, by_rank, by_score
 from surp_fl.pruning.pruned import LayerReport, Pruned
 from surp_fl.pruning.pruner import prune
 
 if TYPE_CHECKING:
     from surp_fl.pruning.torch_modules import prune_module
 
-__all__ = ["METHODS", "LayerReport", "Method", "Pruned", "prune", "prune_module", "schedule", "schedule_of_share"]
+__all__ = [
+    "METHODS",
+    "LayerReport",
+    "Method",
+    "Pruned",
+    "by_count",
+    "by_rank",
+    "by_score",
+    "prune",
+    "prune_module",
+    "schedule",
+    "schedule_of_share",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -111,6 +111,8 @@ def _largest_of_each(task: Task, counts: Integers) -> Selection:
     """The largest magnitudes of each layer."""
     masks: list[Mask] = []
     for layer, count in zip(task.layers, counts.tolist(), strict=True):
+        if not 0 <= count <= layer.left:
+            raise ValueError(f"'{layer.name}' is to keep {count:,} weights, but it has {layer.left:,} that are left")
         masks += largest([layer.flat_magnitudes()], count)
     return Selection(masks)
 
@@ -123,7 +125,7 @@ METHODS: Mapping[str, Method] = _table(
     Method("surp", "refined by SuRP until so many weights are not zero", "Isik et al. 2022, Algorithm 2", surp),
     Method(
         "surp-published",
-        "SuRP with the l2 norms and the slower rate of its authors' published code",
+        "SuRP with the slower rate of its authors' published code",
         "github.com/BerivanIsik/SuRP",
         surp_published,
     ),

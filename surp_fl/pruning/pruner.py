@@ -21,7 +21,7 @@ from surp_fl.types import Array
 def prune(
     arrays: Mapping[str, Array],
     sparsity: float,
-    method: str = "surp",
+    method: str | Method = "surp",
     *,
     within: Mapping[str, Mask] | None = None,
     gradients: Mapping[str, Array] | None = None,
@@ -39,7 +39,7 @@ def prune(
     Args:
         arrays: name to array, in the model's order; they stay as they are.
         sparsity: share of the prunable weights to prune, from 0 up to below 1; weights that `within` prunes count.
-        method: a name of `METHODS`.
+        method: a name of `METHODS`, or a row of your own.
         within: earlier masks by name, as `Pruned.masks`: what they prune stays pruned.
         gradients: of the loss, by name, in the shapes of the prunable arrays; for methods that need them.
         prunable: which arrays are pruned: names, or a function of name and array; None for those of `scope`.
@@ -72,6 +72,9 @@ def prune(
         _gradients(layers, gradients, row),
     )
     selection = row.select(task, **options)
+    kept = sum(int(np.count_nonzero(mask)) for mask in selection.masks)
+    if kept != task.keep:
+        raise ValueError(f"the method '{row.name}' keeps {kept:,} weights; it was to keep {task.keep:,}: correct it")
 
     masks, after = {}, {name: np.array(array) for name, array in arrays.items()}
     reports = []
@@ -94,14 +97,14 @@ def prune(
     )
 
 
-def _row(method: str, options: Mapping[str, Any]) -> Method:
-    if method not in METHODS:
+def _row(method: str | Method, options: Mapping[str, Any]) -> Method:
+    row = METHODS.get(method) if isinstance(method, str) else method
+    if row is None:
         raise ValueError(f"method = {method!r}; expected one of {', '.join(METHODS)}")
-    row = METHODS[method]
     unknown = [name for name in options if name not in row.options]
     if unknown:
         known = f"its options are {', '.join(row.options)}" if row.options else "it has no options"
-        raise TypeError(f"the method '{method}' has no option {', '.join(unknown)}; {known}")
+        raise TypeError(f"the method '{row.name}' has no option {', '.join(unknown)}; {known}")
     return row
 
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from surp_fl.codecs.surp_paper.refinement import Limits, Refinement, Schedule, magnitudes, refine
-from surp_fl.codecs.surp_paper.scheme import Scale, l1, l2
+from surp_fl.codecs.surp_paper.scheme import Scale, l2
 from surp_fl.pruning.scores import checked_scale
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats, Integers, Vector
 
 
-def surp(task: Task, *, scale: Scale | None = l1, beta: float | None = None, reconstruct: bool = False) -> Selection:
+def surp(task: Task, *, scale: Scale | None = l2, beta: float | None = None, reconstruct: bool = False) -> Selection:
     """Refine u = |w| / s of all layers by Algorithm 2, and keep the weights that were refined.
 
     Each step draws one of the weights with u ≥ τ = (1/λ)·ln(n/β), uniformly, and subtracts τ from its u; the walk ends
@@ -28,7 +28,8 @@ def surp(task: Task, *, scale: Scale | None = l1, beta: float | None = None, rec
 
     Args:
         task: what to prune.
-        scale: s of a layer from its weights in their own shape; None for one scale over all layers.
+        scale: s of a layer from its weights in their own shape; None for one scale over all layers. The l2 norm is that
+            of the authors' published code; the paper's Theorem 1 has the norm that the l1 norm of vectors induces.
         beta: the paper's β; None for ln n.
         reconstruct: whether the weights that are kept get SuRP's reconstruction, the sum of their thresholds, in place
             of their own values.
@@ -43,11 +44,12 @@ def surp(task: Task, *, scale: Scale | None = l1, beta: float | None = None, rec
 def surp_published(
     task: Task, *, scale: Scale | None = l2, beta: float | None = None, reconstruct: bool = False
 ) -> Selection:
-    """As `surp`, with two things as in the authors' published code, where it differs from their paper.
+    """As `surp`, at the rate of the authors' published code: 1/λ falls by (n − 1)/n a step, ln(n/β) times slower.
 
-    1/λ falls by (n − 1)/n a step, ln(n/β) times slower, and each layer is divided by its l2 norm. An
-    exponential source then has at most 1/e new candidates a step, so that few wait and those drawn are the largest.
+    An exponential source then has at most 1/e new candidates a step, so that few wait and those drawn are the largest.
     Their code lowers a factor on the mean until there is a candidate; here λ is estimated again as in `surp`.
+
+    Source: github.com/BerivanIsik/SuRP, src/trainers/reconstruct.py.
     """
     n = sum(task.sizes)
     return _refined(task, scale, replace(Schedule.of(n, beta), shrink=(n - 1) / n), reconstruct)

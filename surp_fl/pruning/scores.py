@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surp_fl.codecs.surp_paper.scheme import Scale, l1
+from surp_fl.codecs.surp_paper.scheme import Scale, l2
 from surp_fl.pruning.layers import Layer
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats
@@ -18,7 +18,7 @@ def magnitude(task: Task, place: int) -> Array:
     return task.layers[place].flat_magnitudes()
 
 
-def scaled(task: Task, place: int, *, scale: Scale = l1) -> Array:
+def scaled(task: Task, place: int, *, scale: Scale = l2) -> Array:
     """|w| / s of one layer, s being its scale; shape (size,).
 
     Remark 1 of Isik et al.: a step of SuRP finds a near-maximum of these, and pruning by magnitude is its special case.

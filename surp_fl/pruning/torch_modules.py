@@ -14,7 +14,7 @@ import torch
 from torch.nn.utils import prune as torch_prune
 
 from surp_fl.pruning.layers import Mask, Prunable, names_of
-from surp_fl.pruning.methods import METHODS
+from surp_fl.pruning.methods import METHODS, Method
 from surp_fl.pruning.pruned import Pruned
 from surp_fl.pruning.pruner import prune
 from surp_fl.types import Array
@@ -32,7 +32,7 @@ class _Parameter:
 def prune_module(
     module: torch.nn.Module,
     sparsity: float,
-    method: str = "surp",
+    method: str | Method = "surp",
     *,
     gradients: Mapping[str, torch.Tensor] | None = None,
     prunable: Prunable | Collection[str] | None = None,
@@ -51,7 +51,7 @@ def prune_module(
     Args:
         module: on any device; bfloat16 parameters are compared as float32.
         sparsity: share of the prunable weights to prune.
-        method: a name of `METHODS`.
+        method: a name of `METHODS`, or a row of your own.
         gradients: by name, for methods that need them; None for `.grad` of the parameters.
         prunable: as in `prune`, of parameters by name ("conv1.weight", whether it was pruned before or not), as arrays.
         scope: as in `prune`.
@@ -104,10 +104,11 @@ def _parameters_of(module: torch.nn.Module) -> dict[str, _Parameter]:
 
 
 def _gradients(
-    parameters: Mapping[str, _Parameter], gradients: Mapping[str, torch.Tensor] | None, method: str
+    parameters: Mapping[str, _Parameter], gradients: Mapping[str, torch.Tensor] | None, method: str | Method
 ) -> dict[str, Array] | None:
     """Gradients as arrays: those that are given, or those that the parameters hold; None if the method needs none."""
-    if method not in METHODS or not METHODS[method].needs_gradients:
+    row = METHODS.get(method) if isinstance(method, str) else method
+    if row is None or not row.needs_gradients:
         return None
     if gradients is None:
         gradients = {name: each.values.grad for name, each in parameters.items() if each.values.grad is not None}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surp_fl.codecs.surp_paper.scheme import l1
+from surp_fl.codecs.surp_paper.scheme import l2
 from surp_fl.pruning import METHODS, prune
 from surp_fl.types import Array
 from tests.pruning.definitions import Layers, kept_by_score, ranked_scores, shared_out
@@ -71,7 +71,7 @@ def test_scaled_keeps_the_largest_magnitudes_in_units_of_their_layers_norm(
 ) -> None:
     layers, within = left_in(model, seed)
     keep = keep_of(sparsity, layers)
-    norms = [l1(np.nan_to_num(w)) or 1.0 for w in layers]
+    norms = [l2(np.nan_to_num(w)) or 1.0 for w in layers]
     wanted = kept_by_score([np.abs(w) / norm for w, norm in zip(layers, norms, strict=True)], keep)
     assert as_pairs(pruned(model, keep, "scaled", within)) == wanted
 
@@ -168,7 +168,7 @@ def test_by_hand() -> None:
     assert pruned(model, 6, "lamp") == [{1, 3}, {0, 1}, {0, 2}]
     # |w| / Σ: conv 1, 2/10, 1/11; fc1 1, 3/7, .3/7.3; fc2 1, 10/30, 5/35
     assert pruned(model, 7, "surp-lamp") == [{1, 3}, {0, 1}, {0, 1, 2}]
-    # |w| / l1 norm, the norms being 11.5, 7.6, 37: conv .70, .17; fc1 .53, .39; fc2 .54, .27, .14
+    # |w| / l2 norm, the norms being 8.3, 5.0, 23: conv .96, .24; fc1 .60, .80; fc2 .43, .22, .87
     assert pruned(model, 6, "scaled") == [{1, 3}, {0, 1}, {0, 2}]
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surp_fl.pruning import METHODS, prune
-from surp_fl.types import Array
+from surp_fl.pruning import METHODS, Method, by_count, prune
+from surp_fl.pruning.task import Task
+from surp_fl.types import Array, Integers
 from tests.pruning.models import models, total_of
 
 MODEL: dict[str, Array] = {
@@ -145,6 +146,23 @@ def test_what_is_not_given_a_generator_is_pruned_alike_each_time() -> None:
         assert (masks[0] == masks[1]).all()
         other = prune(model, 0.6, method, rng=np.random.default_rng(1)).masks["weight"]
         assert (masks[0] != other).any()
+
+
+def test_a_method_of_ones_own_is_a_row_with_its_options() -> None:
+    def count(task: Task, *, of_first: int = 1, lost: int = 0) -> Integers:
+        return np.array([of_first, task.keep - of_first - lost], np.int64)
+
+    mine = Method("mine", "so many of the first layer", "none", by_count(count))
+    assert [layer.kept for layer in prune(MODEL, 0.75, mine).layers] == [1, 16]
+    assert [layer.kept for layer in prune(MODEL, 0.75, mine, of_first=9).layers] == [9, 8]
+    with pytest.raises(ValueError, match=r"'fc.weight' is to keep 33 weights, but it has 20 that are left"):
+        prune(MODEL, 0.5, mine)
+    with pytest.raises(ValueError, match=r"'fc.weight' is to keep -3 weights"):
+        prune(MODEL, 0.75, mine, of_first=20)
+    with pytest.raises(ValueError, match="'mine' keeps 15 weights; it was to keep 17"):
+        prune(MODEL, 0.75, mine, lost=2)
+    with pytest.raises(TypeError, match="'mine' has no option share; its options are of_first, lost"):
+        prune(MODEL, 0.5, mine, share=3)
 
 
 FULL = np.ones((5, 4), np.bool_)
