@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from surp_fl import STC, Dense, PaperSuRP, SuRP, TopK
 from surp_fl.change import Change, change_of
 from surp_fl.codecs import SCHEMES, Scheme, reader_of
-from surp_fl.codecs.surp_paper.scheme import l1
+from surp_fl.codecs.surp_paper.scales import l1
 from surp_fl.flower.protocol import NAME
 from surp_fl.flower.records import CompressedReply, Stats, count_bytes, record_of, to_record
 from surp_fl.layout import Layout

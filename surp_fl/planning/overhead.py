@@ -3,8 +3,8 @@
 Source: `simulations/results/deployment/deployment.json`, every byte between a SuperLink and two SuperNodes over 20
 rounds of training and evaluation (HTTP/1.1, heads and bodies, without TLS and TCP/IP headers), with whole models as
 eight arrays, as one packed array, as changes, and as changes without an exchange for the evaluation; requests are
-counted by path. From these four rows follow what an object takes down, what a message takes beside its objects, and what
-records add. What single requests take up, and how often clients poll idly on a machine that does nothing else, was
+counted by path. From these four rows follow what an object takes down, what a message takes beside its objects, and
+what records add. What single requests take up, and how often clients poll idly on a machine that does nothing else, was
 counted in deployments of the same kind. `push_up` is the difference between replies of three objects and of twenty;
 heartbeats come every 0.8 · 30 s, as Flower's constants say.
 

@@ -10,7 +10,8 @@
     task.py           what a method is given, and what it gives back
     pruned.py         masks, arrays, and the table before and after
     cycles.py         how sparse each cycle of iterative pruning is
-    torch_modules.py  the same for a torch module; the only file that imports torch
+    torch_modules.py  the same for a torch module; this file and the next are those that import torch
+    path_norm.py      what each weight adds to the path norm of a network
 
 Knows arrays. Does not know Flower or messages.
 """
@@ -25,6 +26,7 @@ from surp_fl.pruning.pruned import LayerReport, Pruned
 from surp_fl.pruning.pruner import prune
 
 if TYPE_CHECKING:
+    from surp_fl.pruning.path_norm import path_gradients
     from surp_fl.pruning.torch_modules import prune_module
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "by_count",
     "by_rank",
     "by_score",
+    "path_gradients",
     "prune",
     "prune_module",
     "schedule",
@@ -48,4 +51,8 @@ def __getattr__(name: str) -> Any:
         from surp_fl.pruning.torch_modules import prune_module
 
         return prune_module
+    if name == "path_gradients":
+        from surp_fl.pruning.path_norm import path_gradients
+
+        return path_gradients
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ import numpy as np
 
 from surp_fl.pruning import allocation, scores
 from surp_fl.pruning.layers import Mask
-from surp_fl.pruning.refinement import surp, surp_published
+from surp_fl.pruning.refinement import surp, surp_path, surp_published
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats, Integers
@@ -134,6 +134,13 @@ METHODS: Mapping[str, Method] = _table(
         "largest |w| / Σ |w'| over the |w'| ≥ |w| of its layer: SuRP's l1 distortion, relative to what is kept",
         "Theorem 3 of Isik et al. 2022 in the form of LAMP",
         by_rank(scores.surp_lamp),
+    ),
+    Method(
+        "surp-path",
+        "SuRP with the path norm's gradients g in place of 1 / s: u = |w|·g",
+        "Theorem 1 of Isik et al. 2022 with a sum over paths in place of a product of norms; surp_fl.pruning.path_norm",
+        surp_path,
+        needs_gradients=True,
     ),
     Method("scaled", "largest |w| / s, s being its layer's norm", "Remark 1 of Isik et al.", by_score(scores.scaled)),
     Method("global", "largest |w| of the model", "Morcos et al. 2019", by_score(scores.magnitude)),

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from surp_fl.codecs.surp_paper.refinement import Limits, Refinement, Schedule, magnitudes, refine
-from surp_fl.codecs.surp_paper.scheme import Scale, l2
+from surp_fl.codecs.surp_paper.refinement import Refinement, magnitudes, refine
+from surp_fl.codecs.surp_paper.scales import Scale, l2
+from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
 from surp_fl.pruning.scores import checked_scale
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
@@ -38,7 +39,7 @@ def surp(task: Task, *, scale: Scale | None = l2, beta: float | None = None, rec
         ValueError: a scale is negative, NaN or infinite, or `beta` gives no threshold.
     """
     schedule = Schedule.of(sum(task.sizes), beta)
-    return _refined(task, scale, schedule, reconstruct)
+    return _refined(task, _vector(task), _scales(task, scale), schedule, reconstruct)
 
 
 def surp_published(
@@ -52,14 +53,21 @@ def surp_published(
     Source: github.com/BerivanIsik/SuRP, src/trainers/reconstruct.py.
     """
     n = sum(task.sizes)
-    return _refined(task, scale, replace(Schedule.of(n, beta), shrink=(n - 1) / n), reconstruct)
+    schedule = replace(Schedule.of(n, beta), shrink=(n - 1) / n)
+    return _refined(task, _vector(task), _scales(task, scale), schedule, reconstruct)
 
 
-def _refined(task: Task, scale: Scale | None, schedule: Schedule, reconstruct: bool) -> Selection:
-    """Refine along a schedule until so many weights were drawn as are kept."""
+def surp_path(task: Task, *, beta: float | None = None) -> Selection:
+    """As `surp`, of u = |w|·g, where `task.gradients` are those of a path norm: see `path_norm.py`."""
     vector = _vector(task)
+    for layer, part in zip(task.layers, np.split(vector, np.cumsum(task.sizes)[:-1]), strict=True):
+        part *= np.abs(task.gradients[layer.name]).reshape(-1)
+    return _refined(task, vector, np.ones(len(task.layers)), Schedule.of(vector.size, beta), False)
+
+
+def _refined(task: Task, vector: Vector, scales: Floats, schedule: Schedule, reconstruct: bool) -> Selection:
+    """Refine a vector along a schedule until so many of its coordinates were drawn as are kept."""
     ends = np.cumsum(task.sizes)
-    scales = _scales(task, scale)
     mask = np.zeros(vector.size, np.bool_)
     for part, of_part, each in zip(np.split(vector, ends[:-1]), np.split(mask, ends[:-1]), scales, strict=True):
         np.logical_and(part, each > 0, out=of_part)  # all that can be drawn
@@ -104,8 +112,7 @@ def _next(task: Task, mask: Array, count: int) -> Array:
 def _values(vector: Vector, refinement: Refinement, schedule: Schedule, ends: Integers, scales: Floats) -> Vector:
     """The sum of the thresholds of each weight, with its sign, in units of its layer's scale; shape (n,)."""
     indices, sums = magnitudes(refinement, schedule)
-    own = vector[indices]
     values = np.zeros(vector.size, np.float32)
-    rebuilt = (sums * scales[np.searchsorted(ends, indices, side="right")]).astype(np.float32)
-    values[indices] = np.copysign(np.minimum(rebuilt, np.abs(own)), own)  # at most |w|, whatever the rounding
+    rebuilt = sums * scales[np.searchsorted(ends, indices, side="right")]
+    values[indices] = np.copysign(rebuilt, vector[indices])
     return values

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surp_fl.codecs.surp_paper.scheme import Scale, l2
+from surp_fl.codecs.surp_paper.scales import Scale, l2
 from surp_fl.pruning.layers import Layer
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats

@@ -13,7 +13,7 @@ from surp_fl import QSGD, STC, Dense, Layout, MalformedMessage, PaperSuRP, SuRP,
 from surp_fl.codecs import READERS, reader_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.reader import BitBreakdown
-from surp_fl.codecs.surp_paper.scheme import l1
+from surp_fl.codecs.surp_paper.scales import l1
 from surp_fl.frame import pack
 from tests.schemes import SCHEMES, Row
 from tests.vectors import AWKWARD, Vector, layout_for, vectors

@@ -35,7 +35,9 @@ def exchanges(row: dict[str, Any]) -> tuple[Traffic, Traffic]:
     first_down, *later_down = row["payload_bytes_down_by_round"]
     up = as_message(row["payload_bytes_up"])  # of dense messages too, which are one record here
     if row["evaluate_with_train"]:
-        alone = exchange(as_changes(fmean(later_down)), as_metrics())  # the last model's evaluation, in one of 19 rounds
+        alone = exchange(
+            as_changes(fmean(later_down)), as_metrics()
+        )  # the last model's evaluation, in one of 19 rounds
         last = Traffic(alone.up / 19, alone.down / 19, alone.payload_up / 19, alone.payload_down / 19, 0, 0)
         made = [exchange(as_changes(size), up) for size in (first_down, fmean(later_down))]
         return made[0] + Traffic(up=FLOWER.start_up, down=APP_BYTES), made[1] + last

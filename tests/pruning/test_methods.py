@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surp_fl.codecs.surp_paper.scheme import l2
+from surp_fl.codecs.surp_paper.scales import l2
 from surp_fl.pruning import METHODS, prune
 from surp_fl.types import Array
 from tests.pruning.definitions import Layers, kept_by_score, ranked_scores, shared_out

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surp_fl import Layout, PaperSuRP
-from surp_fl.codecs.surp_paper.refinement import Schedule
-from surp_fl.codecs.surp_paper.scheme import Scale, l1, l2, rms
+from surp_fl.codecs.surp_paper.scales import Scale, l1, l2, rms
+from surp_fl.codecs.surp_paper.schedule import Schedule
 from surp_fl.pruning import prune
 from surp_fl.types import Array
 from tests.pruning.models import masks_within, models, total_of, weights_of

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl.codecs.surp_paper._candidates import add_to_count, arrange, pop, position_of, push, top_waiting
-from surp_fl.codecs.surp_paper.refinement import Limits, Schedule
+from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
 from tests.codecs.surp_paper.test_refinement import assert_same_refinement
 
 sizes = st.sampled_from([0, 1, 2, 63, 64, 65, 128, 4095, 4096, 4097, 5000, 70_000])
