@@ -122,7 +122,7 @@ def train(
     losses = []
     for batch in batches(members, batch_size, steps, rng):
         optimizer.zero_grad()
-        loss = cross_entropy(*_predicted(model, examples, batch, precision))
+        loss = cross_entropy(*predicted(model, examples, batch, precision))
         loss.backward()  # type: ignore[no-untyped-call]
         if max_grad_norm:
             clip_grad_norm_(trained, max_grad_norm)
@@ -140,14 +140,14 @@ def score(
     chosen = np.arange(len(examples.groups)) if members is None else members
     right, loss, predictions = 0, 0.0, 0
     for batch in np.array_split(chosen, max(1, len(chosen) // _TESTED_AT_A_TIME)):
-        logits, targets = _predicted(model, examples, batch, precision)
+        logits, targets = predicted(model, examples, batch, precision)
         right += int((logits.argmax(1) == targets).sum())
         loss += float(cross_entropy(logits, targets, reduction="sum"))
         predictions += len(targets)
     return Score(right / predictions, loss / predictions)
 
 
-def _predicted(
+def predicted(
     model: nn.Module, examples: Examples, batch: NDArray[np.int64], precision: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, shape (predictions, classes), and the class that each should be, shape (predictions,)."""

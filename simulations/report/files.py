@@ -22,6 +22,8 @@ from simulations.report import (
     other_models,
     overview,
     plots,
+    pruning,
+    refinement,
     rows,
     tables,
     variance,
@@ -112,6 +114,27 @@ def messages_in(folder: Path) -> Made:
     return {
         folder / "messages.md": messages.table(found),
         folder / "contents.png": partial(plots.contents_of_messages, found),
+    }
+
+
+def pruning_in(folder: Path) -> Made:
+    """Pruned networks."""
+    found = pruning.load(folder)
+    if not found:
+        return {}
+    picture = partial(plots.accuracy_at_sparsities, found)
+    return {folder / "pruning.md": pruning.tables(found), folder / "pruning.png": picture}
+
+
+def refinement_in(folder: Path) -> Made:
+    """Algorithm 2 on trained networks."""
+    found = refinement.load(folder)
+    if not found.betas:
+        return {}
+    return {
+        folder / "refinement.md": refinement.text(found),
+        folder / "iterations.png": partial(plots.along_iterations, found.cycles),
+        folder / "densities.png": partial(plots.fitted_densities, found.densities),
     }
 
 

@@ -48,6 +48,8 @@ def everything(results: Path = RESULTS) -> files.Made:
             made |= files.comparison(results / "fedslop" / name)
     for folder in (results / "messages", *(each.parent for each in results.glob("messages/*/messages.json"))):
         made |= files.messages_in(folder)
+    made |= files.pruning_in(results / "pruning")
+    made |= files.refinement_in(results / "refinement")
     made |= files.variance_in(results / "variance")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")

@@ -20,7 +20,7 @@ import numpy as np
 
 from surp_fl.pruning import allocation, scores
 from surp_fl.pruning.layers import Mask
-from surp_fl.pruning.refinement import surp, surp_path, surp_published
+from surp_fl.pruning.refinement import surp, surp_published
 from surp_fl.pruning.selection import largest
 from surp_fl.pruning.task import Selection, Task
 from surp_fl.types import Array, Floats, Integers
@@ -137,9 +137,9 @@ METHODS: Mapping[str, Method] = _table(
     ),
     Method(
         "surp-path",
-        "SuRP with the path norm's gradients g in place of 1 / s: u = |w|·g",
+        "largest |w|·g of the model, g being the path norm's gradients: what SuRP's first picks would be (Remark 1)",
         "Theorem 1 of Isik et al. 2022 with a sum over paths in place of a product of norms; surp_fl.pruning.path_norm",
-        surp_path,
+        by_score(scores.sensitivity),
         needs_gradients=True,
     ),
     Method("scaled", "largest |w| / s, s being its layer's norm", "Remark 1 of Isik et al.", by_score(scores.scaled)),
@@ -158,6 +158,6 @@ METHODS: Mapping[str, Method] = _table(
         by_count(allocation.erk),
     ),
     Method("lamp", "largest w² / Σ w'² over the |w'| ≥ |w| of its layer", "Lee et al. 2021", by_rank(scores.lamp)),
-    Method("snip", "largest |g·w| of the model", "Lee et al. 2019", by_score(scores.snip), needs_gradients=True),
+    Method("snip", "largest |g·w| of the model", "Lee et al. 2019", by_score(scores.sensitivity), needs_gradients=True),
     Method("random", "uniformly at random over the model", "a floor for the others", scores.random),
 )

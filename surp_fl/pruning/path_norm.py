@@ -7,12 +7,13 @@ and nowhere a larger magnitude, as what SuRP reconstructs (Remark 2), then for e
     ‖f(x; w) − f(x; ŵ)‖₁ ≤ R(|w|) − R(|ŵ|)
 
 for networks without biases. Proof, layer by layer: with activations a and â and their bounds A and Â, |a − â| ≤ A − Â
-gives |W a − Ŵ â| ≤ (|W| − |Ŵ|) A + |Ŵ| (A − Â) = |W| A − |Ŵ| Â; ReLU, pooling and sums of layers keep that. Theorem 1 of
-Isik et al. 2022 bounds the same by products of layers' norms, over inputs of ‖x‖₁ ≤ 1.
+gives |W a − Ŵ â| ≤ (|W| − |Ŵ|) A + |Ŵ| (A − Â) = |W| A − |Ŵ| Â; ReLU, pooling and sums of layers keep that. Theorem 1
+of Isik et al. 2022 bounds the same by products of layers' norms, over inputs of ‖x‖₁ ≤ 1.
 
-To first order a weight adds |w|·∂R/∂|w| to R: the u that Algorithm 2 refines, in place of |w| / ‖W‖₁. It holds for few
-weights at a time, so that gradients are taken anew in each of some cycles. With squares in place of magnitudes, R is
-the variance of the outputs if signals have random signs, which was measured to prune better.
+To first order a weight adds u = |w|·∂R/∂|w| to R, in place of |w| / ‖W‖₁. It holds for few weights at a time, so that
+gradients are taken anew in each of some cycles. The largest u are kept, the near-maxima that steps of Algorithm 2 look
+for (Remark 1): u has far heavier tails than the exponential source that the algorithm's thresholds are made for. With
+squares in place of magnitudes, R is the variance of the outputs if signals have random signs, which prunes better.
 
 Knows torch. Path norms: Neyshabur et al. 2015, "Norm-Based Capacity Control in Neural Networks".
 """
@@ -85,7 +86,7 @@ def _buffers(module: torch.nn.Module, power: int) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _for_a_test(module: torch.nn.Module) -> Iterator[None]:
-    """Put all layers into the mode of tests; afterwards modes, and what pruned layers made of their masks, are as before."""
+    """Put all layers into the mode of tests; afterwards they are as before, with what they had made of their masks."""
     modes = {each: each.training for each in module.modules()}
     products = {
         (each, name): value

@@ -97,9 +97,10 @@ def prune(
 
 
 def _within(values: Array, weights: Array) -> Array:
-    """Reconstructed values in the shape and dtype of the weights, none larger than its weight, whatever the rounding."""
+    """Reconstructed values in the shape and dtype of the weights, none larger than its weight by rounding."""
     magnitudes = np.abs(values.reshape(weights.shape)).astype(weights.dtype)
-    return np.copysign(np.minimum(magnitudes, np.abs(weights)), weights)
+    bounded: Array = np.copysign(np.minimum(magnitudes, np.abs(weights)), weights)
+    return bounded
 
 
 def _row(method: str | Method, options: Mapping[str, Any]) -> Method:

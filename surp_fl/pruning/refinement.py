@@ -39,7 +39,7 @@ def surp(task: Task, *, scale: Scale | None = l2, beta: float | None = None, rec
         ValueError: a scale is negative, NaN or infinite, or `beta` gives no threshold.
     """
     schedule = Schedule.of(sum(task.sizes), beta)
-    return _refined(task, _vector(task), _scales(task, scale), schedule, reconstruct)
+    return _refined(task, scale, schedule, reconstruct)
 
 
 def surp_published(
@@ -53,21 +53,14 @@ def surp_published(
     Source: github.com/BerivanIsik/SuRP, src/trainers/reconstruct.py.
     """
     n = sum(task.sizes)
-    schedule = replace(Schedule.of(n, beta), shrink=(n - 1) / n)
-    return _refined(task, _vector(task), _scales(task, scale), schedule, reconstruct)
+    return _refined(task, scale, replace(Schedule.of(n, beta), shrink=(n - 1) / n), reconstruct)
 
 
-def surp_path(task: Task, *, beta: float | None = None) -> Selection:
-    """As `surp`, of u = |w|·g, where `task.gradients` are those of a path norm: see `path_norm.py`."""
+def _refined(task: Task, scale: Scale | None, schedule: Schedule, reconstruct: bool) -> Selection:
+    """Refine along a schedule until so many weights were drawn as are kept."""
     vector = _vector(task)
-    for layer, part in zip(task.layers, np.split(vector, np.cumsum(task.sizes)[:-1]), strict=True):
-        part *= np.abs(task.gradients[layer.name]).reshape(-1)
-    return _refined(task, vector, np.ones(len(task.layers)), Schedule.of(vector.size, beta), False)
-
-
-def _refined(task: Task, vector: Vector, scales: Floats, schedule: Schedule, reconstruct: bool) -> Selection:
-    """Refine a vector along a schedule until so many of its coordinates were drawn as are kept."""
     ends = np.cumsum(task.sizes)
+    scales = _scales(task, scale)
     mask = np.zeros(vector.size, np.bool_)
     for part, of_part, each in zip(np.split(vector, ends[:-1]), np.split(mask, ends[:-1]), scales, strict=True):
         np.logical_and(part, each > 0, out=of_part)  # all that can be drawn

@@ -29,8 +29,8 @@ def scaled(task: Task, place: int, *, scale: Scale = l2) -> Array:
     return np.where(magnitudes <= 0, magnitudes, magnitudes / divisor if divisor > 0 else 0.0)
 
 
-def snip(task: Task, place: int) -> Array:
-    """|g·w| of one layer, the change of the loss to first order if w were 0 (SNIP); shape (size,)."""
+def sensitivity(task: Task, place: int) -> Array:
+    """|g·w| of one layer, to first order what changes if w were 0: the loss (SNIP), or a path norm; shape (size,)."""
     layer = task.layers[place]
     gradient = np.abs(task.gradients[layer.name]).reshape(-1)
     magnitudes = layer.flat_magnitudes().astype(np.float64)

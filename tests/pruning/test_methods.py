@@ -97,7 +97,8 @@ def test_layer_adaptive_scores_are_relative_to_what_is_kept_above_them(
     scores = ranked_scores(layers, power)
     kept = as_pairs(pruned(model, keep, method, within))
     assert len(kept) == keep
-    scored = [(scores[i][j], (i, j) in kept) for i in range(len(layers)) for j in np.flatnonzero(~np.isnan(layers[i]))]
+    left = [(i, j) for i, layer in enumerate(layers) for j in np.flatnonzero(~np.isnan(layer)).tolist()]
+    scored = [(scores[i][j], (i, j) in kept) for i, j in left]
     least_kept = min(score for score, is_kept in scored if is_kept)
     assert max((score for score, is_kept in scored if not is_kept), default=0.0) <= least_kept * (1 + 1e-12)
 

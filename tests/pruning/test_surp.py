@@ -55,7 +55,7 @@ def test_what_is_kept_and_its_reconstruction_are_those_of_the_paper_step_by_step
 ) -> None:
     within = None if seed is None else masks_within(model, seed)
     left = model if within is None else model | {n: np.where(m, model[n], 0) for n, m in within.items()}
-    nonzero = sum(np.count_nonzero(array) for array in weights_of(left).values())
+    nonzero = sum(int(np.count_nonzero(array)) for array in weights_of(left).values())
     keep = min(max(1, round((1 - sparsity) * total_of(model))), nonzero)
     if keep == 0:
         return
