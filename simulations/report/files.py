@@ -89,7 +89,7 @@ def cross_device_in(folder: Path, names: Iterable[str]) -> Made:
     found = {name: measured for name in names if (measured := rows.load(folder / name))}
     made: Made = {}
     for name in found:
-        made |= comparison(folder / name)
+        made |= {file: what for file, what in comparison(folder / name).items() if file.stem != "bytes_to_accuracy"}
     if found:
         made[folder / "table.md"] = cross_device.table(found.values())
         made[folder / "overview.png"] = partial(plots.accuracy_at_budgets, found)

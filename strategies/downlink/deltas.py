@@ -137,7 +137,9 @@ class Downlink:
         origin = self._public.origin
         relies = relies and (origin is None or self._initial is None or origin.version == self._initial.version)
         if relies and self._initial is not None:
-            announced = partial(put_initial, initial=self._initial.name, origin=origin is not None)
+            chain = self._public.chain_from(self._initial.version) or []  # of before the origin was given up, perhaps
+            begins = origin is not None or any(delta.needs_origin for delta in chain)
+            announced = partial(put_initial, initial=self._initial.name, origin=begins)
             found = [(size, _then(put, announced)) for size, put in self._changes_since(self._initial.version)]
         if not found or min(map(_size, found)) > self._public.full_bytes // _FULL_PAYS:
             found.append(self._full())

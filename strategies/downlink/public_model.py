@@ -216,7 +216,7 @@ class PublicModel:
         except ValueError as fault:
             log.warning("surp-fl: the model's change cannot be encoded, the full model is sent: %s", fault)
             return None
-        delta = Delta(self.version, change, untied)
+        delta = Delta(self.version, change, untied, self._origin is not None)
         return delta if change.payload + _DELTA_OVERHEAD <= self.full_bytes // 2 else None
 
     def _drop_long_chains(self) -> None:

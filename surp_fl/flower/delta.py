@@ -30,11 +30,13 @@ class Delta:
         base: digest of the version that it is added to.
         change: the encoded difference.
         untied: whether it encodes arrays separately that are equal in its base, because they no longer are after it.
+        needs_origin: whether it was coded against an origin too; the server's note, which the message says as well.
     """
 
     base: bytes
     change: Change
     untied: bool = False
+    needs_origin: bool = False
 
 
 def changed_since(origin: Mapping[str, Array], latest: Mapping[str, Array], kinds: Kinds | None) -> Overwritten | None:

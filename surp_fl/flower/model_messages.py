@@ -127,7 +127,7 @@ def put_initial(content: RecordDict, initial: str, origin: bool = False) -> Reco
     Args:
         content: of a message with a version.
         initial: the name.
-        origin: whether deltas will be coded against what has changed since that model.
+        origin: whether deltas were, or will be, coded against what has changed since that model.
     """
     found = dict(content)
     config_name = next(each for each, config in content.config_records.items() if VERSION in config)

@@ -130,11 +130,12 @@ def test_a_scheme_without_contexts_and_a_lossless_downlink_store_no_origin() -> 
         assert public(strategy).origin is None
 
 
-def test_both_ends_give_the_origin_up_where_a_quarter_has_changed() -> None:
-    def learn_much(arrays: Arrays, node: int, server_round: int) -> Arrays:
-        arrays["weight"][:] += np.float32(1 + server_round)
-        return arrays
+def learn_much(arrays: Arrays, node: int, server_round: int) -> Arrays:
+    arrays["weight"][:] += np.float32(1 + server_round)
+    return arrays
 
+
+def test_both_ends_give_the_origin_up_where_a_quarter_has_changed() -> None:
     seen = Learner()
     strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=3000))
     scheme = SuRP(budget=3000, memory=ErrorFeedback())
@@ -143,6 +144,36 @@ def test_both_ends_give_the_origin_up_where_a_quarter_has_changed() -> None:
     assert ORIGIN not in found.grid.contexts[1].state
     assert MODEL in contexts(strategy)
     assert [len(traffic.payload_bytes_down) for traffic in strategy.traffic] == [3] * 8
+    assert seen.agree()
+
+
+def test_who_comes_after_the_origin_was_given_up_reads_the_deltas_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(server_round: int, record: Any) -> None:
+        if server_round == 6:
+            grid.contexts[1].state.clear()
+
+    def learn_a_little(arrays: Arrays, node: int, server_round: int) -> Arrays:
+        rng = np.random.default_rng(server_round)
+        rows = rng.permutation(60)[:40]
+        arrays["weight"][rows] += rng.normal(size=(40, 100)).astype(np.float32)
+        return seen(arrays, node, server_round)
+
+    monkeypatch.setattr(PublicModel, "merged_from", lambda self, version: None)  # as where that takes more bytes
+    seen = Learner()
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=1500), initial="net")
+    scheme = SuRP(budget=3000, memory=ErrorFeedback())
+    with as_server():
+        app = app_with([CompressUpdates(scheme, initial=lambda context: start())], learn=learn_a_little)
+        grid = InProcessGrid(app, 3)
+        strategy.start(grid=grid, initial_arrays=record_of(start()), num_rounds=9, evaluate_fn=forget)
+    assert public(strategy).origin is None
+    assert {HISTORY, MODEL} <= set(contexts(strategy))
+    first = public(strategy).chain_from(digest_of(start()))
+    assert first is not None
+    assert first[0].needs_origin
+    assert not first[-1].needs_origin
+    down = [traffic.payload_bytes_down for traffic in strategy.traffic]
+    assert [len(sizes) for sizes in down] == [3] * 6 + [4] + [3] * 2  # nobody has to ask a second time
     assert seen.agree()
 
 
