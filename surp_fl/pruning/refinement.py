@@ -71,7 +71,7 @@ def _refined(task: Task, scale: Scale | None, schedule: Schedule, reconstruct: b
         refinement = refine(vector, ends, scales, schedule, limits, 1, task.rng)
         mask[:] = False
         mask[refinement.indices] = True
-        values = np.split(_values(vector, refinement, schedule, ends, scales), ends[:-1]) if reconstruct else None
+        values = _values(task, refinement, schedule, ends, scales) if reconstruct else None
     missing = task.keep - int(np.count_nonzero(mask))
     if missing > 0:
         mask |= _next(task, mask, missing)
@@ -102,10 +102,13 @@ def _next(task: Task, mask: Array, count: int) -> Array:
     return largest([scores], count)[0]
 
 
-def _values(vector: Vector, refinement: Refinement, schedule: Schedule, ends: Integers, scales: Floats) -> Vector:
-    """The sum of the thresholds of each weight, with its sign, in units of its layer's scale; shape (n,)."""
+def _values(task: Task, refinement: Refinement, schedule: Schedule, ends: Integers, scales: Floats) -> list[Array]:
+    """The sum of the thresholds of each weight, in units of its layer's scale, with its sign; of each layer, flat."""
     indices, sums = magnitudes(refinement, schedule)
-    values = np.zeros(vector.size, np.float32)
-    rebuilt = sums * scales[np.searchsorted(ends, indices, side="right")]
-    values[indices] = np.copysign(rebuilt, vector[indices])
+    rebuilt = np.zeros(int(ends[-1]), np.float32)
+    rebuilt[indices] = sums * scales[np.searchsorted(ends, indices, side="right")]
+    values = []
+    for layer, part in zip(task.layers, np.split(rebuilt, ends[:-1]), strict=True):
+        weights = layer.masked().reshape(-1)
+        values.append(np.copysign(np.minimum(part, np.abs(weights)), weights))  # at most |w|, whatever the rounding
     return values

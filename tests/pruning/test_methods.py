@@ -173,6 +173,18 @@ def test_by_hand() -> None:
     assert pruned(model, 6, "scaled") == [{1, 3}, {0, 1}, {0, 2}]
 
 
+def test_the_last_layer_keeps_a_fifth_of_all_its_weights_under_adaptive() -> None:
+    model = {"conv": np.ones((1, 2, 2)), "fc1": np.ones((10, 10)), "fc2": np.arange(20.0).reshape(2, 10)}
+    # 16 of the 120 after the convolution: 13.3 and 2.7, but a fifth of the last is 4
+    assert [len(kept) for kept in pruned(model, 20, "adaptive")] == [4, 12, 4]
+    assert [len(kept) for kept in pruned(model, 40, "adaptive")] == [4, 30, 6]
+    # a fifth of all its weights, not of the ten that are left
+    within = {"conv": np.ones((1, 2, 2), np.bool_), "fc1": np.ones((10, 10), np.bool_), "fc2": model["fc2"] > 9}
+    assert [len(kept) for kept in pruned(model, 20, "adaptive", within)] == [4, 12, 4]
+    within["fc2"] = model["fc2"] > 16
+    assert [len(kept) for kept in pruned(model, 20, "adaptive", within)] == [4, 13, 3]
+
+
 def test_every_layer_keeps_its_largest_weight_under_scores_relative_to_the_layer() -> None:
     rng = np.random.default_rng(0)
     model = {f"{i}": rng.normal(size=(20, 20)) * 100.0**-i for i in range(5)}

@@ -48,6 +48,19 @@ def test_all_trained_arrays_are_pruned_in_the_scope_of_the_authors_code() -> Non
     assert pruned.kept == 39
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_prunes_arrays_of_any_dimensions_and_further_within_masks(method: str) -> None:
+    gradients = {name: np.ones_like(array) for name, array in MODEL.items()}
+    first = prune(MODEL, 0.2, method, scope="all", gradients=gradients)
+    assert first.kept == 62
+    second = prune(first.arrays, 0.21, method, scope="all", gradients=gradients, within=first.masks)
+    assert second.kept == 62
+    assert all((second.masks[name] == mask).all() for name, mask in first.masks.items())
+    third = prune(first.arrays, 0.3, method, scope="all", gradients=gradients, within=first.masks)
+    assert third.kept == 55
+    assert not any((mask & ~first.masks[name]).any() for name, mask in third.masks.items())
+
+
 @pytest.mark.parametrize("choice", [["fc.weight", "fc.bias"], lambda name, array: name.startswith("fc")])
 def test_arrays_to_prune_are_named_or_chosen_by_a_function(choice: Any) -> None:
     assert list(prune(MODEL, 0.5, "global", prunable=choice).masks) == ["fc.weight", "fc.bias"]
