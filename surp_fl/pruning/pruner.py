@@ -80,8 +80,9 @@ def prune(
     reports = []
     for place, layer in enumerate(layers):
         masks[layer.name] = mask = selection.masks[place].reshape(layer.weights.shape)
-        values = layer.weights if selection.values is None else _within(selection.values[place], layer.weights)
-        after[layer.name] = np.where(mask, values, layer.weights.dtype.type(0))
+        values = layer.weights if selection.values is None else selection.values[place].reshape(mask.shape)
+        zero = layer.weights.dtype.type(0)
+        after[layer.name] = np.where(mask, values.astype(layer.weights.dtype, copy=False), zero)
         reports.append(LayerReport.of(layer.name, layer.masked(), after[layer.name], mask))
     for name, first in copies.items():
         masks[name], after[name] = masks[first].copy(), after[first].copy()
@@ -94,13 +95,6 @@ def prune(
         row.name,
         selection.values is not None,
     )
-
-
-def _within(values: Array, weights: Array) -> Array:
-    """Reconstructed values in the shape and dtype of the weights, none larger than its weight by rounding."""
-    magnitudes = np.abs(values.reshape(weights.shape)).astype(weights.dtype)
-    bounded: Array = np.copysign(np.minimum(magnitudes, np.abs(weights)), weights)
-    return bounded
 
 
 def _row(method: str | Method, options: Mapping[str, Any]) -> Method:
