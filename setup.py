@@ -45,6 +45,7 @@ LOOPS = [
     "surp_fl.codecs.surp_paper._record",
     "surp_fl.codecs.surp_paper._side",
     "surp_fl.codecs.surp_paper._loops",
+    "surp_fl.codecs.surp_laplacian._estimates",
     "surp_fl.codecs.surp_laplacian._loops",
 ]
 SHARED = "surp_fl._cython"  # what Cython needs in every module, once

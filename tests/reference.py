@@ -19,12 +19,14 @@ class ReferenceRefinement:
     means: list[float] = field(default_factory=list)
 
 
-def in_sixteen_bits(value: float, *, down: bool) -> float:
-    """The nearest (or next lower) number of the form (128 + m)·2^k, 0 ≤ m < 128."""
+def in_sixteen_bits(value: float, *, down: bool = False, up: bool = False) -> float:
+    """The nearest (or next lower, or higher) number of the form (128 + m)·2^k, 0 ≤ m < 128."""
     if value <= 0:
         return 0.0
     unit = 2.0 ** (math.frexp(value)[1] - 8)
-    return unit * (math.floor(value / unit) if down else math.floor(value / unit + 0.5))
+    return unit * (
+        math.floor(value / unit) if down else math.ceil(value / unit) if up else math.floor(value / unit + 0.5)
+    )
 
 
 def bits(steps: int, refreshes: int, signs: int, index_bits: int) -> int:
@@ -108,16 +110,17 @@ def reference_pairs(
     u = vector.copy()
     n = len(u)
     found = ReferencePairs(residuals=[u.copy()])
-    mean = math.inf  # 1/λ
-    sides = 3
-    while len(found.thresholds) < max_steps and len(set(found.indices)) < max_distinct:
+    average = mean = first = in_sixteen_bits(math.fsum(np.abs(u)) / n, up=True)  # of |u|, and 1/λ
+    sides, ratio = 0, 1.0
+    while first > 0 and len(found.thresholds) < max_steps and len(set(found.indices)) < max_distinct:
         threshold = log_ratio * mean
         m_max, m_min = np.flatnonzero(u >= threshold), np.flatnonzero(u <= -threshold)
-        refreshed = (sides & 1 and not m_max.size) or (sides & 2 and not m_min.size)
+        refreshed = sides == 0 or (sides & 1 and not m_max.size) or (sides & 2 and not m_min.size)
         if refreshed:
             mean, sides = estimate(u, log_ratio, expected, mean)
             if mean == 0:
                 break
+            ratio = mean / average
             threshold = log_ratio * mean
             m_max, m_min = np.flatnonzero(u >= threshold), np.flatnonzero(u <= -threshold)
         if threshold < 2.0**-300:
@@ -127,36 +130,44 @@ def reference_pairs(
             picked.append(int(m_max[min(int(rng.random() * len(m_max)), len(m_max) - 1)]))
         if sides & 2:
             picked.append(int(m_min[min(int(rng.random() * len(m_min)), len(m_min) - 1)]))
-        refreshes, steps = len(found.refresh_at) + bool(refreshed), len(found.thresholds)
+        steps = len(found.thresholds)
+        estimates = [(steps, mean, sides)] if refreshed else []
+        if not found.means and mean != first:
+            estimates.insert(0, (0, first, 3))
+        refreshes = len(found.means) + len(estimates)
         if pair_bits(steps + 1, refreshes - 1, len(found.indices) + len(picked), index_bits) > budget_bits:
             break
-        if refreshed:
-            found.refresh_at.append(steps)
-            found.means.append(mean)
-            found.sides.append(sides)
+        for at, value, of in estimates:
+            found.refresh_at.append(at)
+            found.means.append(value)
+            found.sides.append(of)
         for index in picked:
             u[index] -= math.copysign(threshold, u[index])
         found.indices += picked
         found.thresholds.append(threshold)
         found.residuals.append(u.copy())
-        mean *= (n - len(picked) * log_ratio) / n
+        shrink = (n - len(picked) * log_ratio * ratio) / n
+        mean *= shrink
+        average *= shrink
     return found
 
 
 def estimate(u: NDArray[np.float64], log_ratio: float, expected: int, mean: float) -> tuple[float, int]:
     """ParamEst, and the sides that are refined with it; 0 at the end."""
-    estimated = in_sixteen_bits(math.fsum(np.abs(u)) / len(u), down=False)
-    estimated = min(estimated, in_sixteen_bits(mean, down=True)) if mean < math.inf else estimated
+    estimated = min(in_sixteen_bits(math.fsum(np.abs(u)) / len(u), up=True), in_sixteen_bits(mean, down=True))
     if estimated == 0:
         return 0.0, 3
     tops = [np.sort(side[side > 0])[::-1][:expected] for side in (u, -u)]
+    totals = [math.fsum(side[side > 0]) for side in (u, -u)]
     has = [bool((top >= log_ratio * estimated).any()) for top in tops]
+    least = [min(top, default=0.0) for top in tops]
     if all(has):
         return estimated, 3
-    least = [min(top, default=0.0) for top in tops]
-    alone = max((log_ratio * estimated if it else value for it, value in zip(has, least, strict=True)), default=0.0)
-    both = min(value for it, value in zip(has, least, strict=True) if not it)
-    if 2 * both >= alone:
-        return in_sixteen_bits(both / log_ratio, down=True), 3
-    side = has.index(True) if any(has) else least.index(max(least))
-    return (estimated if any(has) else in_sixteen_bits(least[side] / log_ratio, down=True)), 1 + side
+    if any(has):
+        one = has.index(True)
+        if 2 * least[1 - one] >= log_ratio * estimated and totals[one] <= 2 * totals[1 - one]:
+            return in_sixteen_bits(least[1 - one] / log_ratio, down=True), 3
+        return estimated, 1 + one
+    if 2 * min(least) >= max(least):
+        return in_sixteen_bits(min(least) / log_ratio, down=True), 3
+    return in_sixteen_bits(max(least) / log_ratio, down=True), 1 + least.index(max(least))

@@ -7,12 +7,14 @@
     scales       16 bits  each layer, only with its option
     means        16 bits  the first estimate of 1/λ, and each refresh
     sides        2 bits   each of these: 1 positive, 2 negative, 3 both are refined by the steps that follow
-    refresh at   ⌈log2 steps⌉ bits each, ascending, at least 1
+    refresh at   ⌈log2 steps⌉ bits each, ascending; the first may be 0: then it follows the first estimate at once
     indices      ⌈log2 n⌉ bits (at least 1), one each step, or two where both sides are refined, the positive one first
 
 With τ = mean·ln(n/2β), a step adds τ at its positive index and −τ at its negative one; mean is then multiplied by
-(n − 2·ln(n/2β))/n, or after a step of one side by (n − ln(n/2β))/n. ln(n/2β) is rounded to a multiple of 2^−32. Where β
-is not sent, it is ln n, and ln(n/2β) = 1/4 for n ≤ 2. An index is positive or negative in all of its steps.
+(n − k·ln(n/2β)·(mean/average))/n, for k indices, and so is average, which begins as the first estimate. The factor is
+computed in float64 at each estimate, from left to right, and holds until the next one. No estimate is above what mean
+was. ln(n/2β) is rounded to a multiple of 2^−32. Where β is not sent, it is ln n, and ln(n/2β) = 1/4 for n ≤ 2. An index
+is positive or negative in all of its steps.
 
 Knows bits, and the decoder's side of `refinement.py`.
 """
@@ -50,7 +52,8 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
     refresh_code = bits.read(head.refreshes + 1, 16)
     refresh_sides = bits.read(head.refreshes + 1, SIDE_BITS)
     refresh_at = np.concatenate([[0], bits.read(head.refreshes, width_of(head.steps))])
-    check_refreshes(refresh_at, refresh_code, head.steps)
+    twofold = int(head.refreshes > 0 and refresh_at[1] == 0)
+    check_refreshes(refresh_at[twofold:], refresh_code, head.steps)
     if (refresh_sides == 0).any():
         raise MalformedBits("steps that refine neither side")
     indices = bits.read(picks_of(refresh_at, refresh_sides, head.steps), index_bits_of(layout.size))
@@ -61,7 +64,7 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse | Vector:
     layer_scales = scales_of(head.scale_codes, layout)
     try:
         if not is_dense(indices.size, layout.size):
-            distinct, sums = signed_sums(refinement, head.schedule)
+            distinct, sums = signed_sums(refinement, head.schedule, layout.size)
             return distinct, values_of(distinct, sums, layer_scales, layout)
         sums = signed_sums_of_all(refinement, head.schedule, layout.size)
     except ValueError as fault:

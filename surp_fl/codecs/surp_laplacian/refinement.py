@@ -11,11 +11,14 @@ that need not bring one back. It cannot, in exact arithmetic: a step takes 2τ f
 - an estimate is ParamEst's, as in the paper, if it leaves a coordinate on each side (as the first one does for a
   Laplacian source, but for a probability of 2·exp(−β)). 1/λ never grows;
 - else λ is set so that each side has as many candidates as a Laplacian source would have, β;
-- but if a step of one side alone would take more from Σ|u| than that, as where all weights are positive or error
-  feedback has emptied a side, the steps up to the next estimate refine that side alone: one index each, and as one τ is
-  taken, λ ← λ·n / (n − ln(n/2β)). Every estimate says which sides follow.
+- but if a step of one side alone would take more from Σ|u| than that, as where all weights are positive, or if one
+  side has more than twice the other's Σ|u|, as error feedback may leave it, the steps up to the next estimate refine
+  that side alone, with one index each. Every estimate says which sides follow;
+- a step with 1/λ = r·mean(|u|) and k indices takes a share of k·r·ln(n/2β)/n from Σ|u|, and 1/λ falls by that share:
+  λ ← λ·n / (n − k·r·ln(n/2β)), which is the paper's rule for r = 1 and k = 2. Both ends hold mean(|u|), as the first
+  estimate is always ParamEst's; if that is not what the first steps need, a second one follows at once.
 
-So every estimate is followed by a step, and the refinement always ends.
+So the refinement always goes on, to a distortion as small as there are bits for, and ends.
 
 Source: Isik, Weissman, No 2022, "An Information-Theoretic Justification for Model Pruning", Algorithm 1, Appendix E.
 """
@@ -27,11 +30,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from surp_fl.codecs.surp_laplacian import _loops as loops
+from surp_fl.codecs.surp_laplacian._estimates import BOTH
 from surp_fl.codecs.surp_paper.schedule import Limits, Schedule
 from surp_fl.errors import DIVERGED
 from surp_fl.types import Floats, Integers, Vector
-
-POSITIVE, NEGATIVE, BOTH = loops.POSITIVE, loops.NEGATIVE, loops.BOTH  # sides that a step refines
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class PairRefinement:
     Attributes:
         steps: number of steps.
         indices: in order; of a step of both sides, the positive one first; int64, shape (picks,).
-        refresh_at: steps before which 1/λ is estimated again, the first estimate (step 0) included; shape (refreshes,).
+        refresh_at: steps before which 1/λ is estimated, from 0, which may come twice; shape (refreshes,).
         refresh_code: the 16-bit codes of these means; shape (refreshes,).
-        refresh_sides: the sides that steps refine from there on: POSITIVE, NEGATIVE, or BOTH; shape (refreshes,).
+        refresh_sides: the sides that steps refine from there on, as `_estimates` numbers them; shape (refreshes,).
     """
 
     steps: int
@@ -83,8 +85,8 @@ def refine(
         ValueError: the vector holds NaN or infinity.
     """
     steps, indices, refresh_at, refresh_code, refresh_sides, finite, _ = loops.refine(
-        np.maximum(vector, 0), np.maximum(-vector, 0), ends, scales, schedule.log_ratio, schedule.shrink,
-        schedule.shrink_of_one, index_bits, limits.bits, limits.steps, limits.distinct, schedule.expected, rng,
+        np.maximum(vector, 0), np.maximum(-vector, 0), ends, scales, schedule.log_ratio, index_bits, limits.bits,
+        limits.steps, limits.distinct, schedule.expected, rng,
     )  # fmt: skip
     if not finite:
         raise ValueError(DIVERGED)
@@ -112,35 +114,36 @@ def picks_of(refresh_at: Integers, refresh_sides: Integers, steps: int) -> int:
     return int((lengths * np.where(refresh_sides == BOTH, 2, 1)).sum())
 
 
-def signed_sums(refinement: PairRefinement, schedule: Schedule) -> tuple[Integers, Floats]:
+def signed_sums(refinement: PairRefinement, schedule: Schedule, n: int) -> tuple[Integers, Floats]:
     """Rebuild the vector, the decoder's side.
 
     Args:
         refinement: what the encoder sent.
         schedule: for the same n.
+        n: coordinates.
 
     Returns:
         Distinct indices, ascending, and the signed sum of the thresholds of each, in units of its scale; both of shape
         (distinct,).
 
     Raises:
-        ValueError: an index was refined on both sides, which no encoder does.
+        ValueError: no encoder sends this: an index was refined on both sides, or 1/λ was set above what it was.
     """
     distinct, order = np.unique(refinement.indices, return_inverse=True)
-    return distinct, _rebuild(refinement, schedule, order, distinct.size)
+    return distinct, _rebuild(refinement, schedule, n, order, distinct.size)
 
 
 def signed_sums_of_all(refinement: PairRefinement, schedule: Schedule, n: int) -> Floats:
     """As `signed_sums`, for all n coordinates: float64, shape (n,), 0 where there was no step."""
-    return _rebuild(refinement, schedule, refinement.indices, n)
+    return _rebuild(refinement, schedule, n, refinement.indices, n)
 
 
-def _rebuild(refinement: PairRefinement, schedule: Schedule, order: Integers, size: int) -> Floats:
+def _rebuild(refinement: PairRefinement, schedule: Schedule, n: int, order: Integers, size: int) -> Floats:
     sums: Floats
-    sums, consistent = loops.rebuild(
+    sums, possible = loops.rebuild(
         refinement.indices, refinement.refresh_at, refinement.refresh_code, refinement.refresh_sides, refinement.steps,
-        schedule.log_ratio, schedule.shrink, schedule.shrink_of_one, order, size,
+        n, schedule.log_ratio, order, size,
     )  # fmt: skip
-    if not consistent:
-        raise ValueError("a coordinate that was refined as a positive and as a negative one")
+    if not possible:
+        raise ValueError("an index that is positive and negative, or an estimate above the one before it")
     return sums

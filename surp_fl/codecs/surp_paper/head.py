@@ -25,7 +25,7 @@ class Head(NamedTuple):
     Attributes:
         schedule: for the layout's size, and β.
         steps: at least 1.
-        refreshes: fewer than steps.
+        refreshes: fewer than steps; or of two sides as many at most.
         scale_codes: of all layers, shape (layers,); None if no scales are sent.
     """
 
@@ -83,7 +83,7 @@ def read_head(bits: BitReader, layout: Layout, sides: int) -> Head | None:
     except ValueError as fault:
         raise MalformedBits(str(fault)) from fault
     refreshes = bits.read_varint()
-    if refreshes >= steps:
+    if refreshes >= steps + sides - 1:  # Algorithm 1 may estimate twice before its first step
         raise MalformedBits(f"{refreshes} refreshes in {steps} steps")
     return Head(schedule, steps, refreshes, bits.read(layout.ends.size, 16) if options & _SCALES else None)
 

@@ -21,7 +21,6 @@ class Schedule:
     Attributes:
         log_ratio: ln(n/β) of one side, ln(n/2β) of two: the threshold is τ = log_ratio / λ.
         shrink: (n − sides·log_ratio) / n, by which 1/λ shrinks at a step that refines a coordinate of each side.
-        shrink_of_one: (n − log_ratio) / n, the same for a step that refines one coordinate.
         expected: candidates that an exponential (Laplacian) source has at the threshold on each side:
             (n/sides)·exp(−log_ratio) = β, rounded.
 
@@ -31,7 +30,6 @@ class Schedule:
 
     log_ratio: float
     shrink: float
-    shrink_of_one: float
     expected: int
 
     @classmethod
@@ -59,7 +57,7 @@ class Schedule:
                 f"{side:g}: choose beta between {side * math.exp(-min(side, 700)):g} and {side:g}"
             )
         expected = max(1, round(side * math.exp(-log_ratio)))
-        return cls(log_ratio, (n - sides * log_ratio) / n, (n - log_ratio) / n, expected)
+        return cls(log_ratio, (n - sides * log_ratio) / n, expected)
 
 
 @dataclass(frozen=True)
