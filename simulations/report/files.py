@@ -26,6 +26,8 @@ from simulations.report import (
     refinement,
     rows,
     tables,
+    theory,
+    theory_tables,
     variance,
 )
 
@@ -141,6 +143,16 @@ def refinement_in(folder: Path) -> Made:
 def variance_in(folder: Path) -> Made:
     """The variance of unbiased schemes."""
     return {folder / "table.md": variance.table([variance.Measured(**row) for row in _json(folder / "variance.json")])}
+
+
+def theory_in(folder: Path) -> Made:
+    """The paper's theory beside what its algorithms do."""
+    found = theory.load(folder)
+    return {
+        folder / "table.md": theory_tables.table(found),
+        folder / "rates.png": partial(plots.distortion_against_rate, found),
+        folder / "bounds.png": partial(plots.slopes_and_bounds, found),
+    }
 
 
 def gate_in(folder: Path, measured: Path) -> Made:

@@ -51,6 +51,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.pruning_in(results / "pruning")
     made |= files.refinement_in(results / "refinement")
     made |= files.variance_in(results / "variance")
+    made |= files.theory_in(results / "theory")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
     made |= files.deployment_in(results / "deployment")

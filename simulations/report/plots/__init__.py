@@ -6,6 +6,7 @@ from simulations.report.plots.messages import contents_of_messages, surp_beside_
 from simulations.report.plots.overview import accuracy_at_budgets
 from simulations.report.plots.pruning import accuracy_at_sparsities
 from simulations.report.plots.refinement import along_iterations, fitted_densities
+from simulations.report.plots.theory import distortion_against_rate, slopes_and_bounds
 
 __all__ = [
     "accuracy_at_budgets",
@@ -14,7 +15,9 @@ __all__ = [
     "along_iterations",
     "bytes_to_accuracy",
     "contents_of_messages",
+    "distortion_against_rate",
     "fitted_densities",
     "score_vs_bytes",
+    "slopes_and_bounds",
     "surp_beside_stc",
 ]
