@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ SHORT = Schedule(epochs=0.3, learning_rate=0.05, batch_size=32)
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """A small VGG and scikit-learn's digits, a few steps at a time."""
     network = Network("vgg", "digits", SHORT, SHORT, SHORT)
     with pytest.MonkeyPatch.context() as patch:
