@@ -18,7 +18,7 @@ from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, ne
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
 from surp_fl.codecs.surp.rank_one_selection import Term, shortened, terms_within, without
-from surp_fl.codecs.surp.rate_distortion import MagnitudeGroup, drop_lowest_gain, select_groups
+from surp_fl.codecs.surp.rate_distortion import Group, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.frame import HEADER_BYTES
@@ -108,7 +108,7 @@ def begun(context: int, side: SideInformation, capacity: int, terms: Sequence[Te
     return Message(encoder, side, len(terms))
 
 
-def _residual(vector: Vector | torch.Tensor, chosen: list[MagnitudeGroup]) -> Vector:
+def residual_of(vector: Vector | torch.Tensor, chosen: Sequence[Group]) -> Vector:
     """The vector minus what a decoder adds for these groups."""
     residual = on_host(vector).copy()
     for group in chosen:
@@ -146,9 +146,14 @@ class Message:
         return 8.0 * (self._capacity - self._encoder.bytes_written()) - _HEAD_BITS
 
     @property
+    def length(self) -> int:
+        """Bytes of the body if it ended here, with the last symbol made certain; also beyond the capacity."""
+        return int(self._encoder.length())
+
+    @property
     def excess_bits(self) -> float:
         """Bits beyond the capacity, with the last symbol made certain; a multiple of 8."""
-        return 8.0 * (self._encoder.length() - self._capacity)
+        return 8.0 * (self.length - self._capacity)
 
     def filled(self, vector: Vector | torch.Tensor, progressive: bool = False) -> Message:
         """A copy with the groups of least squared error that its capacity holds; arguments as of `write_body`."""
@@ -169,17 +174,17 @@ class Message:
                 or message.bits_left < max(_MIN_PASS_BITS, _MIN_PASS_SHARE * 8 * self._capacity)
             ):
                 break
-            residual = _residual(residual, chosen)
+            residual = residual_of(residual, chosen)
         return message
 
-    def with_groups(self, chosen: list[MagnitudeGroup], disjoint: bool) -> Message:
+    def with_groups(self, chosen: Sequence[Group], disjoint: bool) -> Message:
         """A copy with more groups at its end; `disjoint` if no coordinate of theirs is coded yet."""
         longer = copy(self)
         for group in chosen:
             longer._append_group(group, disjoint)
         return longer
 
-    def _append_group(self, group: MagnitudeGroup, disjoint: bool) -> None:
+    def _append_group(self, group: Group, disjoint: bool) -> None:
         """Write a group, in parts if it is too long or would exceed a decoder's credit."""
         code = nearest_code(group.magnitude)
         negative = group.negative.view(np.uint8)

@@ -36,20 +36,29 @@ _ITERATIONS, _LONG_BITS = 2, 4000  # set by hand: re-estimates of the rates; one
 
 
 @dataclass(frozen=True)
-class MagnitudeGroup:
+class Group:
     """Coordinates that share a magnitude.
 
     Attributes:
         coordinates: ascending; int64, shape (k,).
         negative: whether each is negative; bool, shape (k,).
         magnitude: mean of the k magnitudes.
-        rate_bits: expected bits of each coordinate's index and sign; float64, shape (k,).
-        gain_per_rate: squared error that sending each removes, over a power of its rate; float64, shape (k,).
     """
 
     coordinates: Integers
     negative: Signs
     magnitude: float
+
+
+@dataclass(frozen=True)
+class MagnitudeGroup(Group):
+    """A group, and what is known of its coordinates.
+
+    Attributes:
+        rate_bits: expected bits of each coordinate's index and sign; float64, shape (k,).
+        gain_per_rate: squared error that sending each removes, over a power of its rate; float64, shape (k,).
+    """
+
     rate_bits: Floats
     gain_per_rate: Floats
 

@@ -3,6 +3,8 @@
 rate_distortion.py   which coordinates, in which groups, within a number of bits; rates from rate_model.py, groups
                      from magnitude_groups.py
 encoder.py           groups → bytes, within the budget
+quantised_body.py    a whole vector → bytes, at any rate: another encoder of the same format, for models; its levels
+                     from scalar_quantiser.py
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
 rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py
