@@ -1,4 +1,4 @@
-"""The command line: `surp-fl inspect FILE`, `surp-fl plan`, `surp-fl --version`."""
+"""The command line: `surp-fl compress`, `decompress`, `inspect`, `plan`, and `surp-fl --version`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from surp_fl import __version__
-from surp_fl.cli import plan
+from surp_fl.cli import compress, decompress, plan
 from surp_fl.cli.failures import BAD_INPUT, NOT_A_MESSAGE, CommandError, read
 from surp_fl.cli.inspect import as_text, explain
+from surp_fl.cli.inspect_model import explain_model, model_as_text
 from surp_fl.cli.stored import arrays_in, message_in
 from surp_fl.errors import MalformedMessage
+from surp_fl.model_file import is_model_file
+from surp_fl.model_file.decoding import MAX_BYTES
 
 _MAX_MESSAGE = (1 << 31) - 1  # bytes; the limit of gRPC
 _BASE_BYTES, _BYTES_EACH = 1 << 20, 64  # of a message, and of each coordinate in it: far more than any scheme needs
@@ -28,6 +31,9 @@ def _inspect(options: argparse.Namespace) -> Any:
         limit = min(limit, _BASE_BYTES + _BYTES_EACH * sum(array.size for array in arrays.values()))
     message = read(partial(message_in, limit=limit), options.file)
     try:
+        if is_model_file(message):
+            explained = explain_model(message, options.max_bytes)
+            return explained if options.json else model_as_text(explained)
         report = explain(message, arrays, before)
     except MalformedMessage as fault:
         raise CommandError(NOT_A_MESSAGE, options.file, fault) from fault
@@ -50,14 +56,36 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     inspect = commands.add_parser(
         "inspect",
-        help="explain a stored message",
+        help="explain a stored message, or a model file",
         epilog="exit codes: 0; 1: no such message, or not one for this model; 2: a file is not what it should be",
     )
-    inspect.add_argument("file", type=Path, help="the message's bytes")
+    inspect.add_argument("file", type=Path, help="the message's bytes, or a model file")
     inspect.add_argument("--model", type=Path, help="what the client was sent: a .npz of its arrays, by name, in order")
     inspect.add_argument("--before", type=Path, help="what it was sent in the round of its message before; .npz")
+    inspect.add_argument(
+        "--max-bytes",
+        type=int,
+        default=MAX_BYTES,
+        metavar="N",
+        help="that a model file's arrays may take (%(default)s)",
+    )
     inspect.add_argument("--json", action="store_true", help="for programs")
     inspect.set_defaults(report=_inspect)
+    compressed = commands.add_parser(
+        "compress",
+        help="make a trained model one file of a chosen size",
+        epilog="exit codes: 0; 1: no such file, or a damaged one; 2: a number is out of its range, or a file is not "
+        "what it should be",
+    )
+    compress.add_arguments(compressed)
+    compressed.set_defaults(report=compress.report_on)
+    decompressed = commands.add_parser(
+        "decompress",
+        help="make a compressed model file, whole or cut, a model again",
+        epilog="exit codes: 0; 1: no such file, or a damaged one; 2: a file is not what it should be",
+    )
+    decompress.add_arguments(decompressed)
+    decompressed.set_defaults(report=decompress.report_on)
     planned = commands.add_parser(
         "plan",
         help="what each budget costs in bytes on the wire and in time, before anything is run",

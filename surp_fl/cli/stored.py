@@ -47,7 +47,7 @@ def message_in(file: Path, limit: int) -> bytes:
     if size > limit:
         raise BadFileError(f"a file of {size:,} bytes; a message has at most {limit:,} here: give the message alone")
     with file.open("rb") as opened:
-        return opened.read(limit)
+        return opened.read(size)
 
 
 def arrays_in(file: Path) -> dict[str, NDArray[Any]]:
