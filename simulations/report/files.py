@@ -165,11 +165,13 @@ def gate_in(folder: Path, measured: Path) -> Made:
 
 
 def benchmarks_in(folder: Path) -> Made:
-    """Speed of the codec and of the server; sizes and speed of lossless compression."""
+    """Speed of the codec and of the server; sizes and speed of lossless compression; accuracy of model files."""
     return {
         folder / "bench.md": benchmarks.codec_table(_json(folder / "bench.json")),
         folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
         folder / "bench_lossless.md": benchmarks.lossless_table(_json(folder / "bench_lossless.json")),
+        folder / "bench_models.md": benchmarks.models_table(_json(folder / "bench_models.json")),
+        folder / "bench_models_headline.md": benchmarks.models_headline(_json(folder / "bench_models.json")),
     }
 
 

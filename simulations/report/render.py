@@ -19,7 +19,7 @@ from simulations.report import files, overview, rows, tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "simulations" / "results"
-READMES = (ROOT / "README.md", RESULTS / "README.md", ROOT / "docs" / "examples.md")
+READMES = (ROOT / "README.md", RESULTS / "README.md", ROOT / "docs" / "examples.md", ROOT / "docs" / "models.md")
 _MARK, _END = re.compile(r"<!-- ([\w/-]+\.md) -->"), "<!-- end -->"
 
 
