@@ -14,8 +14,8 @@ The data path of one update:
 
 Beside it: model_file/ makes a trained model one file of a chosen size, pruning/ prunes whole models, topk.py finds the
 largest coordinates (vector_scans.py), flower/model_messages.py and received_model.py are the downlink, testing.py runs
-Flower apps in one process, planning/ works out what budgets cost, cli/ is `surp-fl compress`, `decompress`, `inspect` and
-`plan`.
+Flower apps in one process, planning/ works out what budgets cost, cli/ is `surp-fl compress`, `decompress`, `inspect`
+and `plan`.
 Only flower/, strategies/ and testing.py import Flower, so that the codecs work without it. A file with a `.pxd` file
 beside it is compiled when the package is built.
 """

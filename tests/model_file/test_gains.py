@@ -55,7 +55,7 @@ def test_a_gain_has_bounds() -> None:
     assert gain_for(0.0, 1.0) == gain_for(1.0, 0.0) == gain_for(1.001, 1.0) == 1
 
 
-@pytest.mark.parametrize("weighting", set(WEIGHTINGS) - {"none"})
+@pytest.mark.parametrize("weighting", sorted(set(WEIGHTINGS) - {"none"}))
 def test_the_scale_of_a_layer_does_not_matter_but_without_weighting(weighting: str) -> None:
     """As behind a normalization, which makes up for any scale: what is kept of it stays the same."""
     scaled = MODEL | {"last.weight": np.float32(1 / 64) * MODEL["last.weight"]}
