@@ -72,7 +72,7 @@ def cycles(name: str, laboratory: Laboratory, dense: Arrays, seed: int) -> Itera
 
 def _points(walk: Walk, laboratory: Laboratory) -> Iterator[tuple[int, float, float, float]]:
     """Steps, sparsity, distortion, accuracy."""
-    for steps in np.unique(np.linspace(0, walk.steps, POINTS).astype(int)).tolist():
+    for steps in np.unique(np.geomspace(1, walk.steps, POINTS).astype(int)).tolist():
         accuracy = laboratory.score(walk.reconstruction(steps)).accuracy
         yield steps, round(walk.sparsity(steps), 5), round(walk.distortion(steps), 5), round(accuracy, 4)
 

@@ -124,7 +124,7 @@ def pruning_in(folder: Path) -> Made:
     found = pruning.load(folder)
     if not found:
         return {}
-    picture = partial(plots.accuracy_at_sparsities, found)
+    picture = partial(plots.error_at_sparsities, found)
     return {folder / "pruning.md": pruning.tables(found), folder / "pruning.png": picture}
 
 

@@ -33,14 +33,14 @@ def along_iterations(rows: Sequence[Along], file: Path) -> None:
             text = f"cycle {row.cycle}: from {100 * before:.0f} to {100 * row.sparsity:.0f} % sparsity"
             for panel, (place, (label, unit)) in zip(panels[:, column], _SHOWN.items(), strict=True):
                 values = [unit * point[place] for point in row.points]
-                panel.plot(np.array(steps) / 1000, values, "-", color=f"C{row.cycle - 1}", label=text)
+                panel.semilogx(steps, values, "-", color=f"C{row.cycle - 1}", label=text)
                 end = np.interp(-row.sparsity, [-s for s in sparsities], steps)
-                panel.plot(end / 1000, np.interp(end, steps, values), "o", color=f"C{row.cycle - 1}")
+                panel.semilogx(end, np.interp(end, steps, values), "o", color=f"C{row.cycle - 1}")
                 panel.set_ylabel(label if column == 0 else "")
                 panel.grid(alpha=0.3)
         panels[0, column].set_title(WORKLOADS[network].title, fontsize=10)
         panels[0, column].legend(fontsize=8)
-        panels[2, column].set_xlabel("iterations of Algorithm 2 [thousands]")
+        panels[2, column].set_xlabel("iterations of Algorithm 2")
     figure.tight_layout()
     save(figure, file)
 
@@ -64,7 +64,7 @@ def fitted_densities(rows: Sequence[Densities], file: Path) -> None:
         panel.set_title(f"{WORKLOADS[row.network].title}, {row.what}", fontsize=10)
         panel.grid(alpha=0.3)
     panels[0, 0].legend(fontsize=8)
-    figure.supxlabel("value divided by its layer's norm, in mean magnitudes")
+    figure.supxlabel("value / its layer's norm, in mean magnitudes", fontsize=10)
     figure.supylabel("density")
     figure.tight_layout()
     save(figure, file)
