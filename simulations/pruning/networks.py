@@ -6,12 +6,9 @@ ResNet-20 on CIFAR-10 for hundreds of epochs.
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from simulations.app.datasets import Dataset, Examples
+from simulations.app.kept_arrays import kept_arrays
 from simulations.app.training import Score, arrays_of, initial_arrays, load, model_with, predicted, score
 from simulations.app.workloads import WORKLOADS
 from simulations.pruning.training import Masks, Schedule, fit
@@ -126,17 +124,11 @@ class Laboratory:
         recipe = (
             f"1 {self.network.workload} {self.data.name} {self.network.dense} {self.precision} {self.held_out} {seed}"
         )
-        cache = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "surp-fl"
-        file = cache / f"{self.network.workload}-{zlib.crc32(recipe.encode()):08x}.npz"
-        if not file.exists():
-            rng = np.random.default_rng([seed, 0])
-            made: Mapping[str, Any] = self.trained(self.initial(seed), self.network.dense, rng)
-            cache.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=cache, suffix=".npz", delete=False) as whole:
-                np.savez(whole, **made)
-            Path(whole.name).replace(file)
-        with np.load(file, allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files}
+
+        def make() -> Arrays:
+            return self.trained(self.initial(seed), self.network.dense, np.random.default_rng([seed, 0]))
+
+        return kept_arrays(self.network.workload, recipe, make)
 
 
 def as_tensors(masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -7,12 +7,9 @@ its factors, of rank 8; only they are trained and sent: 49,152 parameters.
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from simulations.app import shakespeare
+from simulations.app.kept_arrays import kept_arrays
 from simulations.app.workloads.transformer import FEDERATION, Transformer
 from simulations.app.workloads.workload import Workload, adamw
 from surp_fl.types import Arrays
@@ -70,16 +68,7 @@ def pretrained(root: Path) -> nn.Module:
 def _weights(root: Path) -> Arrays:
     passages = shakespeare.other_plays(root)
     recipe = f"2 {_STEPS} {_BATCH} {_LEARNING_RATE} {zlib.crc32(passages.characters.tobytes())}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "surp-fl"
-    file = cache / f"transformer-{zlib.crc32(recipe.encode()):08x}.npz"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        made: dict[str, Any] = _pretrain(passages)
-        with NamedTemporaryFile(dir=cache, suffix=".npz", delete=False) as whole:
-            np.savez(whole, **made)
-        Path(whole.name).replace(file)
-    with np.load(file, allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
+    return kept_arrays("transformer", recipe, lambda: _pretrain(passages))
 
 
 def _pretrain(passages: shakespeare.Passages) -> Arrays:
