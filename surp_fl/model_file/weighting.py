@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from surp_fl.entropy.minifloat import encode_minifloat
+from surp_fl.pruning import prune
 from surp_fl.types import Array
 
 _BITS_OF_A_WEIGHT = 7.0  # about: index, sign and magnitude of one that is kept; for the share that LAMP keeps
@@ -45,15 +46,11 @@ def _lamp(weights: Mapping[str, Array], kept: int) -> Units:
     Source: Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning": a weight's score is its square
     over the sum of all squares in its layer that are not smaller; one threshold on the scores of all layers.
     """
-    falling = {name: np.sort(np.abs(array), axis=None)[::-1].astype(np.float64) for name, array in weights.items()}
-    scores = {name: each**2 / np.maximum(np.cumsum(each**2), np.finfo(float).tiny) for name, each in falling.items()}
-    everything = np.concatenate(list(scores.values()))
-    place = max(everything.size - kept, 0)
-    threshold = np.partition(everything, place)[place]
-    # scores fall with the magnitudes
-    ends = {name: int(np.searchsorted(-each, -threshold, side="right")) for name, each in scores.items()}
-    kept_last = {name: float(each[min(max(ends[name], 1), each.size) - 1]) for name, each in falling.items()}
-    return {name: unit or float(falling[name][0]) for name, unit in kept_last.items()}
+    total = sum(array.size for array in weights.values())
+    left = prune(weights, 1 - min(max(kept, 1), total) / total, "lamp", prunable=list(weights), tied=False).masks
+    magnitudes = {name: np.abs(array).astype(np.float64) for name, array in weights.items()}
+    least = {name: float(each.min(where=left[name], initial=each.max())) for name, each in magnitudes.items()}
+    return {name: unit or float(magnitudes[name].max()) for name, unit in least.items()}
 
 
 WEIGHTINGS: dict[str, Callable[[Mapping[str, Array], int], Units]] = {
