@@ -142,8 +142,10 @@ def _parsed(data: bytes) -> tuple[bytes, int, Sections]:
     chunk = reader.take(1)[0]
     manifest, exact, small, scales = (reader.take(length) for length in lengths[:4])
     header = data[: reader.offset]
-    if reader.take(CHECK_BYTES) != _check(zlib.crc32(header)) or chunk not in _CHUNK_RANGE:
+    if reader.take(CHECK_BYTES) != _check(zlib.crc32(header)):
         raise MalformedMessage("the header of the model file is damaged: its check differs")
+    if chunk not in _CHUNK_RANGE:
+        raise MalformedMessage(f"a model file in chunks of 2 to the power of {chunk} bytes; this version knows 6 to 24")
     header = data[: reader.offset]
     body, unchecked = _body_of(data, header, 1 << chunk, lengths[4])
     return header, chunk, Sections(manifest, exact, small, scales, body, lengths[4], unchecked)

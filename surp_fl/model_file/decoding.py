@@ -25,6 +25,7 @@ from surp_fl.model_file.small_arrays import MAX_SMALL, read_small
 from surp_fl.types import Arrays, Vector
 from surp_fl.updates import as_vector
 
+_PIECE = 1 << 20  # coordinates that are held in float64
 MAX_BYTES = 1 << 30  # of all arrays, unless the caller allows more
 _NOT_OF_NUMPY = ("BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 
@@ -120,6 +121,10 @@ def _weights_of(file: Opened) -> Arrays:
     entries: list[Entry] = file.manifest.of(Role.WEIGHT)
     for place, (entry, end) in enumerate(zip(entries, file.layout.ends.tolist(), strict=True)):
         factor = file.scales.unit(place) * gain_for(file.scales.norm(place), left[place])
-        values = vector[end - entry.size : end].astype(np.float64) * factor
-        found[entry.name] = rounded_to(entry.dtype, values).reshape(entry.shape)
+        array = np.empty(entry.size, IN_MEMORY[entry.dtype])
+        for start in range(0, entry.size, _PIECE):
+            piece = slice(start, min(start + _PIECE, entry.size))
+            values = np.multiply(vector[end - entry.size : end][piece], factor, dtype=np.float64)
+            array[piece] = rounded_to(entry.dtype, values)
+        found[entry.name] = array.reshape(entry.shape)
     return found

@@ -17,10 +17,11 @@ import numpy as np
 
 from surp_fl.entropy.minifloat import encode_minifloat
 from surp_fl.layout import Layout
-from surp_fl.types import Array, Floats, Vector
+from surp_fl.types import Floats, Vector
 
 MAX_GAIN = 4.0
 NO_GAIN = "none"
+_PIECE = 1 << 20  # coordinates that are held in float64
 _NEGLIGIBLE = 1 / 256  # relative change: the precision of a norm in the file
 
 
@@ -31,7 +32,7 @@ def norms_of(vector: Vector, layout: Layout) -> Floats:
     >>> norms_of(np.array([3, 4, 2], np.float32), layout)
     array([5., 2.])
     """
-    return np.sqrt(_sums(np.square(vector, dtype=np.float64), layout))
+    return np.sqrt(_products(vector, vector, layout))
 
 
 def gain_for(norm: float, left: float) -> float:
@@ -43,7 +44,7 @@ def gain_for(norm: float, left: float) -> float:
 def _of_projection(original: Vector, decoded: Vector, layout: Layout) -> Floats:
     """<w, ŵ> = <w, w> after the gain."""
     norms, left = norms_of(original, layout), norms_of(decoded, layout)
-    products = _sums(original.astype(np.float64) * decoded, layout)
+    products = _products(original, decoded, layout)
     gains = np.where(products > 0, norms**2 / np.where(products > 0, products, 1.0), 1.0)
     return left * np.minimum(gains, MAX_GAIN)
 
@@ -77,10 +78,13 @@ def codes_of_norms(gain: str, original: Vector, decoded: Vector, layout: Layout)
     return [encode_minifloat(norm) for norm in GAINS[gain](original, decoded, layout).tolist()]
 
 
-def _sums(values: Array, layout: Layout) -> Floats:
-    """The sum of each array's values, added in their order."""
-    sums = [
-        float(np.cumsum(values[end - spec.size : end])[-1])
-        for spec, end in zip(layout.floats, layout.ends, strict=True)
-    ]
-    return np.array(sums) if sums else np.empty(0)
+def _products(first: Vector, second: Vector, layout: Layout) -> Floats:
+    """The inner product of each array of two vectors: float64, the terms added in their order, piece by piece."""
+    products = np.zeros(len(layout.floats))
+    for place, (end, spec) in enumerate(zip(layout.ends.tolist(), layout.floats, strict=True)):
+        for start in range(end - spec.size, end, _PIECE):
+            piece = slice(start, min(start + _PIECE, end))
+            terms = np.multiply(first[piece], second[piece], dtype=np.float64)
+            terms[0] += products[place]
+            products[place] = np.cumsum(terms)[-1]
+    return products

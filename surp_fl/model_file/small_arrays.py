@@ -9,7 +9,8 @@ zero. In one range coder:
 
 A small array is (offset + multiple)·2^exponent. A variance is an octave (`statistics.py`) of (offset +
 multiple)·2^(3 − p). A mean is multiple·2^(2 − p) deviations of the variances, as decoded. Numbers are zigzag, in
-adaptive models: one of exponents and offsets, one of multiples of each role. Knows roles. Does not know layouts.
+adaptive models (`entropy/adaptive_integer.py`): one of depth 2 for exponents and offsets, one of depth 6 for the
+multiples of each role. Knows roles. Does not know layouts.
 """
 
 from __future__ import annotations

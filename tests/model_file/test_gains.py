@@ -80,6 +80,16 @@ def test_lamp_keeps_as_many_weights_of_a_layer_as_its_scores_say() -> None:
         assert abs(int((np.abs(weights[name]) >= units[name]).sum()) - wanted) <= 1
 
 
+def test_nearly_zero_weights_are_no_measure_of_a_layer() -> None:
+    """With bytes for all weights, LAMP's threshold stays that of a half of them."""
+    weights = {name: MODEL[name] for name in LAYERS}
+    half = sum(each.size for each in weights.values()) // 2
+    units = WEIGHTINGS["lamp"](weights, half)
+    relative = np.array(list(units.values())) / max(units.values())
+    scales = Scales(codes_of_units(weights, "lamp", 1 << 30), [0] * 3)
+    assert [scales.unit(place) for place in range(3)] == pytest.approx(relative.tolist(), rel=0.01)
+
+
 def test_units_are_relative_to_the_largest() -> None:
     codes = codes_of_units({"a": np.array([[1.0, 2.0]]), "b": np.array([[100.0, 200.0]])}, "rms", 100)
     scales = Scales(codes, [0, 0])

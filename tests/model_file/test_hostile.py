@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surp_fl import MalformedMessage, lossless
-from surp_fl.model_file import compress, decompress
+from surp_fl import Layout, MalformedMessage
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.decoder import NO_CONTEXT
+from surp_fl.codecs.surp.encoder import begun
+from surp_fl.codecs.surp.rate_distortion import Group
+from surp_fl.model_file import compress, decompress, small_arrays
 from surp_fl.model_file.container import header_of, in_chunks, sections_of
 from surp_fl.model_file.decoding import MAX_BYTES
 from surp_fl.model_file.manifest import Entry, Manifest, Role, read_manifest, write_manifest
-from surp_fl.model_file.varints import varint
+from surp_fl.model_file.varints import ByteReader, varint
 from tests.model_file.models import trained, with_every_dtype
 
 FILES = [compress(trained(), ratio=12), compress(with_every_dtype(), budget=3000)]
@@ -74,37 +78,104 @@ def with_errors_of_one_class(file: bytes) -> None:
     assert sum(array.nbytes for array in arrays.values()) <= 2 << 24
 
 
+def weight(*shape: int, name: str = "w", dtype: str = "F32", role: Role = Role.WEIGHT) -> Entry:
+    return Entry(name, shape, dtype, role)
+
+
+def deflated(content: bytes) -> bytes:
+    return zlib.compress(content, 9, -zlib.MAX_WBITS)
+
+
+INFLATED = zlib.decompress(claiming(weight(4, 4)), -zlib.MAX_WBITS)
 HUGE = {
-    "10^12 weights": claiming(Entry("w", (10**6, 10**6), "F32", Role.WEIGHT)),
-    "more than any address": claiming(Entry("w", (1 << 62, 1 << 62), "F32", Role.WEIGHT)),
-    "a large array without loss": claiming(
-        Entry("w", (MAX_BYTES,), "I8", Role.EXACT), Entry("v", (1,), "I8", Role.EXACT)
+    "10^12 weights": (claiming(weight(10**6, 10**6)), "take 4,000,000,000,000; at most 1,073,741,824"),
+    "more than any address": (claiming(weight(1 << 62, 1 << 62)), "no array can have"),
+    "a byte too many": (
+        claiming(weight(MAX_BYTES, dtype="I8", role=Role.EXACT), weight(1, name="v", dtype="I8", role=Role.EXACT)),
+        "take 1,073,741,825",
     ),
-    "many small arrays": claiming(*(Entry(f"w{each}", (1 << 16,), "F32", Role.SMALL) for each in range(65))),
-    "a bomb": zlib.compress(varint(1 << 16) + bytes(1 << 26), 9, -zlib.MAX_WBITS),
-    "names without end": zlib.compress(varint(20_000) + (b"\0" + varint(99) + b"n" * 99 + b"\0") * 20_000, 9, -15),
-    "an array twice": claiming(Entry("w", (4, 4), "F32", Role.WEIGHT), Entry("w", (4, 4), "F32", Role.WEIGHT)),
-    "a copy of itself": claiming(Entry("w", (4, 4), "F32", Role.COPY)),
-    "a copy of another shape": claiming(Entry("v", (4, 3), "F32", Role.WEIGHT), Entry("w", (4, 4), "F32", Role.COPY)),
-    "an empty array of weights": claiming(Entry("w", (3, 0), "F32", Role.WEIGHT)),
-    "an empty variance": claiming(Entry("w", (0, 1 << 62), "F32", Role.VARIANCE)),
-    "axes beyond an address": claiming(Entry("w", (0, 1 << 62), "F32", Role.EXACT)),
-    "weights of integers": claiming(Entry("w", (4, 4), "I32", Role.WEIGHT)),
+    "many small arrays": (
+        claiming(*(weight(1 << 16, name=f"w{each}", role=Role.SMALL) for each in range(65))),
+        "small arrays of 4,259,840 coordinates",
+    ),
+    "a bomb": (deflated(varint(1 << 16) + bytes(1 << 26)), "too early"),
+    "names without end": (
+        deflated(varint(20_000) + (b"\0" + varint(99) + b"n" * 99 + b"\0") * 20_000 + b"\0"),
+        "twice",
+    ),
+    "an array twice": (claiming(weight(4, 4), weight(4, 4)), "twice"),
+    "something after its end": (deflated(INFLATED + b"\0"), "goes on after its end"),
+    "something after what is deflated": (deflated(INFLATED) + b"\0", "something follows it"),
+    "a copy of itself": (claiming(weight(4, 4, role=Role.COPY)), "no copy of array number 0"),
+    "a copy of another shape": (claiming(weight(4, 3, name="v"), weight(4, 4, role=Role.COPY)), "no copy"),
+    "an empty array of weights": (claiming(weight(3, 0)), "is empty"),
+    "an empty variance": (claiming(weight(0, 7, role=Role.VARIANCE)), "is empty"),
+    "axes beyond an address": (claiming(weight(0, 1 << 62, role=Role.EXACT)), "no array can have"),
+    "weights of integers": (claiming(weight(4, 4, dtype="I32")), "not of floats"),
+    "a dtype of another version": (deflated(INFLATED[:1] + b"\x9f" + INFLATED[2:]), "dtype 31, unknown"),
+    "a role of another version": (deflated(INFLATED[:1] + b"\xc0" + INFLATED[2:]), "role 6"),
+    "a name that is no text": (deflated(INFLATED.replace(b"w", b"\xff")), "not UTF-8"),
 }
 
 
 @pytest.mark.parametrize("kind", HUGE)
 def test_what_a_manifest_claims_is_checked_before_anything_is_allocated(kind: str) -> None:
-    file = with_sections(HUGE[kind], exact=lossless.compress({"empty": np.zeros(0)}))
+    manifest, says = HUGE[kind]
+    file = with_sections(manifest)
     tracemalloc.start()
     began = time.process_time()
     try:
-        with pytest.raises(MalformedMessage):
+        with pytest.raises(MalformedMessage, match=says):
             decompress(file)
         assert tracemalloc.get_traced_memory()[1] < 8 * MOST_MEMORY
     finally:
         tracemalloc.stop()
     assert time.process_time() - began < 5
+
+
+def test_a_sum_of_groups_beyond_float32_is_malformed() -> None:
+    """The largest magnitude twice at one coordinate, which a message can say."""
+    layout = Layout.of({"w": np.zeros((2, 2), np.float32)})
+    largest = Group(np.array([1]), np.array([False]), 3.4e38)
+    message = begun(NO_CONTEXT, Context.of(layout, None).side, 100).with_groups([largest], disjoint=True)
+    body = message.with_groups([largest], disjoint=False).to_bytes()
+    with pytest.raises(MalformedMessage, match="infinity"):
+        decompress(with_sections(claiming(weight(2, 2)), scales=b"\0", body=body))
+
+
+def test_a_step_that_no_float_has_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_arrays, "_exponent_for", lambda entry, values, precision: 1100)
+    entries = [weight(3, role=Role.SMALL)]
+    section = small_arrays.write_small(entries, {"w": np.zeros(3)}, 8)
+    with pytest.raises(MalformedMessage, match="a step of 2 to the power of 1100"):
+        small_arrays.read_small(section, entries)
+
+
+@pytest.mark.parametrize("chunk", [0, 5, 25, 200])
+def test_a_chunk_of_no_possible_size_is_malformed(chunk: int) -> None:
+    header = header_of(claiming(weight(2, 2)), b"", b"", b"\0", 40, chunk)
+    with pytest.raises(MalformedMessage, match="chunks of 2 to the power of"):
+        sections_of(header)
+
+
+def test_numbers_have_one_form() -> None:
+    assert ByteReader(varint((1 << 63) - 1)).varint() == (1 << 63) - 1
+    for encoded in (b"\x80\0", b"\xff\0", b"\xff" * 10, varint(1 << 63)):
+        with pytest.raises(MalformedMessage, match="not in its shortest form"):
+            ByteReader(encoded).varint()
+    with pytest.raises(MalformedMessage, match="beyond 7"):
+        ByteReader(varint(8)).varint(7)
+
+
+def test_decoding_takes_five_times_the_memory_of_the_arrays_at_most() -> None:
+    dense = compress({"w": np.random.default_rng(0).normal(size=(1000, 4000)).astype(np.float32)}, budget=500_000)
+    for file in (dense, with_sections(claiming(Entry("w", (4000, 1000), "F32", Role.WEIGHT)), scales=b"\0")):
+        tracemalloc.start()
+        try:
+            nbytes = decompress(file)["w"].nbytes
+            assert tracemalloc.get_traced_memory()[1] < 5 * nbytes + (32 << 20)
+        finally:
+            tracemalloc.stop()
 
 
 def test_the_limit_is_named_and_may_be_raised() -> None:

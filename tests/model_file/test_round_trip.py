@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from surp_fl.model_file import Model, compress, decompress, decompress_model
+from surp_fl.model_file import Model, compress, decompress, decompress_model, roles
 from surp_fl.model_file.encoding import Compressor, Options
 from surp_fl.model_file.gains import GAINS
 from surp_fl.model_file.model import rounded_to
+from surp_fl.model_file.roles import entries_of
 from surp_fl.model_file.weighting import WEIGHTINGS
 from surp_fl.types import Array, Arrays
 from tests.model_file.models import trained, with_every_dtype
@@ -63,6 +64,12 @@ def _next_bfloat16(values: Array) -> Array:
     ulp = np.maximum(2.0 ** (np.floor(np.log2(np.maximum(wide, 2.0**-126))) - 7), 2.0**-133)
     found: Array = np.copysign(wide + ulp, values)
     return found
+
+
+def test_in_the_middle_of_two_the_even_one_is_taken() -> None:
+    bits = np.array([0x3F808000, 0x3F818000, 0x3F808001, 0xBF818000], np.uint32)
+    rounded = rounded_to("BF16", bits.view(np.float32).astype(np.float64)).view(np.uint32)
+    assert [hex(each) for each in rounded.tolist()] == ["0x3f800000", "0x3f820000", "0x3f810000", "0xbf820000"]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -119,6 +126,36 @@ def test_tied_weights_are_coded_once() -> None:
     found = decompress(both)
     np.testing.assert_array_equal(found["copy"], found["hidden.weight"])
     assert error(model, both) < 1.05 * error(model, alone)
+
+
+def test_equal_arrays_of_two_dtypes_are_two() -> None:
+    weight = rounded_to("BF16", trained()["hidden.weight"])
+    model = Model({"wide": weight, "narrow": weight.copy()}, {"narrow": "BF16"})
+    assert [entry.role.name for entry in entries_of(model)] == ["WEIGHT", "WEIGHT"]
+
+
+def test_statistics_beyond_what_is_usual_are_exact() -> None:
+    model = trained() | {"norm.running_mean": np.full(8, 1e6, np.float32) + np.arange(8, dtype=np.float32)}
+    model |= {"norm.running_var": np.arange(-4, 4, dtype=np.float32)}
+    found = decompress(compress(model, ratio=8))
+    for name in ("norm.running_mean", "norm.running_var"):
+        np.testing.assert_array_equal(found[name], model[name])
+
+
+def test_there_is_a_limit_to_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "MAX_SMALL", 60)
+    found = {entry.name: entry.role.name for entry in entries_of(Model(trained()))}
+    small = [name for name, role in found.items() if role in ("SMALL", "MEAN", "VARIANCE")]
+    assert small == ["norm.weight", "norm.bias", "norm.running_mean", "norm.running_var", "last.bias"]
+    assert found["hidden.bias"] == "WEIGHT"
+    statistics = {f"{each}.running_mean": np.arange(50.0) for each in range(2)}
+    assert [entry.role.name for entry in entries_of(Model(dict(statistics)))] == ["MEAN", "EXACT"]
+
+
+def test_small_arrays_are_more_precise_in_larger_files() -> None:
+    model = trained()
+    errors = [error(model, compress(model, ratio=ratio), "hidden.bias") for ratio in (20, 2)]
+    assert errors[0] > 4 * errors[1]
 
 
 def test_named_arrays_are_exact() -> None:

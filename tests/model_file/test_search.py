@@ -35,6 +35,19 @@ def test_there_are_no_more_evaluations_than_allowed_and_the_best_so_far_counts()
     assert search({1000: 0.9}, 0.9)[1] < 15
 
 
+def test_where_a_file_does_not_use_its_budget_its_own_size_is_the_next_bound() -> None:
+    budgets: list[int] = []
+
+    def of_budget(budget: int) -> bytes:
+        budgets.append(budget)
+        return bytes(min(budget, 1000))
+
+    found = smallest_file(of_budget, len, 900, 100, 1_000_000, 30)
+    assert found is not None
+    assert 900 <= len(found.file) <= 900 * CLOSE
+    assert budgets[1] < 1000
+
+
 def test_nothing_is_found_where_the_largest_file_is_too_little() -> None:
     assert search({200_000: 0.9}, 0.9) == (None, 1)
 
