@@ -23,7 +23,7 @@ from tests.simulations.runs import SMALL, run_in_process
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"lenet5": (431_080, 0), "bn-cnn": (421_834, 192), "resnet20": (272_186, 1_568)}
+SIZES = {"lenet5": (431_080, 0), "bn-cnn": (421_834, 192), "resnet20": (272_186, 1_568), "vgg": (147_162, 448)}
 SIZES |= {"transformer": (462_912, 0), "lora": (49_152, 0), "mlp": (101_770, 0)}
 
 

@@ -1,4 +1,4 @@
-"""A small VGG with batch normalization, six convolutions of 16 to 64 channels: 147,338 parameters, 448 statistics.
+"""A small VGG with batch normalization, six convolutions of 16 to 64 channels: 147,162 parameters, 448 statistics.
 
 Source: Simonyan and Zisserman 2015, "Very Deep Convolutional Networks": pairs of 3×3 convolutions between poolings, and
 two linear layers; an eighth of VGG-16's channels or fewer, and batch normalization as in torchvision's `vgg16_bn`.
