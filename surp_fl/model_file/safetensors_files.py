@@ -68,19 +68,17 @@ def write_safetensors(model: Model, file: Path) -> None:
     Raises:
         ImportError: the package safetensors is not installed.
         TypeError: an array has a dtype that cannot be stored.
+        BadSafetensorsError: the package does not know a dtype, as old versions do not know C64.
         OSError: the file cannot be written.
     """
     package = _package()
-    held: dict[str, Array] = {}
-    tensors: dict[str, Any] = {}
-    for name, array in model.arrays.items():
-        stored = model.stored_dtype(name)
-        words = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        if stored == BFLOAT16:
-            words = (words.view(np.uint32) >> np.uint32(16)).astype("<u2")
-        held[name] = words
-        tensors[name] = _tensor(package, words, _PYTHON_NAMES.get(stored, IN_MEMORY[stored].name), array.shape)
-    file.write_bytes(package.serialize(tensors, dict(model.metadata) or None))
+    held = {name: _words_of(array, model.stored_dtype(name)) for name, array in model.arrays.items()}
+    try:
+        tensors = {name: _tensor(package, held[name], model, name) for name in model.arrays}
+        content = package.serialize(tensors, dict(model.metadata) or None)
+    except package.SafetensorError as fault:
+        raise BadSafetensorsError(f"the package safetensors {package.__version__} cannot write it: {fault}") from fault
+    file.write_bytes(content)
 
 
 def _package() -> ModuleType:
@@ -100,8 +98,15 @@ def _array_of(tensor: dict[str, Any]) -> Array:
     return np.frombuffer(tensor["data"], held.newbyteorder("<")).astype(held, copy=False).reshape(shape)
 
 
-def _tensor(package: ModuleType, words: Array, dtype: str, shape: tuple[int, ...]) -> Any:
+def _words_of(array: Array, dtype: str) -> Array:
+    words = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return (words.view(np.uint32) >> np.uint32(16)).astype("<u2") if dtype == BFLOAT16 else words
+
+
+def _tensor(package: ModuleType, words: Array, model: Model, name: str) -> Any:
     """What `serialize` takes: of versions from 0.8 on where the bytes lie, of earlier ones the bytes."""
+    stored, shape = model.stored_dtype(name), model.arrays[name].shape
+    dtype = _PYTHON_NAMES.get(stored, IN_MEMORY[stored].name)
     if hasattr(package, "TensorSpec"):
         return package.TensorSpec(dtype=dtype, shape=shape, data_ptr=words.ctypes.data, data_len=words.nbytes)
     return {"dtype": dtype, "shape": shape, "data": words.tobytes()}

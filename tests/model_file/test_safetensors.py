@@ -17,6 +17,7 @@ safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
 def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
     model = with_every_dtype()
+    del model.arrays["complex"]  # which old versions of the package cannot write
     write_safetensors(model, tmp_path / "model.safetensors")
     found = read_safetensors(tmp_path / "model.safetensors")
     assert found.arrays.keys() == model.arrays.keys()
@@ -62,6 +63,13 @@ def test_a_dtype_that_is_not_known_is_refused_by_its_name(tmp_path: Path, monkey
     monkeypatch.delitem(sys.modules["surp_fl.model_file.safetensors_files"].CODES, "I64")
     with pytest.raises(BadSafetensorsError, match=r"'norm.num_batches_tracked' has dtype I64; expected one of F32"):
         read_safetensors(tmp_path / "model.safetensors")
+
+
+def test_what_the_package_cannot_write_is_said_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = sys.modules["surp_fl.model_file.safetensors_files"]._PYTHON_NAMES
+    monkeypatch.setitem(names, "BF16", "float9")
+    with pytest.raises(BadSafetensorsError, match=r"the package safetensors \d.* cannot write it: .*float9"):
+        write_safetensors(Model({"w": np.zeros((2, 2), np.float32)}, {"w": "BF16"}), tmp_path / "model.safetensors")
 
 
 def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
