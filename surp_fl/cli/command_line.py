@@ -74,8 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     compressed = commands.add_parser(
         "compress",
         help="make a trained model one file of a chosen size",
-        epilog="exit codes: 0; 1: no such file, or a damaged one; 2: a number is out of its range, or a file is not "
-        "what it should be",
+        epilog="exit codes: 0; 1: a model file that is to be cut is damaged; 2: a number is out of its range, or a "
+        "file is not what it should be",
     )
     compress.add_arguments(compressed)
     compressed.set_defaults(report=compress.report_on)
