@@ -66,20 +66,20 @@ class Walk:
 
     def pruned(self, steps: int) -> Arrays:
         """The network with the weights that were named as they are, and zeros in place of the others."""
-        kept = np.zeros(self.vector.size, np.bool_)
-        kept[self.refinement.indices[:steps]] = True
-        return self._with(np.where(kept, self.vector, np.float32(0)))
+        return self._with(np.where(self._named(steps), self.vector, np.float32(0)))
 
     def masks(self, steps: int) -> Mapping[str, Array]:
         """The weights that were named, by name."""
-        named = self._with(np.ones(self.vector.size, np.float32), self.refinement.indices[:steps])
-        return {name: named[name] != 0 for name in self.names}
+        named = self._with(self._named(steps))
+        return {name: named[name] for name in self.names}
 
-    def _with(self, values: Vector, chosen: Array | None = None) -> Arrays:
-        if chosen is not None:
-            kept = np.zeros_like(values)
-            kept[chosen] = values[chosen]
-            values = kept
+    def _named(self, steps: int) -> Array:
+        """Whether each weight was named in the first steps; shape (n,)."""
+        named = np.zeros(self.vector.size, np.bool_)
+        named[self.refinement.indices[:steps]] = True
+        return named
+
+    def _with(self, values: Array) -> Arrays:
         shapes = [self.arrays[name].shape for name in self.names]
         parts = np.split(values, np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
         made = {name: part.reshape(shape) for name, part, shape in zip(self.names, parts, shapes, strict=True)}
