@@ -38,6 +38,7 @@ LOOPS = [
     "surp_fl.codecs.surp.groups",
     "surp_fl.codecs.surp.rate_model",
     "surp_fl.codecs.surp.magnitude_groups",
+    "surp_fl.codecs.surp.balanced_rows",
     "surp_fl.codecs.surp_unbiased.scale_factors",
     "surp_fl.codecs.surp_unbiased.spreading",
     "surp_fl.codecs.surp_paper._candidates",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from surp_fl.codecs.surp.balanced_rows import balanced
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import NO_CONTEXT
 from surp_fl.codecs.surp.encoder import Message, begun, capacity_within, residual_of
@@ -32,6 +33,7 @@ _SAME_PRICE = 1e-4  # change of the bits for an expected one, at which another e
 _SMALLEST_SLOPE, _LARGEST_SLOPE = 1e-9, 10.0  # of the largest squared magnitude
 _BRACKET = 1.1  # of slopes, between which designs end
 _RANGE, _THINNINGS, _CLOSE = 16.0, 20, 0.01  # of slopes for thresholds alone, bisected so often; how close bits come
+_CONVOLUTION = 3  # dimensions of its weights, or more: a filter for each index of the first
 _MAX_STAGES, _MIN_STAGE = 8, 0.01  # corrections of what is coded, while they have this share of the bytes
 
 
@@ -127,15 +129,19 @@ def _matched(levels: Levels, layers: Sequence[Magnitudes], bits: float, low: flo
 
 
 def _groups_of(vector: Vector, layout: Layout, levels: Levels) -> list[Group]:
-    """The coordinates of each level, the largest level first."""
-    level = np.zeros(len(vector), np.int16)
-    for place, thresholds in zip(_places(layout), levels.thresholds, strict=True):
-        level[place] = np.searchsorted(thresholds, np.abs(vector[place]), side="right")
+    """The coordinates of each level, the largest level first; the sums of convolutions' filters are kept."""
+    magnitudes = np.array([magnitude_of(int(code)) for code in levels.codes])
+    level, negative = np.zeros(len(vector), np.int16), np.zeros(len(vector), bool)
+    for spec, place, thresholds in zip(layout.floats, _places(layout), levels.thresholds, strict=True):
+        values = vector[place]
+        if len(spec.shape) >= _CONVOLUTION:
+            values = balanced(values, spec.shape[0], thresholds, magnitudes)
+        level[place], negative[place] = np.searchsorted(thresholds, np.abs(values), side="right"), values < 0
     order = np.argsort(level, kind="stable").astype(np.int64)
     starts = np.searchsorted(level[order], np.arange(1, len(levels.codes) + 2))
     groups = []
     for number in range(len(levels.codes) - 1, -1, -1):
         coordinates = order[starts[number] : starts[number + 1]]
         if coordinates.size:
-            groups.append(Group(coordinates, vector[coordinates] < 0, magnitude_of(int(levels.codes[number]))))
+            groups.append(Group(coordinates, negative[coordinates], float(magnitudes[number])))
     return groups
