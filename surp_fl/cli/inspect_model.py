@@ -9,7 +9,7 @@ import numpy as np
 from surp_fl.codecs.surp.decoder import count_bits
 from surp_fl.model_file.container import VERSION
 from surp_fl.model_file.decoding import MAX_BYTES, Opened, opened, vector_of_body
-from surp_fl.model_file.gains import gain_for, norms_of
+from surp_fl.model_file.gains import gains_for, norms_of
 from surp_fl.model_file.manifest import Role
 from surp_fl.printable import printable
 from surp_fl.types import Vector
@@ -75,7 +75,7 @@ def _state(file: Opened) -> str:
 
 
 def _by_array(file: Opened, vector: Vector) -> list[dict[str, Any]]:
-    left = iter(norms_of(vector, file.layout).tolist())
+    left = norms_of(vector, file.layout, [file.scales.rows(place) for place in range(len(file.layout.floats))])
     ends = iter(file.layout.ends.tolist())
     places = iter(range(len(file.layout.floats)))
     rows = []
@@ -90,7 +90,9 @@ def _by_array(file: Opened, vector: Vector) -> list[dict[str, Any]]:
             row["share kept"] = row["kept"] / max(entry.size, 1)
             row["magnitudes"] = int(np.unique(np.abs(mine[mine != 0])).size)
             row["unit"] = file.scales.unit(place)
-            row["gain"] = gain_for(file.scales.norm(place), next(left))
+            gains = gains_for(file.scales.row_norms(place), left[place])
+            row["gain"] = float(np.median(gains))
+            row["gains"] = len(gains)
         rows.append(row)
     return rows
 

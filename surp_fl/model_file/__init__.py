@@ -15,8 +15,8 @@ The weights are one SuRP message without a reference (`codecs/surp/quantised_bod
 know files or Flower.
 """
 
-from surp_fl.model_file.calls import compress, decompress, decompress_model
+from surp_fl.model_file.calls import approximate, compress, decompress, decompress_model
 from surp_fl.model_file.container import cut, is_model_file
 from surp_fl.model_file.model import Model
 
-__all__ = ["Model", "compress", "cut", "decompress", "decompress_model", "is_model_file"]
+__all__ = ["Model", "approximate", "compress", "cut", "decompress", "decompress_model", "is_model_file"]

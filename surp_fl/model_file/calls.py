@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from surp_fl.model_file.decoding import MAX_BYTES, model_of, opened
 from surp_fl.model_file.encoding import Compressor, Options
+from surp_fl.model_file.gains import NO_GAIN
 from surp_fl.model_file.model import Model
 from surp_fl.statistics import Kinds
 from surp_fl.types import Array, Arrays
@@ -55,6 +57,30 @@ def compress(
     options = Options(weighting, gain, progressive, exact, kinds)
     compressor = Compressor(model, options)
     return compressor.of_budget(budget_for(compressor.model.nbytes, budget, ratio))
+
+
+def approximate(arrays: Mapping[str, Array], bits: float, exact: Collection[str] = ()) -> bytes:
+    """Compress arrays whose errors will be corrected later: with the least squared error, whatever array it is in.
+
+    Args:
+        arrays: by name.
+        bits: that a weight may take, beside what cannot be coarser.
+        exact: names of arrays to be coded without loss.
+
+    Returns:
+        A model file.
+
+    Raises:
+        TypeError: an array has a dtype that cannot be stored.
+
+    >>> import numpy as np
+    >>> weight = np.random.default_rng(0).normal(size=(50, 80)).astype(np.float32)
+    >>> file = approximate({"weight": weight}, 4)
+    >>> len(file) < 2100, float(np.std(decompress(file)["weight"] - weight)) < 0.1
+    (True, True)
+    """
+    compressor = Compressor(arrays, Options("none", NO_GAIN, exact=exact))
+    return compressor.of_budget(compressor.least_budget + math.ceil(bits * compressor.weights / 8))
 
 
 def budget_for(nbytes: int, budget: int | None, ratio: float | None) -> int:

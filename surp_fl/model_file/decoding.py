@@ -17,7 +17,7 @@ from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
 from surp_fl.model_file.container import Sections, sections_of
-from surp_fl.model_file.gains import gain_for, norms_of
+from surp_fl.model_file.gains import gains_for, norms_of
 from surp_fl.model_file.manifest import Entry, Manifest, Role, read_manifest
 from surp_fl.model_file.model import IN_MEMORY, Model, rounded_to
 from surp_fl.model_file.scales import Scales, read_scales
@@ -68,7 +68,7 @@ def opened(data: bytes, max_bytes: int = MAX_BYTES) -> Opened:
     if (small := sum(entry.size for entry in manifest.of(Role.SMALL, Role.MEAN, Role.VARIANCE))) > MAX_SMALL:
         raise MalformedMessage(f"small arrays of {small:,} coordinates in a model file; at most {MAX_SMALL:,} can be")
     layout = layout_of(manifest)
-    return Opened(sections, manifest, layout, read_scales(sections.scales, len(layout.floats)))
+    return Opened(sections, manifest, layout, read_scales(sections.scales, layout))
 
 
 def layout_of(manifest: Manifest) -> Layout:
@@ -116,15 +116,17 @@ def model_of(file: Opened) -> Model:
 def _weights_of(file: Opened) -> Arrays:
     """The arrays in the SuRP message: multiples of their units, with their gains."""
     vector = vector_of_body(file.sections.body, file.layout)
-    left = norms_of(vector, file.layout).tolist()
-    found: Arrays = {}
     entries: list[Entry] = file.manifest.of(Role.WEIGHT)
+    left = norms_of(vector, file.layout, [file.scales.rows(place) for place in range(len(entries))])
+    found: Arrays = {}
     for place, (entry, end) in enumerate(zip(entries, file.layout.ends.tolist(), strict=True)):
-        factor = file.scales.unit(place) * gain_for(file.scales.norm(place), left[place])
-        array = np.empty(entry.size, IN_MEMORY[entry.dtype])
-        for start in range(0, entry.size, _PIECE):
-            piece = slice(start, min(start + _PIECE, entry.size))
-            values = np.multiply(vector[end - entry.size : end][piece], factor, dtype=np.float64)
-            array[piece] = rounded_to(entry.dtype, values)
+        factors = file.scales.unit(place) * gains_for(file.scales.row_norms(place), left[place])
+        rows = vector[end - entry.size : end].reshape(len(factors), -1)
+        array = np.empty(rows.shape, IN_MEMORY[entry.dtype])
+        columns = max(1, _PIECE // len(factors))
+        for start in range(0, rows.shape[1], columns):
+            piece = slice(start, min(start + columns, rows.shape[1]))
+            values = np.multiply(rows[:, piece], factors[:, None], dtype=np.float64)
+            array[:, piece] = rounded_to(entry.dtype, values)
         found[entry.name] = array.reshape(entry.shape)
     return found

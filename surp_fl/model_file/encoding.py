@@ -12,11 +12,11 @@ from surp_fl.codecs.surp.quantised_body import write_quantised
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.model_file.container import CHECK_BYTES, chunk_for, header_of, in_chunks, room_in
 from surp_fl.model_file.decoding import layout_of, vector_of_body
-from surp_fl.model_file.gains import GAINS, NO_GAIN, codes_of_norms
+from surp_fl.model_file.gains import GAINS, NO_GAIN
 from surp_fl.model_file.manifest import Manifest, Role, write_manifest
 from surp_fl.model_file.model import Model
 from surp_fl.model_file.roles import entries_of
-from surp_fl.model_file.scales import Scales, write_scales
+from surp_fl.model_file.scales import Scales, rows_of, scales_of, write_scales
 from surp_fl.model_file.small_arrays import PRECISIONS, write_small
 from surp_fl.model_file.weighting import codes_of_units
 from surp_fl.statistics import Kinds
@@ -25,6 +25,8 @@ from surp_fl.types import Array, Vector
 _SHARE_OF_SMALL = 24  # small arrays get the highest precision at which they take one in so many bytes; docs/models.md
 _POINTS = (4,)  # progressive: a prefix of one in so many bytes is as good as a file made for it; docs/models.md
 _SMALLEST_BODY = 16  # bytes
+_BYTES_OF_ROW, _SHARE_OF_ROWS = 0.36, 40  # of a row's norm, about; rows have norms where they take one byte in so many
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,27 @@ class Compressor:
                 f"budget = {budget:,} bytes; names, shapes, small arrays and those without loss take nearly {least:,}: "
                 "give at least that"
             )
-        units, chunk, small = self._units(budget), chunk_for(budget), self._small_within(budget)
-        room = room_in(budget - self._front(units, small, budget), chunk)
+        units, small = self._units(budget), self._small_within(budget)
         if not units:
-            return header_of(*self._sections, small, b"", 0, chunk)
-        vector = self._in_units(units)
+            return header_of(*self._sections, small, b"", 0, chunk_for(budget))
+        one, by_row = [1] * len(units), rows_of(self._layout)
+        reserve = int(_BYTES_OF_ROW * sum(by_row))  # what norms of rows take is known when the body is
+        if self._options.gain != NO_GAIN and by_row != one and _SHARE_OF_ROWS * reserve <= budget:
+            for _ in range(_TRIES):
+                file = self._file(units, small, by_row, budget, reserve)
+                if len(file) <= budget:
+                    return file
+                reserve += len(file) - budget
+        return self._file(units, small, one, budget, 0)
+
+    def _file(self, units: list[int], small: bytes, rows: list[int], budget: int, reserve: int) -> bytes:
+        """A file of `budget` bytes, less what is reserved, but for the norms of rows."""
+        vector, chunk = self._in_units(units), chunk_for(budget)
+        room = room_in(budget - reserve - self._front(units, small, budget), chunk)
         points = [HEADER_BYTES + room // each for each in _POINTS] if self._options.progressive else []
         body = write_quantised(vector, self._layout, HEADER_BYTES + room, points)
-        norms = codes_of_norms(self._options.gain, vector, vector_of_body(body, self._layout), self._layout)
-        scales = write_scales(Scales(units, norms))
+        decoded = vector_of_body(body, self._layout)
+        scales = write_scales(scales_of(units, GAINS[self._options.gain](vector, decoded, self._layout, rows)))
         return in_chunks(header_of(*self._sections, small, scales, len(body), chunk), body, chunk)
 
     @property
@@ -92,6 +106,11 @@ class Compressor:
         units = self._units(0)
         body = _SMALLEST_BODY + CHECK_BYTES if units else 0
         return self._front(units, self._small_within(0), 0) + body
+
+    @property
+    def weights(self) -> int:
+        """Values in the SuRP message."""
+        return self._layout.size
 
     def _front(self, units: list[int], small: bytes, budget: int) -> int:
         """Bytes of a header, at most."""

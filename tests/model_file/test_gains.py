@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from surp_fl.errors import MalformedMessage
+from surp_fl.layout import Layout
 from surp_fl.model_file import compress, cut, decompress
-from surp_fl.model_file.gains import MAX_GAIN, gain_for
-from surp_fl.model_file.scales import Scales, read_scales, write_scales
+from surp_fl.model_file.gains import MAX_GAIN, gains_for, norms_of
+from surp_fl.model_file.scales import Scales, read_scales, rows_of, scales_of, write_scales
 from surp_fl.model_file.weighting import WEIGHTINGS, codes_of_units
 from tests.model_file.models import trained
 
@@ -50,9 +51,54 @@ def test_the_gain_grows_where_a_file_is_cut() -> None:
 
 
 def test_a_gain_has_bounds() -> None:
-    assert gain_for(2.0, 1.0) == 2
-    assert gain_for(9.0, 1.0) == MAX_GAIN
-    assert gain_for(0.0, 1.0) == gain_for(1.0, 0.0) == gain_for(1.001, 1.0) == 1
+    found = gains_for(np.array([2.0, 9.0, 0.0, 1.0, 1.001]), np.array([1.0, 1.0, 1.0, 0.0, 1.0]))
+    assert found.tolist() == [2, MAX_GAIN, 1, 1, 1]
+
+
+def test_rows_have_gains_of_their_own_where_these_are_few_of_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the projection of each row of the hidden layer is the whole; in a file of few bytes that of all."""
+
+    def spread(file: bytes) -> float:
+        found, wanted = decompress(file)["hidden.weight"], MODEL["hidden.weight"]
+        ratios = (found * wanted).sum(axis=1) / np.square(wanted).sum(axis=1)
+        return float(np.std(ratios[found.any(axis=1)]))
+
+    few, more, without = (
+        compress(MODEL, budget=budget, gain=gain)
+        for budget, gain in ((700, "projection"), (1200, "projection"), (1200, "none"))
+    )
+    monkeypatch.setattr("surp_fl.model_file.encoding._SHARE_OF_ROWS", 10_000)
+    assert few == compress(MODEL, budget=700)
+    assert without == compress(MODEL, budget=1200, gain="none")
+    assert spread(more) < 0.4 * spread(compress(MODEL, budget=1200))
+
+
+def test_norms_of_rows_come_back_within_half_an_eighth_of_an_octave() -> None:
+    layout = Layout.of({"wide": np.zeros((40, 128)), "narrow": np.zeros((40, 127)), "small": np.zeros(500)})
+    assert rows_of(layout) == [40, 1, 1]
+    rng = np.random.default_rng(0)
+    norms = [rng.lognormal(0, 0.4, 40), np.array([3.0]), np.array([0.0])]
+    norms[0][3] = 0
+    section = write_scales(scales_of([5, 6, 7], norms))
+    assert len(section) < 13 + 40
+    found = read_scales(section, layout)
+    assert [found.rows(place) for place in range(3)] == [40, 1, 1]
+    for place in range(3):
+        known = norms[place] > 0
+        off = np.log2(found.row_norms(place)[known] / norms[place][known])
+        assert (np.abs(off) < 1 / 16 + 0.01).all()
+
+
+def test_sums_of_rows_do_not_depend_on_how_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by pieces; the order of the terms stays that of the coordinates."""
+    vector = np.random.default_rng(0).normal(size=12_000).astype(np.float32)
+    layout = Layout.of({"a": np.zeros((30, 300)), "b": np.zeros(3000)})
+    whole = norms_of(vector, layout, [30, 1])
+    monkeypatch.setattr("surp_fl.model_file.gains._PIECE", 77)
+    for one, other in zip(whole, norms_of(vector, layout, [30, 1]), strict=True):
+        assert one.tolist() == other.tolist()
+    exact = np.linalg.norm(vector[:9000].reshape(30, 300).astype(np.float64), axis=1)
+    assert whole[0] == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("weighting", sorted(set(WEIGHTINGS) - {"none"}))
@@ -98,6 +144,19 @@ def test_units_are_relative_to_the_largest() -> None:
 
 @pytest.mark.parametrize("section", [b"", b"\0\0", b"\1\0\0\0\0", b"\4" + bytes(8), b"\2\0\0"])
 def test_scales_of_another_length_or_form_are_refused(section: bytes) -> None:
+    layout = Layout.of({"a": np.zeros((2, 3)), "b": np.zeros((2, 3))})
     with pytest.raises(MalformedMessage):
-        read_scales(section, 2)
-    assert read_scales(write_scales(Scales([1, 2], [3, 4])), 2) == Scales([1, 2], [3, 4])
+        read_scales(section, layout)
+    assert read_scales(write_scales(Scales([1, 2], [3, 4])), layout) == Scales([1, 2], [3, 4])
+
+
+def test_norms_of_rows_that_no_writer_makes_are_refused() -> None:
+    layout = Layout.of({"wide": np.zeros((9, 200))})
+    fits = write_scales(Scales([5], [6], [np.arange(-4, 5)]))
+    assert read_scales(fits, layout).shares[0].tolist() == list(range(-4, 5))
+    for share, match in ((1025, "are not valid"), (-1025, "are not valid")):
+        with pytest.raises(MalformedMessage, match=match):
+            read_scales(write_scales(Scales([5], [6], [np.full(9, share)])), layout)
+    for section in (fits[:-2], fits[:5], fits + b"\1", write_scales(Scales([5], [6], [np.arange(12)]))):
+        with pytest.raises(MalformedMessage):
+            read_scales(section, layout)

@@ -27,6 +27,7 @@ def made() -> dict[str, bytes]:
         "trained-rms-norm": compress(model, budget=700, weighting="rms", gain="norm"),
         "trained-plain": compress(model, budget=700, weighting="none", gain="none", progressive=True),
         "trained-cut": cut(compress(model, budget=1400), 800),
+        "rows": compress({"weight": np.random.default_rng(0).laplace(size=(6, 130)).astype(np.float32)}, budget=200),
         "every-dtype": compress(with_every_dtype(), budget=2500),
         "empty": compress({}, budget=50),
     }
