@@ -21,11 +21,11 @@ from surp_fl.flower.delta import Delta, apply_delta, changed_since, reference_of
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.layout import Layout
 from surp_fl.merged_change import merge
+from surp_fl.model_file import approximate, decompress
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.downlink.history import History
 from surp_fl.strategies.downlink.initial import KnownInitial
 from surp_fl.types import Arrays, Reference
-from surp_fl.uniform_quantiser import dequantised, quantised
 
 log = logging.getLogger("flwr")
 
@@ -136,16 +136,19 @@ class PublicModel:
             self._remember(last, before, delta)
 
     def _in_full(self, model: Arrays) -> Arrays:
-        """The version that is sent in full for a model: itself, or what is left of it after quantisation."""
+        """The version that is sent in full for a model: itself, or what a model file keeps of it."""
         known = self._initial is not None and digest_of(model) == self._initial.version
         if self._scheme is None or self._bits is None or known or self._near_initial(model):
             return model
         layout = Layout.of(model, self._kinds)
-        trained = [spec.name for spec in layout.floats]
-        multiples, exponents = quantised(model, self._bits, [*trained, *(name for name, _ in layout.copies)])
-        specs = [(spec.name, spec.shape, spec.dtype) for spec in layout.arrays]
-        arrays = dequantised(multiples, exponents, specs)
-        self._packed = Packed.of_quantised(arrays, multiples, exponents)
+        trained = {spec.name for spec in layout.floats} | {name for name, _ in layout.copies}
+        try:
+            file = approximate(model, self._bits, exact=model.keys() - trained)
+        except TypeError as fault:
+            log.warning("surp-fl: the first model is sent as it is: %s", fault)
+            return model
+        arrays = decompress(file, max_bytes=sum(array.nbytes for array in model.values()))
+        self._packed = Packed.of_file(arrays, file)
         return arrays
 
     def _update_origin(self, begins: bool) -> None:

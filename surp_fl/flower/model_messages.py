@@ -34,7 +34,7 @@ from surp_fl.flower.protocol import (
     COMPRESSED,
     DELTAS,
     DOWN,
-    EXPONENTS,
+    FILE,
     INITIAL,
     KEEP,
     KINDS,
@@ -75,8 +75,8 @@ def put_full_model(
         entries[ORIGIN] = True
     if packed.compressed:
         entries[COMPRESSED] = True
-    if packed.exponents:
-        entries[EXPONENTS] = list(packed.exponents)
+    if packed.is_file:
+        entries[FILE] = True
     return _replaced(content, name, entries, {PACKED: packed.record})
 
 

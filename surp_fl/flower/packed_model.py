@@ -19,10 +19,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
+from surp_fl import model_file
 from surp_fl.errors import MalformedMessage
 from surp_fl.lossless import Spec, compress, decompress
 from surp_fl.types import Arrays
-from surp_fl.uniform_quantiser import dequantised, specs_of_quantised
 
 _DIGEST_BYTES = 8
 _DTYPES = {np.dtype(code).str[1:]: np.dtype(code) for code in "?bhilqBHILQefdg"}
@@ -52,7 +52,7 @@ class Packed:
         version: digest of the model.
         payload: bytes of the one array.
         compressed: whether they are compressed.
-        exponents: of each array, where they are quantised; see uniform_quantiser.py.
+        is_file: whether they are a model file; see model_file/.
     """
 
     record: ArrayRecord
@@ -60,20 +60,18 @@ class Packed:
     version: bytes
     payload: int
     compressed: bool
-    exponents: tuple[int, ...] = ()
+    is_file: bool = False
 
     @classmethod
-    def of_quantised(cls, arrays: Arrays, multiples: Arrays, exponents: list[int]) -> Packed:
-        """Compress the multiples that a quantised model stands for.
+    def of_file(cls, arrays: Arrays, file: bytes) -> Packed:
+        """An approximate model.
 
         Args:
             arrays: the model that clients will hold.
-            multiples: in place of its arrays.
-            exponents: of each array.
+            file: the model file that they decode from.
         """
-        packed = np.frombuffer(compress(multiples), np.uint8)
-        record = ArrayRecord({_NAME: Array(packed)})
-        return cls(record, _manifest_of(arrays), digest_of(arrays), len(packed), True, tuple(exponents))
+        record = ArrayRecord({_NAME: Array(np.frombuffer(file, np.uint8))})
+        return cls(record, _manifest_of(arrays), digest_of(arrays), len(file), True, True)
 
     @classmethod
     def of(cls, arrays: Arrays) -> Packed:
@@ -88,14 +86,14 @@ class Packed:
         return cls(ArrayRecord({_NAME: Array(packed)}), _manifest_of(arrays), digest_of(arrays), payload, compressed)
 
 
-def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, exponents: Any = None) -> Arrays:
+def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, is_file: bool = False) -> Arrays:
     """Split the packed array into the arrays of the model.
 
     Args:
         record: with the one array.
         manifest: as it came, of any type.
         compressed: whether the array is compressed.
-        exponents: of each array, where they are quantised; as they came, of any type.
+        is_file: whether it is a model file.
 
     Returns:
         New arrays, by name.
@@ -111,9 +109,8 @@ def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, e
     if data.startswith(_NPY) and len(data) > 12:
         size = struct.Struct("<H" if data[6] == 1 else "<I")
         start = 8 + size.size + size.unpack_from(data, 8)[0]
-    if compressed and exponents is not None:
-        steps = [each for each in exponents if type(each) is int] if isinstance(exponents, list) else []
-        return dequantised(decompress(memoryview(data)[start:], specs_of_quantised(specs, steps)), steps, specs)
+    if is_file:
+        return _from_file(data[start:], specs)
     if compressed:
         return decompress(memoryview(data)[start:], specs)
     if len(data) - start != expected:
@@ -121,6 +118,13 @@ def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, e
             f"the model's manifest needs {expected} bytes of numbers; found {max(0, len(data) - start)}"
         )
     return arrays_from_bytes(memoryview(data)[start:], specs)
+
+
+def _from_file(file: bytes, specs: list[Spec]) -> Arrays:
+    found = model_file.decompress(file, max_bytes=sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs))
+    if [(name, array.shape, array.dtype) for name, array in found.items()] != specs:
+        raise MalformedMessage("the model file does not hold the arrays of the model's manifest")
+    return found
 
 
 def arrays_from_bytes(data: bytes | memoryview, specs: list[Spec]) -> Arrays:

@@ -41,8 +41,7 @@ message. Beside it:
     KEEP                 bool    whether deltas to this version may follow
     MANIFEST             bytes   JSON, [name, shape, dtype] of each array; with a full model
     COMPRESSED           bool    true if the one array is compressed, see lossless/; with a full model
-    EXPONENTS            list    of each array, the exponent of the step whose multiples are sent in its place, or that
-                                 it is exact, see uniform_quantiser.py; with a full model, if it is quantised
+    FILE                 bool    true if the one array is a model file, see model_file/: with an approximate full model
     INITIAL              str     name of the initial model, which clients may make by themselves, if the base of the
                                  first change, or the version itself, is that model
     ORIGIN               bool    true if deltas will be coded against what has changed since the full or the
@@ -98,7 +97,7 @@ VERSION = f"{NAME}:version"
 KEEP = f"{NAME}:keep"
 MANIFEST = f"{NAME}:form"
 COMPRESSED = f"{NAME}:compressed"
-EXPONENTS = f"{NAME}:exponents"
+FILE = f"{NAME}:file"
 INITIAL = f"{NAME}:initial"
 ORIGIN = f"{NAME}:origin"
 BASES = f"{NAME}:bases"
@@ -107,7 +106,7 @@ SECTIONS = f"{NAME}:others"
 MERGED = f"{NAME}:merged"
 DOWN = (  # hidden from the app
     *(VERSION, ARRAYS_NAME, KEEP, KINDS, INITIAL, ORIGIN),
-    *(MANIFEST, COMPRESSED, EXPONENTS, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
+    *(MANIFEST, COMPRESSED, FILE, BASES, DELTAS, SECTIONS, UNTIED, MERGED),
 )
 
 SENT = f"{NAME}:sent"

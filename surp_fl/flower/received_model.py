@@ -23,7 +23,7 @@ from surp_fl.flower.protocol import (
     BASES,
     COMPRESSED,
     DELTAS,
-    EXPONENTS,
+    FILE,
     INITIAL,
     KEEP,
     MANIFEST,
@@ -130,7 +130,10 @@ def _bases(
     initial, begins = config.get(INITIAL), config.get(ORIGIN) is True
     if PACKED in content.array_records:
         full = unpack_model(
-            content.array_records[PACKED], config.get(MANIFEST), config.get(COMPRESSED) is True, config.get(EXPONENTS)
+            content.array_records[PACKED],
+            config.get(MANIFEST),
+            config.get(COMPRESSED) is True,
+            config.get(FILE) is True,
         )
         yield full, full if begins else None
         return

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulations.model_files.uniform_quantiser import EXACT, dequantised, quantised, specs_of_quantised
 from surp_fl.errors import MalformedMessage
 from surp_fl.lossless import compress
 from surp_fl.types import Arrays
-from surp_fl.uniform_quantiser import EXACT, dequantised, quantised, specs_of_quantised
 
 
 def specs(arrays: Arrays) -> list[Any]:
