@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from surp_fl.model_file.decoding import MAX_BYTES, model_of, opened
 from surp_fl.model_file.encoding import Compressor, Options
-from surp_fl.model_file.gains import NO_GAIN
+from surp_fl.model_file.gains import BETWEEN, NO_GAIN
 from surp_fl.model_file.model import Model
 from surp_fl.statistics import Kinds
 from surp_fl.types import Array, Arrays
@@ -19,7 +19,7 @@ def compress(
     budget: int | None = None,
     ratio: float | None = None,
     weighting: str = "lamp",
-    gain: str = "projection",
+    gain: str = BETWEEN,
     progressive: bool = False,
     exact: Collection[str] = (),
     kinds: Kinds | None = None,
@@ -33,8 +33,9 @@ def compress(
         weighting: what the squared errors of an array are relative to: "lamp", the magnitude from which LAMP keeps its
             weights; "l2", its L2 norm; "l1", its L1 norm, as in the paper; "rms", its root mean square; "none",
             nothing.
-        gain: how decoded arrays are scaled: "projection", such that what is left of an array has the whole of it as its
-            projection; "norm", to its norm; "none", not at all, which has the least squared error.
+        gain: how decoded arrays are scaled: "projection", such that what is left of an array, or of a row, has all of it
+            as its projection; "norm", to its norm; "between", to a norm between these; "none", not at all, which has
+            the least squared error.
         progressive: make a file that is cut to a quarter about as good as one made for that size, and those in between
             better. Costs up to a sixth of the bytes.
         exact: names of arrays to be coded without loss.

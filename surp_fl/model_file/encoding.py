@@ -12,7 +12,7 @@ from surp_fl.codecs.surp.quantised_body import write_quantised
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.model_file.container import CHECK_BYTES, chunk_for, header_of, in_chunks, room_in
 from surp_fl.model_file.decoding import layout_of, vector_of_body
-from surp_fl.model_file.gains import GAINS, NO_GAIN
+from surp_fl.model_file.gains import BETWEEN, GAINS, NO_GAIN
 from surp_fl.model_file.manifest import Manifest, Role, write_manifest
 from surp_fl.model_file.model import Model
 from surp_fl.model_file.roles import entries_of
@@ -34,7 +34,7 @@ class Options:
     """How a model is coded; see `compress`."""
 
     weighting: str = "lamp"
-    gain: str = "projection"
+    gain: str = BETWEEN
     progressive: bool = False
     exact: Collection[str] = ()
     kinds: Kinds | None = None

@@ -3,8 +3,9 @@
 A coarse message leaves small weights out and rounds the others, so that each layer's output shrinks, and with many
 layers the last one's vanishes. Normalising layers make it worse: their statistics are those of the whole model. The
 decoder multiplies each array, or each of its rows, by a gain, so that it has the norm in the file. The encoder chooses
-the norm: by default such that what is decoded has the original as its projection, <w, ŵ> = <w, w>, which is unbiased as
-in EDEN (Vargaftik et al. 2022). If the file is cut, less is left, and the gain grows by itself.
+the norm. One such that <w, ŵ> = <w, w> is unbiased as in EDEN (Vargaftik et al. 2022), and adds noise; the original's
+own is less. By default it is between them: docs/models.md. If the file is cut, less is left, and the gain grows by
+itself.
 
 Sums are taken in the order of coordinates, so that every machine computes the same gain. Knows arrays.
 """
@@ -19,7 +20,8 @@ from surp_fl.layout import Layout
 from surp_fl.types import Floats, Vector
 
 MAX_GAIN = 4.0
-NO_GAIN = "none"
+BETWEEN, NO_GAIN = "between", "none"
+_SHARE_OF_PROJECTION = 2 / 3  # in the geometric mean of the two norms
 _PIECE = 1 << 20  # coordinates that are held in float64
 _NEGLIGIBLE = 1 / 256  # relative change: the precision of a norm in the file
 
@@ -68,6 +70,15 @@ def _of_norm(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[i
     return norms_of(original, layout, rows)
 
 
+def _of_both(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[int]) -> list[Floats]:
+    """A geometric mean of the two; 0 where one of them is."""
+    unbiased = _of_projection(original, decoded, layout, rows)
+    return [
+        each**_SHARE_OF_PROJECTION * norm ** (1 - _SHARE_OF_PROJECTION)
+        for each, norm in zip(unbiased, _of_norm(original, decoded, layout, rows), strict=True)
+    ]
+
+
 def _of_none(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[int]) -> list[Floats]:
     """No gain."""
     return [np.zeros(each) for each in rows]
@@ -75,6 +86,7 @@ def _of_none(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[i
 
 # What norms a file tells of each array's rows: of the original in units, and of what a message says of it.
 GAINS: dict[str, Callable[[Vector, Vector, Layout, Sequence[int]], list[Floats]]] = {
+    BETWEEN: _of_both,
     "projection": _of_projection,
     "norm": _of_norm,
     NO_GAIN: _of_none,

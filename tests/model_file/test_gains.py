@@ -8,7 +8,7 @@ import pytest
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
 from surp_fl.model_file import compress, cut, decompress
-from surp_fl.model_file.gains import MAX_GAIN, gains_for, norms_of
+from surp_fl.model_file.gains import GAINS, MAX_GAIN, gains_for, norms_of
 from surp_fl.model_file.scales import Scales, read_scales, rows_of, scales_of, write_scales
 from surp_fl.model_file.weighting import WEIGHTINGS, codes_of_units
 from tests.model_file.models import trained
@@ -29,10 +29,13 @@ def norms(file: bytes) -> list[float]:
 
 
 @pytest.mark.parametrize("ratio", [8, 14, 18])
-def test_by_default_the_projection_of_what_is_left_is_the_whole(ratio: float) -> None:
-    assert projections(compress(MODEL, ratio=ratio)) == pytest.approx([1, 1, 1], abs=0.01)
+def test_what_is_left_has_the_projection_or_the_norm_of_the_whole_or_one_between(ratio: float) -> None:
+    assert projections(compress(MODEL, ratio=ratio, gain="projection")) == pytest.approx([1, 1, 1], abs=0.01)
     assert norms(compress(MODEL, ratio=ratio, gain="norm")) == pytest.approx([1, 1, 1], abs=0.01)
     assert min(projections(compress(MODEL, ratio=ratio, gain="none"))) < 0.995
+    found = {gain: min(projections(compress(MODEL, ratio=ratio, gain=gain))) for gain in GAINS}
+    assert found["projection"] > found["between"] > found["norm"]
+    assert compress(MODEL, ratio=ratio) == compress(MODEL, ratio=ratio, gain="between")
 
 
 def test_without_gains_the_squared_error_is_least() -> None:
@@ -56,7 +59,7 @@ def test_a_gain_has_bounds() -> None:
 
 
 def test_rows_have_gains_of_their_own_where_these_are_few_of_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By default the projection of each row of the hidden layer is the whole; in a file of few bytes that of all."""
+    """The projection of each row of the hidden layer is the whole; in a file of few bytes that of all."""
 
     def spread(file: bytes) -> float:
         found, wanted = decompress(file)["hidden.weight"], MODEL["hidden.weight"]
@@ -68,9 +71,9 @@ def test_rows_have_gains_of_their_own_where_these_are_few_of_the_bytes(monkeypat
         for budget, gain in ((700, "projection"), (1200, "projection"), (1200, "none"))
     )
     monkeypatch.setattr("surp_fl.model_file.encoding._SHARE_OF_ROWS", 10_000)
-    assert few == compress(MODEL, budget=700)
+    assert few == compress(MODEL, budget=700, gain="projection")
     assert without == compress(MODEL, budget=1200, gain="none")
-    assert spread(more) < 0.4 * spread(compress(MODEL, budget=1200))
+    assert spread(more) < 0.4 * spread(compress(MODEL, budget=1200, gain="projection"))
 
 
 def test_norms_of_rows_come_back_within_half_an_eighth_of_an_octave() -> None:

@@ -188,7 +188,7 @@ def test_models_without_weights_are_files_too(arrays: Arrays) -> None:
         ({"budget": 1000, "ratio": 3.0}, "expected exactly one of them"),
         ({"ratio": 0.5}, "give 1 or more"),
         ({"budget": 5000, "weighting": "l3"}, "expected one of none, rms, l1, l2, lamp"),
-        ({"budget": 5000, "gain": "twice"}, "expected one of projection, norm, none"),
+        ({"budget": 5000, "gain": "twice"}, "expected one of between, projection, norm, none"),
         ({"budget": 5000, "exact": ["nothing"]}, "'nothing', which is none of the model's 10 arrays"),
         ({"budget": 5000, "kinds": {"last.bias": "median"}}, "statistics say that 'last.bias'"),
     ],
