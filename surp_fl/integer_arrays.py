@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from surp_fl.array_spec import ArraySpec
 from surp_fl.bit_patterns import bits_of
 from surp_fl.errors import MalformedMessage
+from surp_fl.inflate import inflated
 from surp_fl.layout import Layout
 from surp_fl.types import Array
 
@@ -127,14 +128,7 @@ def _inflated(section: bytes, layout: Layout) -> bytes:
     limit = sum(
         _VARINT_GROUPS * (1 + min(spec.size, _MAX_VARINTS)) + spec.size * spec.dtype.itemsize for spec in layout.exact
     )
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(body, limit)
-    except zlib.error as fault:
-        raise MalformedMessage(f"the section of integer arrays cannot be inflated: {fault}") from fault
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedMessage("the section of integer arrays ends too early, or holds more than this model's arrays")
-    return content
+    return inflated(body, limit, "the section of integer arrays")
 
 
 def _varint(value: int) -> bytes:

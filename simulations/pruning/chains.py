@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from simulations.app.training import predicted
 from simulations.pruning.methods import PRUNING, SPARSE_TRAINING, Masks, SparseTraining, masked
 from simulations.pruning.networks import Laboratory, as_tensors
-from surp_fl.pruning import prune
+from surp_fl.pruning import TooSparse, prune
 from surp_fl.types import Arrays
 
 SPARSITIES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
@@ -56,7 +56,7 @@ def _one_shot(chain: Chain, laboratory: Laboratory) -> Iterator[tuple[float, flo
         rng = np.random.default_rng([chain.seed, _ONE_SHOT])
         try:
             masks = PRUNING[chain.method].masks(laboratory, dense, sparsity, None, rng)
-        except ValueError:  # a method's rules keep more weights than that
+        except TooSparse:  # a method's rules keep more weights than that
             return
         yield sparsity, laboratory.score(laboratory.with_statistics(masked(dense, masks))).accuracy
 
@@ -67,7 +67,7 @@ def _iterative(chain: Chain, laboratory: Laboratory) -> Iterator[tuple[float, fl
     for sparsity in SPARSITIES:
         try:
             masks = PRUNING[chain.method].masks(laboratory, arrays, sparsity, masks, rng)
-        except ValueError:  # a method's rules keep more weights than that
+        except TooSparse:  # a method's rules keep more weights than that
             return
         arrays = laboratory.trained(masked(arrays, masks), laboratory.network.retraining, rng, as_tensors(masks))
         yield sparsity, laboratory.score(arrays).accuracy

@@ -33,7 +33,7 @@ def compress(
         weighting: what the squared errors of an array are relative to: "lamp", the magnitude from which LAMP keeps its
             weights; "l2", its L2 norm; "l1", its L1 norm, as in the paper; "rms", its root mean square; "none",
             nothing.
-        gain: how decoded arrays are scaled: "projection", such that what is left of an array, or of a row, has all of it
+        gain: how decoded arrays are scaled: "projection", so that what is left of an array, or of a row, has all of it
             as its projection; "norm", to its norm; "between", to a norm between these; "none", not at all, which has
             the least squared error.
         progressive: make a file that is cut to a quarter about as good as one made for that size, and those in between

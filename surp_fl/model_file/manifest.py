@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from surp_fl.errors import MalformedMessage
+from surp_fl.inflate import inflated
 from surp_fl.model_file.model import CODES, FLOATS, NAMES, bytes_of
 from surp_fl.model_file.varints import ByteReader, varint
 
@@ -110,13 +111,7 @@ def read_manifest(data: bytes) -> Manifest:
     Raises:
         MalformedMessage: it is none.
     """
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(data, _MAX_BYTES)
-    except zlib.error as fault:
-        raise MalformedMessage(f"the manifest of the model file cannot be inflated: {fault}") from fault
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedMessage("the manifest of the model file ends too early, or something follows it")
+    content = inflated(data, _MAX_BYTES, "the manifest of the model file")
     reader = ByteReader(content)
     count = reader.varint(MAX_ARRAYS)
     entries = [_read_entry(reader, number) for number in range(count)]

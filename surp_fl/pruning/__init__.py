@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from surp_fl.pruning.allocation import TooSparse
 from surp_fl.pruning.cycles import schedule, schedule_of_share
 from surp_fl.pruning.methods import METHODS, Method, by_count, by_rank, by_score
 from surp_fl.pruning.pruned import LayerReport, Pruned
@@ -34,6 +35,7 @@ __all__ = [
     "LayerReport",
     "Method",
     "Pruned",
+    "TooSparse",
     "by_count",
     "by_rank",
     "by_score",

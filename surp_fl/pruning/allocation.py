@@ -15,6 +15,10 @@ _LAST_SHARE = 0.2  # of the last layer, which is kept at least: Gale et al. 2019
 _CONVOLUTION = 3  # dimensions of the weight of a convolution, or more
 
 
+class TooSparse(ValueError):  # noqa: N818  (a public name that reads as what it is)
+    """A method's rules keep more weights than the sparsity leaves."""
+
+
 def uniform(task: Task) -> Integers:
     """The same share of each layer."""
     return apportion(task.sizes, task.left, task.keep)
@@ -27,7 +31,7 @@ def adaptive(task: Task) -> Integers:
     convolution no layer is kept whole.
 
     Raises:
-        ValueError: these two alone are more than the weights to keep.
+        TooSparse: these two alone are more than the weights to keep.
     """
     last = len(task.layers) - 1
     first = next((i for i, layer in enumerate(task.layers) if layer.weights.ndim >= _CONVOLUTION), None)
@@ -35,7 +39,7 @@ def adaptive(task: Task) -> Integers:
     of_last = min(round(_LAST_SHARE * task.sizes[last]), task.left[last])
     needed = sum(({last: of_last} | fixed).values())
     if needed > task.keep:
-        raise ValueError(
+        raise TooSparse(
             f"adaptive keeps the first convolution and {_LAST_SHARE:.0%} of the last layer: {needed:,} weights, "
             f"but only {task.keep:,} may be kept: lower the sparsity, or choose another method"
         )

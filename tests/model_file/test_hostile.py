@@ -105,7 +105,7 @@ HUGE = {
     ),
     "an array twice": (claiming(weight(4, 4), weight(4, 4)), "twice"),
     "something after its end": (deflated(INFLATED + b"\0"), "goes on after its end"),
-    "something after what is deflated": (deflated(INFLATED) + b"\0", "something follows it"),
+    "something after what is deflated": (deflated(INFLATED) + b"\0", "goes on after it"),
     "a copy of itself": (claiming(weight(4, 4, role=Role.COPY)), "no copy of array number 0"),
     "a copy of another shape": (claiming(weight(4, 3, name="v"), weight(4, 4, role=Role.COPY)), "no copy"),
     "an empty array of weights": (claiming(weight(3, 0)), "is empty"),

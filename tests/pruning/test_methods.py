@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surp_fl.codecs.surp_paper.scales import l2
-from surp_fl.pruning import METHODS, prune
+from surp_fl.pruning import METHODS, TooSparse, prune
 from surp_fl.types import Array
 from tests.pruning.definitions import Layers, kept_by_score, ranked_scores, shared_out
 from tests.pruning.models import gradients_of, masks_within, models, total_of, weights_of
@@ -135,7 +135,7 @@ def test_adaptive_keeps_the_first_convolution_and_a_fifth_of_the_last_layer_or_s
     of_last = min(round(layers[-1].size / 5), left[-1])
     last = len(layers) - 1
     if sum(({last: of_last} | fixed).values()) > keep:
-        with pytest.raises(ValueError, match="adaptive keeps the first convolution"):
+        with pytest.raises(TooSparse, match="adaptive keeps the first convolution"):
             pruned(model, keep, "adaptive", within)
         return
 
