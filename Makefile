@@ -8,7 +8,7 @@ OUT ?= results
 
 LOOPS := $(shell find surp_fl -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find surp_fl -name '*.pxd'))
 
-.PHONY: run test quick docs lint types tests fuzz compat compat-short reproduce flower bench deployment render \
+.PHONY: run test quick docs lint types tests fuzz compat compat-short reproduce flower bench peers deployment render \
 	setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
@@ -26,6 +26,11 @@ bench: $(READY)  ## codec beside torch.topk; a server's round with 1,000 replies
 	$(BIN)/python -m simulations.benchmarks.codec --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.lossless --out $(OUT)
+
+peers: $(READY)  ## NNCodec (ISO/IEC 15938-17) in an environment of its own, and trained models as files beside it; hours
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check nncodec==2.1.3
+	$(BIN)/python -m simulations.experiments.model_files --nncodec build/peers/bin/python --out $(OUT)
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
 	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --fraction-evaluate 1 --rounds 5 --out $(OUT)

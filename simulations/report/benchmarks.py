@@ -77,32 +77,3 @@ def _lossless_cell(row: Row) -> str:
         return "not installed"
     speeds = f"{row['compress_mb_s']:,.0f}; {row['decompress_mb_s']:,.0f}"
     return f"{row['bytes'] / row['nbytes']:.1%} ({speeds})"
-
-
-def models_table(rows: list[Row]) -> str:
-    """Show accuracy against bytes, a table for each model, by falling bytes."""
-    tables = []
-    for model in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == model]
-        itself = mine[0]
-        lines = [
-            [row["method"], f"{row['bytes']:,}", f"{row['nbytes'] / row['bytes']:.1f}", f"{row['accuracy']:.2%}",
-             f"{row['loss']:.3f}", f"{row['seconds']:.2f}; {row['seconds_back']:.2f}"]
-            for row in mine[1:]
-        ]  # fmt: skip
-        header = ["way", "bytes", "times smaller", "accuracy", "loss, nats", "seconds: there; back"]
-        about = f"{itself['nbytes']:,} bytes, accuracy {itself['accuracy']:.2%}, loss {itself['loss']:.3f}"
-        tables.append(f"**{itself['title']}, {itself['dataset']}**: {about}.\n\n{markdown.table(header, lines)}")
-    return "\n".join(tables)
-
-
-def models_headline(rows: list[Row]) -> str:
-    """Show the accuracy of model files, a row for each model, a column for each ratio."""
-    cells: dict[str, dict[int, str]] = {}
-    for row in rows:
-        if row["method"] in ("itself", "model file"):
-            name = f"{row['title']}, {row['dataset']}"
-            cells.setdefault(name, {})[round(row["nbytes"] / row["bytes"])] = f"{row['accuracy']:.2%}"
-    ratios = sorted({ratio for each in cells.values() for ratio in each})
-    header = ["accuracy", *("itself" if ratio == 1 else f"1/{ratio}" for ratio in ratios)]
-    return markdown.table(header, [[name, *(each.get(ratio, "") for ratio in ratios)] for name, each in cells.items()])

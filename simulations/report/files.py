@@ -19,6 +19,7 @@ from simulations.report import (
     gate,
     levers,
     messages,
+    model_files,
     other_models,
     overview,
     plots,
@@ -140,6 +141,18 @@ def refinement_in(folder: Path) -> Made:
     }
 
 
+def model_files_in(folder: Path) -> Made:
+    """Trained models as few bytes."""
+    found = model_files.load(folder)
+    if not found:
+        return {}
+    return {
+        folder / "equal_accuracy.md": model_files.equal_accuracy(found),
+        folder / "headline.md": model_files.headline(found),
+        folder / "accuracy.png": partial(plots.accuracy_at_bytes, found),
+    }
+
+
 def variance_in(folder: Path) -> Made:
     """The variance of unbiased schemes."""
     return {folder / "table.md": variance.table([variance.Measured(**row) for row in _json(folder / "variance.json")])}
@@ -165,13 +178,11 @@ def gate_in(folder: Path, measured: Path) -> Made:
 
 
 def benchmarks_in(folder: Path) -> Made:
-    """Speed of the codec and of the server; sizes and speed of lossless compression; accuracy of model files."""
+    """Speed of the codec and of the server; sizes and speed of lossless compression."""
     return {
         folder / "bench.md": benchmarks.codec_table(_json(folder / "bench.json")),
         folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
         folder / "bench_lossless.md": benchmarks.lossless_table(_json(folder / "bench_lossless.json")),
-        folder / "bench_models.md": benchmarks.models_table(_json(folder / "bench_models.json")),
-        folder / "bench_models_headline.md": benchmarks.models_headline(_json(folder / "bench_models.json")),
     }
 
 

@@ -3,6 +3,7 @@
 from simulations.report.plots.comparison import bytes_to_accuracy, score_vs_bytes
 from simulations.report.plots.fleet import accuracy_at_fleet_bytes
 from simulations.report.plots.messages import contents_of_messages, surp_beside_stc
+from simulations.report.plots.model_files import accuracy_at_bytes
 from simulations.report.plots.overview import accuracy_at_budgets
 from simulations.report.plots.pruning import error_at_sparsities
 from simulations.report.plots.refinement import along_iterations, fitted_densities
@@ -10,6 +11,7 @@ from simulations.report.plots.theory import distortion_against_rate, slopes_and_
 
 __all__ = [
     "accuracy_at_budgets",
+    "accuracy_at_bytes",
     "accuracy_at_fleet_bytes",
     "along_iterations",
     "bytes_to_accuracy",
