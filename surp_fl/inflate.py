@@ -28,7 +28,5 @@ def inflated(data: bytes, limit: int, what: str) -> bytes:
     except zlib.error as fault:
         raise MalformedMessage(f"{what} cannot be inflated: {fault}") from fault
     if not inflater.eof or inflater.unused_data:
-        raise MalformedMessage(
-            f"{what} ends too early, holds more than {limit:,} bytes, or goes on after it"
-        )
+        raise MalformedMessage(f"{what} ends too early, holds more than {limit:,} bytes, or goes on after it")
     return content

@@ -122,7 +122,7 @@ def test_a_section_that_inflates_without_end_takes_the_memory_of_the_model() -> 
     sent = binascii.crc_hqx(body, 0).to_bytes(2, "big") + body
     layout = Layout.of(before)
     tracemalloc.start()
-    with pytest.raises(MalformedMessage, match="holds more than [0-9,]+ bytes"):
+    with pytest.raises(MalformedMessage, match=r"holds more than [0-9,]+ bytes"):
         read_integers(sent, before, layout)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import RecordDict
 
 from surp_fl import SuRP
-from surp_fl.flower.packed_model import digest_of
+from surp_fl.errors import MalformedMessage
+from surp_fl.flower.model_messages import put_full_model
+from surp_fl.flower.packed_model import Packed, digest_of
+from surp_fl.flower.received_model import receive_model
+from surp_fl.flower.records import record_of
 from surp_fl.merged_change import apply_merged
+from surp_fl.model_file import compress
 from surp_fl.strategies.downlink.history import History
 from surp_fl.strategies.downlink.initial import KnownInitial
 from surp_fl.strategies.downlink.public_model import PublicModel
@@ -164,3 +170,49 @@ def test_a_model_that_clients_make_is_sent_exactly_where_others_are_quantised() 
         public = PublicModel(DOWN, initial=initial_model, bits=8)
         public.advance(model)
         assert (public.version == digest_of(model)) is exact
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_first_model_of_few_bits_keeps_ties_and_counters_and_comes_to_clients_as_it_is(bits: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.laplace(size=(60, 50)).astype(np.float32)
+    model: Arrays = {
+        "embedding": weight, "norm.running_mean": rng.normal(size=50).astype(np.float32),
+        "norm.running_var": rng.uniform(0.5, 2, 50).astype(np.float32), "steps": np.array(938), "head": weight.copy(),
+        "half": rng.normal(size=(30, 20)).astype(np.float16),
+    }  # fmt: skip
+    public = PublicModel(DOWN, bits=bits)
+    public.advance(model)
+    found = public.arrays
+    assert public.packed.is_file
+    assert public.packed.payload < bits * (weight.size + 600) / 8 + 500
+    assert np.array_equal(found["embedding"], found["head"])
+    assert found["steps"] == 938
+    assert [array.dtype for array in found.values()] == [array.dtype for array in model.values()]
+    assert np.linalg.norm(found["embedding"] - weight) < 0.75**bits * np.linalg.norm(weight)
+    content = put_full_model(RecordDict({"arrays": record_of(model)}), "arrays", public.packed, keep=True)
+    received = receive_model(content, None).arrays
+    assert received is not None
+    assert digest_of(received) == public.version
+
+
+@pytest.mark.parametrize("damage", ["another shape", "another file", "cut"])
+def test_a_model_file_that_is_not_the_model_of_its_manifest_is_malformed(damage: str) -> None:
+    model: Arrays = {"weight": np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)}
+    file = {
+        "another shape": compress({"weight": model["weight"].reshape(20, 30)}, budget=900),
+        "another file": compress({"weigh": model["weight"]}, budget=900),
+        "cut": compress(model, budget=900)[:30],
+    }[damage]
+    packed = Packed.of_file(model, file)
+    content = put_full_model(RecordDict({"arrays": record_of(model)}), "arrays", packed, keep=True)
+    with pytest.raises(MalformedMessage, match="model file"):
+        receive_model(content, None)
+
+
+def test_a_model_that_no_file_holds_is_sent_as_it_is() -> None:
+    model: Arrays = {"weight": np.random.default_rng(0).normal(size=(30, 20)).astype(np.longdouble)}
+    public = PublicModel(DOWN, bits=4)
+    public.advance(model)
+    assert public.version == digest_of(model)
+    assert not public.packed.is_file
