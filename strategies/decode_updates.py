@@ -90,7 +90,7 @@ class DecodeUpdates(AroundStrategy):
         downlink: the scheme that compresses the model's changes for clients, as SuRP(budget=2000), or a function that
             gives the scheme of a round, counted from 1; "lossless" for all that changed, to the bit, which is little
             where updates are sparse and the server adds no momentum; None sends the full model each time.
-        first_model_bits: with `downlink`: bits that a value of the first model takes on its way down, about, as 8 or 4,
+        first_model_bits: with `downlink`: bits that a weight of the first model takes on its way down, as 8, 4 or 2,
             and of any later one to which no change leads; what is lost comes with later changes. None sends it as it
             is, compressed without loss.
         packed: send a full model as one array, which takes a client one request instead of one for each array; with
