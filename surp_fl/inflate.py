@@ -24,9 +24,11 @@ def inflated(data: bytes, limit: int, what: str) -> bytes:
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        content = inflater.decompress(data, limit)
+        content = inflater.decompress(data, limit + 1)  # 0 would be no limit
     except zlib.error as fault:
         raise MalformedMessage(f"{what} cannot be inflated: {fault}") from fault
+    if len(content) > limit:
+        raise MalformedMessage(f"{what} holds more than {limit:,} bytes")
     if not inflater.eof or inflater.unused_data:
-        raise MalformedMessage(f"{what} ends too early, holds more than {limit:,} bytes, or goes on after it")
+        raise MalformedMessage(f"{what} ends too early, or bytes follow its end")
     return content

@@ -143,8 +143,8 @@ class PublicModel:
         layout = Layout.of(model, self._kinds)
         trained = {spec.name for spec in layout.floats} | {name for name, _ in layout.copies}
         try:
-            file = approximate(model, self._bits, exact=model.keys() - trained)
-        except TypeError as fault:
+            file = approximate(model, self._bits, model.keys() - trained, self._kinds)
+        except (TypeError, ValueError) as fault:
             log.warning("surp-fl: the first model is sent as it is: %s", fault)
             return model
         arrays = decompress(file, max_bytes=sum(array.nbytes for array in model.values()))

@@ -1,8 +1,8 @@
 """A full model as one array of bytes, and the digest that identifies a version of a model.
 
-Flower fetches every array with a request of its own; a model whose arrays lie end to end, or are compressed without
-loss, takes one. Its size is checked against its manifest (names, shapes and dtypes in JSON) before any array is made of
-it. Knows Flower's records. Does not know codecs.
+Flower fetches every array with a request of its own; a model whose arrays lie end to end, are compressed without loss,
+or are a model file, takes one. Its size is checked against its manifest (names, shapes and dtypes in JSON) before any
+array is made of it. Knows Flower's records. Does not know codecs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from surp_fl import model_file
 from surp_fl.errors import MalformedMessage
-from surp_fl.lossless import Spec, compress, decompress
+from surp_fl.lossless import MAX_RATIO, Spec, compress, decompress
 from surp_fl.types import Arrays
 
 _DIGEST_BYTES = 8
@@ -52,7 +52,7 @@ class Packed:
         version: digest of the model.
         payload: bytes of the one array.
         compressed: whether they are compressed.
-        is_file: whether they are a model file; see model_file/.
+        is_file: whether they are a model file, which is approximate; see model_file/.
     """
 
     record: ArrayRecord
@@ -71,7 +71,7 @@ class Packed:
             file: the model file that they decode from.
         """
         record = ArrayRecord({_NAME: Array(np.frombuffer(file, np.uint8))})
-        return cls(record, _manifest_of(arrays), digest_of(arrays), len(file), True, True)
+        return cls(record, _manifest_of(arrays), digest_of(arrays), len(file), compressed=False, is_file=True)
 
     @classmethod
     def of(cls, arrays: Arrays) -> Packed:
@@ -121,7 +121,10 @@ def unpack_model(record: ArrayRecord, manifest: Any, compressed: bool = False, i
 
 
 def _from_file(file: bytes, specs: list[Spec]) -> Arrays:
-    found = model_file.decompress(file, max_bytes=sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs))
+    claimed = sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in specs)
+    if claimed > MAX_RATIO * len(file):
+        raise MalformedMessage(f"a model file of {len(file):,} bytes for {claimed:,} bytes of arrays; expected less")
+    found = model_file.decompress(file, max_bytes=claimed)
     if [(name, array.shape, array.dtype) for name, array in found.items()] != specs:
         raise MalformedMessage("the model file does not hold the arrays of the model's manifest")
     return found

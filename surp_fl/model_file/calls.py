@@ -60,19 +60,23 @@ def compress(
     return compressor.of_budget(budget_for(compressor.model.nbytes, budget, ratio))
 
 
-def approximate(arrays: Mapping[str, Array], bits: float, exact: Collection[str] = ()) -> bytes:
-    """Compress arrays whose errors will be corrected later: with the least squared error, whatever array it is in.
+def approximate(
+    arrays: Mapping[str, Array], bits: float, exact: Collection[str] = (), kinds: Kinds | None = None
+) -> bytes:
+    """Compress arrays whose errors will be corrected later: with the same error in each, relative to its weights.
 
     Args:
         arrays: by name.
         bits: that a weight may take, beside what cannot be coarser.
         exact: names of arrays to be coded without loss.
+        kinds: as for `compress`.
 
     Returns:
         A model file.
 
     Raises:
         TypeError: an array has a dtype that cannot be stored.
+        ValueError: there are more arrays or longer names than a file can have.
 
     >>> import numpy as np
     >>> weight = np.random.default_rng(0).normal(size=(50, 80)).astype(np.float32)
@@ -80,7 +84,7 @@ def approximate(arrays: Mapping[str, Array], bits: float, exact: Collection[str]
     >>> len(file) < 2100, float(np.std(decompress(file)["weight"] - weight)) < 0.1
     (True, True)
     """
-    compressor = Compressor(arrays, Options("none", NO_GAIN, exact=exact))
+    compressor = Compressor(arrays, Options("rms", NO_GAIN, exact=exact, kinds=kinds))
     return compressor.of_budget(compressor.least_budget + math.ceil(bits * compressor.weights / 8))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from surp_fl.codecs.surp.quantised_body import write_quantised
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.model_file.container import CHECK_BYTES, chunk_for, header_of, in_chunks, room_in
 from surp_fl.model_file.decoding import layout_of, vector_of_body
-from surp_fl.model_file.gains import BETWEEN, GAINS, NO_GAIN
+from surp_fl.model_file.gains import BETWEEN, GAINS, NO_GAIN, norms_of
 from surp_fl.model_file.manifest import Manifest, Role, write_manifest
 from surp_fl.model_file.model import Model
 from surp_fl.model_file.roles import entries_of
@@ -25,8 +25,11 @@ from surp_fl.types import Array, Vector
 _SHARE_OF_SMALL = 24  # small arrays get the highest precision at which they take one in so many bytes; docs/models.md
 _POINTS = (4,)  # progressive: a prefix of one in so many bytes is as good as a file made for it; docs/models.md
 _SMALLEST_BODY = 16  # bytes
-_BYTES_OF_ROW, _SHARE_OF_ROWS = 0.36, 40  # of a row's norm, about; rows have norms where they take one byte in so many
-_TRIES = 3
+_SHARE_OF_ROWS = 40  # rows have norms of their own where these take one byte in so many of the message and of them
+_SPARE_ROWS, _TRIES = (
+    1.15,
+    3,
+)  # bytes that are reserved, in those of the model's own norms; encodings
 
 
 @dataclass(frozen=True)
@@ -80,19 +83,23 @@ class Compressor:
         units, small = self._units(budget), self._small_within(budget)
         if not units:
             return header_of(*self._sections, small, b"", 0, chunk_for(budget))
-        one, by_row = [1] * len(units), rows_of(self._layout)
-        reserve = int(_BYTES_OF_ROW * sum(by_row))  # what norms of rows take is known when the body is
-        if self._options.gain != NO_GAIN and by_row != one and _SHARE_OF_ROWS * reserve <= budget:
-            for _ in range(_TRIES):
-                file = self._file(units, small, by_row, budget, reserve)
+        vector = self._in_units(units)
+        room, one, by_row = budget - self._front(units, small, budget), [1] * len(units), rows_of(self._layout)
+        if self._options.gain != NO_GAIN and by_row != one:
+            likely = scales_of(units, norms_of(vector, self._layout, by_row))  # before they are known
+            reserve = int(_SPARE_ROWS * len(write_scales(likely))) - len(write_scales(replace(likely, shares=())))
+            for _ in range(_TRIES if _SHARE_OF_ROWS * reserve <= room else 0):
+                file = self._file(units, small, vector, by_row, budget, reserve)
                 if len(file) <= budget:
                     return file
                 reserve += len(file) - budget
-        return self._file(units, small, one, budget, 0)
+        return self._file(units, small, vector, one, budget, 0)
 
-    def _file(self, units: list[int], small: bytes, rows: list[int], budget: int, reserve: int) -> bytes:
-        """A file of `budget` bytes, less what is reserved, but for the norms of rows."""
-        vector, chunk = self._in_units(units), chunk_for(budget)
+    def _file(
+        self, units: list[int], small: bytes, vector: Vector, rows: list[int], budget: int, reserve: int
+    ) -> bytes:
+        """A file of `budget` bytes, of which some are reserved for the norms of rows."""
+        chunk = chunk_for(budget)
         room = room_in(budget - reserve - self._front(units, small, budget), chunk)
         points = [HEADER_BYTES + room // each for each in _POINTS] if self._options.progressive else []
         body = write_quantised(vector, self._layout, HEADER_BYTES + room, points)

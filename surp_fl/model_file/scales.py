@@ -25,6 +25,7 @@ from surp_fl.types import Floats, Integers
 _ONE = encode_minifloat(1.0)
 _UNITS, _NORMS, _ROWS = 1, 2, 4
 _MIN_COLUMNS = 128  # of an array whose rows have norms of their own
+MAX_ROWS = 1 << 20  # of all arrays that have such rows: with more, none has
 _DEPTH = 4
 _MOST = 1024  # eighths of an octave
 _CAPACITY_EACH, _CAPACITY = 10, 64  # bytes a row, and all: more than any needs
@@ -70,10 +71,11 @@ class Scales:
 def rows_of(layout: Layout) -> list[int]:
     """Into how many rows each array is divided that may have norms of their own: its first axis, or one."""
     rows = [spec.shape[0] if len(spec.shape) > 1 else 1 for spec in layout.floats]
-    return [
+    found = [
         count if count > 1 and spec.size >= _MIN_COLUMNS * count else 1
         for count, spec in zip(rows, layout.floats, strict=True)
     ]
+    return found if sum(found) - found.count(1) <= MAX_ROWS else [1] * len(found)
 
 
 def scales_of(units: Sequence[int], norms: Sequence[Floats]) -> Scales:
@@ -121,7 +123,10 @@ def read_scales(section: bytes, layout: Layout) -> Scales:
     units = codes[:count] if has & _UNITS else [_ONE] * count
     if 0 in units:
         raise MalformedMessage("the model file has an array whose unit is 0")
-    shares = _decoded(section[end:], rows_of(layout)) if has & _ROWS else ()
+    rows = rows_of(layout)
+    if has & _ROWS and (not has & _NORMS or max(rows) == 1):
+        raise MalformedMessage("the model file has shares of norms that no array has")
+    shares = _decoded(section[end:], rows) if has & _ROWS else ()
     return Scales(units, codes[-count:] if has & _NORMS else [0] * count, shares)
 
 

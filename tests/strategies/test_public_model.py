@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +197,32 @@ def test_a_first_model_of_few_bits_keeps_ties_and_counters_and_comes_to_clients_
     received = receive_model(content, None).arrays
     assert received is not None
     assert digest_of(received) == public.version
+
+
+@pytest.mark.parametrize(("bits", "most"), [(2, 0.5), (4, 0.12)])
+def test_layers_of_any_scale_keep_the_same_share_of_a_first_model(bits: int, most: float) -> None:
+    """As initial models have them: an embedding of unit deviation beside linear layers of a thirtieth and less."""
+    rng = np.random.default_rng(0)
+    scales = {"embedding": 1.0, "hidden": 0.03, "last": 0.002}
+    model: Arrays = {name: (scale * rng.normal(size=(80, 60))).astype(np.float32) for name, scale in scales.items()}
+    public = PublicModel(DOWN, bits=bits)
+    public.advance(model)
+    for name, array in model.items():
+        assert np.linalg.norm(public.arrays[name] - array) < most * np.linalg.norm(array)
+
+
+def test_a_model_file_that_claims_more_than_its_bytes_can_hold_is_refused_before_memory_is_allocated() -> None:
+    file = compress({"weight": np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)}, budget=900)
+    for size in (1 << 28, 1 << 46):
+        huge = np.broadcast_to(np.float32(0), (size,))
+        packed = replace(Packed.of_file({}, file), manifest=json.dumps([["weight", list(huge.shape), "f4"]]).encode())
+        content = put_full_model(RecordDict({"arrays": record_of(initial())}), "arrays", packed, keep=True)
+        tracemalloc.start()
+        with pytest.raises(MalformedMessage, match=f"a model file of {len(file)} bytes"):
+            receive_model(content, None)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1 << 20
 
 
 @pytest.mark.parametrize("damage", ["another shape", "another file", "cut"])

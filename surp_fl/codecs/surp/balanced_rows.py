@@ -1,9 +1,10 @@
-"""Rounding that keeps the sums of a convolution's filters: what is left out of one does not all pull in one direction.
+"""Sum-preserving rounding of a convolution's filters: what is left out of one does not all pull in one direction.
 
 The inputs of a convolution are mostly positive, and alike around a place: what a filter's output loses is close to the
 sum of the filter's errors, times the mean input. So a row's error is Σ e² + κ (Σ e)². Among all ways to round, the
 least of that rounds each value as if it were κ Σ e larger: a shift of the whole row, found by bisection. Only values
-near a threshold change their level. The encoder's side alone; no message tells it.
+near a threshold change their level. The encoder's side alone; no message tells it. A row is an index of the first axis,
+an output channel as PyTorch has it; where the first axis is another, sums of other parts are kept, to no one's benefit.
 
 Source: Guo et al. 2022, "SQuant: On-the-Fly Data-Free Quantization via Diagonal Hessian Approximation", arXiv
 2202.07471, which has sums of kernels and of filters. Knows rows and levels. Does not know layers.
@@ -18,6 +19,7 @@ from surp_fl.types import Floats, Vector
 # Tuned by hand on trained networks; see docs/models.md.
 _KAPPA = 0.01
 _STEPS = 10  # of the bisection
+_MOST_LEVELS = 64  # with finer ones hardly anything is lost
 
 
 def balanced(values: Vector, rows: int, thresholds: Floats, magnitudes: Floats) -> Vector:
@@ -37,7 +39,7 @@ def balanced(values: Vector, rows: int, thresholds: Floats, magnitudes: Floats) 
     True
     """
     shifted = np.array(values, np.float32)
-    if rows and values.size and len(thresholds):
+    if rows and values.size and 0 < len(thresholds) <= _MOST_LEVELS:
         shift_rows(shifted, values.size // rows, np.ascontiguousarray(thresholds), np.ascontiguousarray(magnitudes))
     return shifted
 

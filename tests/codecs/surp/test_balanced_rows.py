@@ -43,10 +43,18 @@ def test_the_shift_of_a_row_is_what_its_errors_sum_to_times_kappa() -> None:
             assert sign * (0.01 * errors.sum() - (shift + by)) > 0
 
 
-@pytest.mark.parametrize("shape", [(0,), (1, 1, 1), (3, 1, 0)])
-def test_arrays_without_much_in_them_are_left_as_they_are(shape: tuple[int, ...]) -> None:
-    array = np.zeros(shape, np.float32)
-    assert np.abs(balanced(array.ravel(), shape[0], THRESHOLDS, MAGNITUDES)).sum() < 0.01
+@pytest.mark.parametrize("shape", [(0,), (1, 1, 1), (3, 1, 0), (4, 7)])
+def test_zeros_are_rounded_to_zeros(shape: tuple[int, ...]) -> None:
+    shifted = balanced(np.zeros(shape, np.float32).ravel(), shape[0], THRESHOLDS, MAGNITUDES)
+    assert shifted.size == np.prod(shape)
+    assert not rounded(shifted).any()
+
+
+def test_many_levels_are_rounded_as_they_are() -> None:
+    """With fine steps hardly anything is lost, and the search would take its time for each level."""
+    magnitudes = np.arange(1, 70) / 40
+    wide = values(3, 50)
+    assert np.array_equal(balanced(wide.ravel(), 3, magnitudes - 0.01, magnitudes), wide.ravel())
 
 
 def test_filters_of_convolutions_alone_are_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
