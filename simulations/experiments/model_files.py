@@ -2,16 +2,16 @@
 
     python -m simulations.experiments.model_files --out simulations/results/model_files
 
-Of each way the curve of test accuracy against bytes is measured, finely where half a point of accuracy is lost. A model
-whose rows are there already is not run again. `--nncodec` names the Python of the environment that has NNCodec, which
-`make peers` makes; without it that peer is left out.
+Of each way the curve of test accuracy against bytes is measured, finely where half a point of accuracy is lost. What
+has rows already is not run again. `--nncodec` names the Python of the environment that has NNCodec, which `make peers`
+makes; without it that peer is left out.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -21,20 +21,25 @@ from simulations.app.datasets import data_root
 from simulations.experiments.command_line import add_out, add_seeds, parser_of
 from simulations.model_files.curve import tried
 from simulations.model_files.models import KINDS, Trained
-from simulations.model_files.nncodec_peer import NNCodec
-from simulations.model_files.ways import Way, ways_for
+from simulations.model_files.nncodec_peer import VARIANTS, NNCodec
+from simulations.model_files.ways import METHODS, Way, ways_for
 from simulations.report import files, model_files
 from simulations.report.model_files import ITSELF, LOSS, Measured
 
 
-def measure(name: str, seed: int, trained: Trained, nncodec: Path | None) -> Iterator[Measured]:
-    """Compress a model in all ways, and test what comes out."""
+def measure(name: str, seed: int, root: Path, nncodec: Path | None, there: Collection[str]) -> Iterator[Measured]:
+    """Compress a model in all ways but those that are there, and test what comes out."""
+    if {ITSELF, *METHODS, *(VARIANTS if nncodec else ())} <= set(there):
+        return
+    trained = KINDS[name].train(root, seed)
     itself = trained.tested(trained.arrays)
-    nbytes = sum(array.nbytes for array in trained.arrays.values())
-    yield Measured(name, seed, ITSELF, 0, nbytes, round(itself.accuracy, 5), round(itself.loss, 5), 0, 0)
+    if ITSELF not in there:
+        nbytes = sum(array.nbytes for array in trained.arrays.values())
+        yield Measured(name, seed, ITSELF, 0, nbytes, round(itself.accuracy, 5), round(itself.loss, 5), 0, 0)
     with NNCodec(nncodec, trained.arrays) if nncodec else nullcontext() as peer:
         for way in [*ways_for(trained.arrays, KINDS[name]), *(peer.ways() if peer else [])]:
-            yield from _curve(name, seed, trained, way, itself.accuracy - LOSS)
+            if way.method not in there:
+                yield from _curve(name, seed, trained, way, itself.accuracy - LOSS)
 
 
 def _curve(name: str, seed: int, trained: Trained, way: Way, least_accuracy: float) -> Iterator[Measured]:
@@ -70,18 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
     root, rows = data_root(options.data_root), model_files.load(options.out)
     for name in options.models:
         for seed in KINDS[name].seeds:
-            if seed in options.seeds and not any(row.model == name and row.seed == seed for row in rows):
-                found = measure(name, seed, KINDS[name].train(root, seed), options.nncodec)
-                rows += [_shown(row) for row in found]
+            if seed in options.seeds:
+                there = {row.method for row in rows if (row.model, row.seed) == (name, seed)}
+                for row in measure(name, seed, root, options.nncodec, there):
+                    rows.append(row)
+                    print(f"{name} seed {seed} {row.method}: {row.bytes:,} B, {row.accuracy:.2%}", flush=True)
                 model_files.save(rows, options.out)
     files.write(files.model_files_in(options.out))
     print("\n" + (options.out / "equal_accuracy.md").read_text())
     return 0
-
-
-def _shown(row: Measured) -> Measured:
-    print(f"{row.model} seed {row.seed} {row.method}: {row.bytes:,} B, {row.accuracy:.2%}", flush=True)
-    return row
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ def tried(settings: int, is_enough: Callable[[int], bool]) -> list[int]:
         is_enough: tries one, and says whether it is good enough.
 
     Returns:
-        Those that were tried, ascending: every fourth, down to the second in a row that is not enough; and all between
-        the last of them that is enough, with all of more bytes, and the next.
+        Those that were tried, ascending: every fourth, down to the second in a row that is not enough; and every
+        setting between the lowest of them above which none fails and the next lower one.
 
     >>> tried(20, lambda setting: setting >= 6)
     [0, 3, 4, 5, 6, 7, 11, 15, 19]

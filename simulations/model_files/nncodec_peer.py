@@ -24,9 +24,10 @@ _DENSITY = 4  # steps are 2^(qp / 16), so that sizes come as close as those of o
 _QPS = range(-180, -31)
 # Its own defaults, and what goes beyond them: a step chosen for each array, and rate-distortion optimised quantisation.
 _DEFAULTS: dict[str, Any] = {
-    "qp_density": _DENSITY, "nonweight_qp": -75 << _DENSITY - 2, "use_dq": True, "param_opt": True, "row_skipping": True
+    "qp_density": _DENSITY, "nonweight_qp": -75 << (_DENSITY - 2),
+    "use_dq": True, "param_opt": True, "row_skipping": True,
 }  # fmt: skip
-_KINDS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "NNCodec": {},
     "NNCodec, opt_qp": {"opt_qp": True},
     "NNCodec, lambda 0.5": {"lambda_scale": 0.5},
@@ -35,7 +36,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 
 
 class NNCodec:
-    """One model in a process of the other environment; a context manager.
+    """One model in a process of the other environment; a context manager. Integer arrays are kept here, uncounted.
 
     Args:
         python: the interpreter of that environment.
@@ -69,7 +70,7 @@ class NNCodec:
     def ways(self) -> list[Way]:
         """Its settings, each with all steps, by falling steps."""
         settings = [float(qp) for qp in reversed(_QPS)]
-        return [Way(kind, settings, partial(self._encoded, given), self._decoded) for kind, given in _KINDS.items()]
+        return [Way(kind, settings, partial(self._encoded, given), self._decoded) for kind, given in VARIANTS.items()]
 
     def _encoded(self, given: dict[str, Any], qp: float) -> bytes:
         file = Path(self._folder.name) / "stream.nnc"

@@ -30,6 +30,12 @@ _MAGNITUDE_LEVELS = 127  # of a weight that is kept: 8 bits with its sign
 _EXACT_CODE = 0x7FFF  # of 16 bits
 
 
+OURS, CUT, PROGRESSIVE = "model file", "model file, cut", "progressive model file, cut"
+LAMP, INTEGERS = "LAMP, our index coder, 8-bit values", "quantised for each channel, zstd"
+UNIFORM = "uniform quantiser, surp_fl.lossless"
+METHODS = (OURS, CUT, PROGRESSIVE, LAMP, INTEGERS, UNIFORM)
+
+
 @dataclass(frozen=True)
 class Way:
     """A way to compress one model.
@@ -52,13 +58,13 @@ def ways_for(arrays: Arrays, kind: Kind) -> Iterator[Way]:
     nbytes = sum(array.nbytes for array in arrays.values())
     largest, smallest = kind.ratios
     budgets = geometric(nbytes / largest, nbytes / smallest)
-    yield Way("model file", budgets, lambda budget: compress(arrays, budget=int(budget)), decompress)
-    for method, progressive in (("model file, cut", False), ("progressive model file, cut", True)):
+    yield Way(OURS, budgets, lambda budget: compress(arrays, budget=int(budget)), decompress)
+    for method, progressive in ((CUT, False), (PROGRESSIVE, True)):
         whole = compress(arrays, ratio=smallest, progressive=progressive)
         yield Way(method, budgets[:-1], partial(_cut, whole), decompress)
-    yield Way("LAMP, our index coder, 8-bit values", geometric(0.004, 0.9), *_pruned(arrays))
-    yield Way("quantised for each channel, zstd", [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], *_integers(arrays))
-    yield Way("uniform quantiser, surp_fl.lossless", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0], *_uniform(arrays))
+    yield Way(LAMP, geometric(0.004, 0.9), *_pruned(arrays))
+    yield Way(INTEGERS, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], *_integers(arrays))
+    yield Way(UNIFORM, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0], *_uniform(arrays))
 
 
 def geometric(smallest: float, largest: float) -> list[float]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import fmean
 
 from simulations.model_files.models import KINDS
+from simulations.model_files.nncodec_peer import VARIANTS
+from simulations.model_files.ways import METHODS, OURS
 from simulations.report import json_rows, markdown
 
 _FILE = "model_files.json"
-ITSELF, OURS = "itself", "model file"
+ITSELF = "itself"
 LOSS = 0.005  # of accuracy, at which ways are compared
-_LOSSES = (0.001, 0.0025, LOSS, 0.01)  # of accuracy
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def load(folder: Path) -> list[Measured]:
 
 
 def save(rows: Iterable[Measured], folder: Path) -> None:
-    """Write the rows, those of one model together."""
+    """Write the rows, those of one curve together."""
     folder.mkdir(parents=True, exist_ok=True)
     order = {name: place for place, name in enumerate(KINDS)}
-    mine = sorted(rows, key=lambda row: (order[row.model], row.seed))  # methods stay in the order of the runs
+    place = {method: each for each, method in enumerate((ITSELF, *METHODS, *VARIANTS))}
+    mine = sorted(rows, key=lambda row: (order[row.model], row.seed, place[row.method], row.bytes))
     (folder / f"{_FILE}.new").write_text(json_rows.text_of(map(asdict, mine)))
     (folder / f"{_FILE}.new").replace(folder / _FILE)
 
@@ -113,14 +115,13 @@ def _heading(rows: Sequence[Measured], model: str) -> str:
 
 
 def headline(rows: Sequence[Measured]) -> str:
-    """How many times smaller our smallest files are that lose no more than so much, a row for each model."""
+    """Our smallest files that lose at most half a point, a row for each model."""
     lines = []
     for name in KINDS:
-        itself = _of(rows, model=name, method=ITSELF)
-        if itself:
-            sizes = [_bytes_at(rows, name, OURS, loss) for loss in _LOSSES]
-            times = [f"{itself[0].bytes / fmean(each):.0f}" if each else "—" for each in sizes]
+        itself, sizes = _of(rows, model=name, method=ITSELF), _bytes_at(rows, name, OURS, LOSS)
+        if itself and sizes:
             accuracy = f"{fmean(row.accuracy for row in itself):.2%}"
-            lines.append([_heading(rows, name), f"{itself[0].bytes:,}", accuracy, *times])
-    header = ["model", "bytes", "accuracy", *(f"−{100 * loss:g} points" for loss in _LOSSES)]
+            times = f"{itself[0].bytes / fmean(sizes):.0f}"
+            lines.append([_heading(rows, name), accuracy, f"{itself[0].bytes:,}", f"{fmean(sizes):,.0f}", times])
+    header = ["model", "accuracy", "bytes", f"file at −{100 * LOSS:g} points", "times smaller"]
     return markdown.table(header, lines)

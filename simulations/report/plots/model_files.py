@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from simulations.model_files.models import KINDS
-from simulations.report.model_files import ITSELF, LOSS, OURS, Measured
+from simulations.model_files.ways import OURS
+from simulations.report.model_files import ITSELF, LOSS, Measured
 from simulations.report.plots.style import save
 
 _LEAST, _MOST = 0.05, 20  # points of accuracy: what is lost below is drawn at the least, what is above not at all
