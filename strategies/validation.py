@@ -71,7 +71,7 @@ def check_downlink(scheme: Any, bits: Any = None) -> None:
         ValueError: the bits are no number from 1 to 16, or nothing sends later what they leave out.
     """
     if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int | float) or not 1 <= bits <= 16):
-        raise ValueError(f"first_model_bits is {bits!r}; expected 1 to 16 bits a value, as 8, or None")
+        raise ValueError(f"first_model_bits is {bits!r}; expected 1 to 16 bits a weight, as 8, or None")
     if bits is not None and scheme is None:
         raise ValueError(
             f"first_model_bits={bits} leaves out what only downlink= would send later: add downlink=SuRP(budget=2000), "

@@ -118,6 +118,7 @@ def model_as_text(report: dict[str, Any]) -> str:
         line = f"{name:<{width}}{each['shape']!s:<20}{each['dtype']:<6}{each['coded as']:<14}"
         if "kept" in each:
             line += f"{each['kept']:>10,}{each['share kept']:>9.1%}{each['magnitudes']:>8,}{each['gain']:>7.2f}"
+            line += f", median of {each['gains']:,} rows" if each["gains"] > 1 else ""
         lines.append(line.rstrip())
     return "\n".join(lines)
 

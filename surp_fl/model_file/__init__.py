@@ -1,5 +1,6 @@
 """Model files: a trained model as one file of a chosen size, whose every prefix is a coarser model.
 
+    calls.py          what others call
     encoding.py       a model → a file within a budget; decoding.py mirrors it
     container.py      the bytes: a header, then a SuRP message in chunks with checks; cutting a file
     manifest.py       names, shapes, dtypes and roles of the arrays ↔ bytes (varints.py)

@@ -79,7 +79,7 @@ def rows_of(layout: Layout) -> list[int]:
 
 
 def scales_of(units: Sequence[int], norms: Sequence[Floats]) -> Scales:
-    """The codes of units and of each array's norms by rows; no norms for arrays all of whose norms are 0.
+    """The codes of units and of each array's norms by rows; a code of 0 where all norms of an array are 0.
 
     Args:
         units: their codes.

@@ -242,7 +242,9 @@ def test_a_model_file_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", "model.surp") == 0
     out = capsys.readouterr().out
     assert "message                   whole" in out
-    assert re.search(r"hidden.weight +\[50, 128\] +F32 +weights +[\d,]+ +\d+\.\d% +\d+ +1\.\d\d", out)
+    assert re.search(
+        r"hidden.weight +\[50, 128\] +F32 +weights +[\d,]+ +\d+\.\d% +\d+ +1\.\d\d, median of 50 rows", out
+    )
     Path("cut.surp").write_bytes(file[:2000])
     assert run("inspect", "cut.surp") == 0
     assert re.search(r"message +cut: [\d,]+ of 3,\d+ bytes are left", capsys.readouterr().out)
