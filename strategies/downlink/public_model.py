@@ -20,6 +20,7 @@ from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.delta import Delta, apply_delta, changed_since, reference_of
 from surp_fl.flower.packed_model import Packed, digest_of
 from surp_fl.layout import Layout
+from surp_fl.lossless import MAX_RATIO
 from surp_fl.merged_change import merge
 from surp_fl.model_file import approximate, decompress
 from surp_fl.statistics import Kinds
@@ -147,7 +148,10 @@ class PublicModel:
         except (TypeError, ValueError) as fault:
             log.warning("surp-fl: the first model is sent as it is: %s", fault)
             return model
-        arrays = decompress(file, max_bytes=sum(array.nbytes for array in model.values()))
+        nbytes = sum(array.nbytes for array in model.values())
+        if nbytes > MAX_RATIO * len(file):  # nearly all zeros: lossless coding is enough, and no client would read this
+            return model
+        arrays = decompress(file, max_bytes=nbytes)
         self._packed = Packed.of_file(arrays, file)
         return arrays
 

@@ -239,8 +239,13 @@ def test_a_model_file_that_is_not_the_model_of_its_manifest_is_malformed(damage:
         receive_model(content, None)
 
 
-def test_a_model_that_no_file_holds_is_sent_as_it_is() -> None:
-    model: Arrays = {"weight": np.random.default_rng(0).normal(size=(30, 20)).astype(np.longdouble)}
+@pytest.mark.parametrize("what", ["a dtype", "nearly all zeros"])
+def test_a_model_that_no_file_holds_or_hardly_any_bytes_do_is_sent_as_it_is(what: str) -> None:
+    weight = np.random.default_rng(0).normal(size=(30, 20)).astype(np.longdouble)
+    if what != "a dtype":
+        weight = np.zeros((700, 900), np.float32)
+        weight[3, 5] = 1
+    model: Arrays = {"weight": weight}
     public = PublicModel(DOWN, bits=4)
     public.advance(model)
     assert public.version == digest_of(model)
