@@ -35,7 +35,7 @@ def measure(name: str, seed: int, root: Path, nncodec: Path | None, there: Colle
     itself = trained.tested(trained.arrays)
     if ITSELF not in there:
         nbytes = sum(array.nbytes for array in trained.arrays.values())
-        yield Measured(name, seed, ITSELF, 0, nbytes, round(itself.accuracy, 5), round(itself.loss, 5), 0, 0)
+        yield Measured(name, seed, ITSELF, 0, nbytes, round(itself.accuracy, 5), round(itself.loss, 4), 0, 0)
     with NNCodec(nncodec, trained.arrays) if nncodec else nullcontext() as peer:
         for way in [*ways_for(trained.arrays, KINDS[name]), *(peer.ways() if peer else [])]:
             if way.method not in there:
@@ -53,8 +53,8 @@ def _curve(name: str, seed: int, trained: Trained, way: Way, least_accuracy: flo
         seconds, seconds_back = between - began, time.perf_counter() - between
         accuracy, loss = trained.tested(arrays)
         found[place] = Measured(
-            name, seed, way.method, float(f"{way.settings[place]:.6g}"), len(file), round(accuracy, 5), round(loss, 5),
-            round(seconds, 3), round(seconds_back, 3),
+            name, seed, way.method, float(f"{way.settings[place]:.6g}"), len(file), round(accuracy, 5), round(loss, 4),
+            round(seconds, 2), round(seconds_back, 2),
         )  # fmt: skip
         return found[place].accuracy >= least_accuracy
 

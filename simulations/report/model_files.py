@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
+
+from sklearn.isotonic import IsotonicRegression
 
 from simulations.model_files.models import KINDS
 from simulations.model_files.nncodec_peer import VARIANTS
@@ -44,27 +48,33 @@ class Measured:
 def load(folder: Path) -> list[Measured]:
     """Read the rows of a folder; none where it has none."""
     file = folder / _FILE
-    return [Measured(**row) for row in json_rows.rows_of(file.read_text())] if file.exists() else []
+    curves = json.loads(file.read_text()) if file.exists() else []
+    return [Measured(*curve["of"], *row) for curve in curves for row in curve["rows"]]
 
 
 def save(rows: Iterable[Measured], folder: Path) -> None:
-    """Write the rows, those of one curve together."""
+    """Write the rows, a line for each curve: model, seed and method, and of each file all else."""
     folder.mkdir(parents=True, exist_ok=True)
-    order = {name: place for place, name in enumerate(KINDS)}
-    place = {method: each for each, method in enumerate((ITSELF, *METHODS, *VARIANTS))}
-    mine = sorted(rows, key=lambda row: (order[row.model], row.seed, place[row.method], row.bytes))
-    (folder / f"{_FILE}.new").write_text(json_rows.text_of(map(asdict, mine)))
+    order = {name: place for place, name in enumerate((*KINDS, ITSELF, *METHODS, *VARIANTS))}
+    mine = sorted(rows, key=lambda row: (order[row.model], row.seed, order[row.method], row.bytes))
+    curves = [
+        {"of": of, "rows": [astuple(row)[len(of) :] for row in found]}
+        for of, found in groupby(mine, key=lambda row: (row.model, row.seed, row.method))
+    ]
+    (folder / f"{_FILE}.new").write_text(json_rows.text_of(curves))
     (folder / f"{_FILE}.new").replace(folder / _FILE)
 
 
-def smallest(rows: Iterable[Measured], least_accuracy: float) -> Measured | None:
-    """The smallest file that is accurate enough, as all larger ones of its method are; None if the largest is not."""
-    found = None
-    for row in sorted(rows, key=lambda row: -row.bytes):
-        if row.accuracy < least_accuracy:
-            break
-        found = row
-    return found
+def smallest(rows: Sequence[Measured], least_accuracy: float) -> Measured | None:
+    """The smallest file that is accurate enough, where accuracy is smoothed to rise with the bytes; None if none is.
+
+    Single files are a tenth of a point better or worse by chance; isotonic regression is the closest curve that rises.
+    """
+    mine = sorted(rows, key=lambda row: row.bytes)
+    if not mine:
+        return None
+    smooth = IsotonicRegression().fit_transform([row.bytes for row in mine], [row.accuracy for row in mine])
+    return next((row for row, accuracy in zip(mine, smooth, strict=True) if accuracy >= least_accuracy), None)
 
 
 def _of(rows: Iterable[Measured], **wanted: object) -> list[Measured]:

@@ -17,7 +17,7 @@ TITLES = {name: each.title for name, each in PRUNING.items()} | {n: each.title f
 _FILE = "pruning.json"
 _MODES = {
     "one-shot": "One-shot, no retraining",
-    "iterative": "Cycles of pruning and retraining; sparse from the start below",
+    "iterative": "Cycles of pruning and retraining",
 }
 
 
@@ -91,6 +91,7 @@ def _table(network: str, title: str, rows: list[Measured], sparse: list[Measured
     ]
     dense = fmean({row.seed: row.dense for row in rows}.values())
     kind = WORKLOADS[network].title
+    title += "; trained sparse from the start below" if mode == "iterative" and sparse else ""
     head = (
         f"**{kind} on {'MNIST' if NETWORKS[network].dataset == 'mnist' else 'Fashion-MNIST'}. {title}.** Test accuracy "
         f"[%], mean of the seeds ± standard deviation, at each share of zeros among the weights of convolutions and "

@@ -87,14 +87,15 @@ def test_every_setting_is_tried_where_accuracy_is_lost(threshold: int) -> None:
     assert len(found) < 17
 
 
-def test_the_smallest_file_is_one_whose_larger_ones_are_all_good_enough() -> None:
-    rows = [
-        Measured("lenet5", 0, OURS, 0, size, accuracy, 0, 0, 0) for size, accuracy in ((10, 0.9), (20, 0.8), (30, 0.9))
-    ]
-    found = smallest(rows, 0.85)
-    assert found is not None
-    assert found.bytes == 30
+def test_the_smallest_file_is_accurate_enough_where_chance_is_smoothed() -> None:
+    found = [(10, 0.5), (20, 0.9), (30, 0.8), (40, 0.9)]
+    rows = [Measured("lenet5", 0, OURS, 0, size, accuracy, 0, 0, 0) for size, accuracy in found]
+    for least, size in ((0.4, 10), (0.51, 20), (0.849, 20), (0.851, 40)):
+        row = smallest(rows, least)
+        assert row is not None
+        assert row.bytes == size
     assert smallest(rows, 0.95) is None
+    assert smallest([], 0.5) is None
 
 
 def test_the_command_measures_once_and_writes_the_tables(
