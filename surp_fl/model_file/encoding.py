@@ -26,10 +26,8 @@ _SHARE_OF_SMALL = 24  # small arrays get the highest precision at which they tak
 _POINTS = (4,)  # progressive: a prefix of one in so many bytes is as good as a file made for it; docs/models.md
 _SMALLEST_BODY = 16  # bytes
 _SHARE_OF_ROWS = 40  # rows have norms of their own where these take one byte in so many of the message and of them
-_SPARE_ROWS, _TRIES = (
-    1.15,
-    3,
-)  # bytes that are reserved, in those of the model's own norms; encodings
+_SPARE_ROWS = 1.15  # bytes that are reserved for them, in those of the model's own norms
+_TRIES = 3  # encodings, until they fit
 
 
 @dataclass(frozen=True)
