@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from nncodec import nnc  # type: ignore[import-not-found,unused-ignore]
 
 
 def main() -> int:
     """Answer until the input ends."""
+    from nncodec import nnc  # type: ignore[import-not-found,unused-ignore]  # of the other environment
+
     with np.load(sys.argv[1], allow_pickle=False) as kept:
         arrays = {name: kept[name] for name in kept.files}
     for line in sys.stdin:
