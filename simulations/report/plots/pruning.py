@@ -51,15 +51,12 @@ def _draw(axes: Axes, rows: Sequence[Measured], sparse: bool) -> None:
         else:
             thick = 2.2 if name.startswith("surp") else 1.1
             axes.plot(kept, errors, "-o", color=_LINES[name], linewidth=thick, markersize=3, label=TITLES[name])
-    if rows:
+    if rows and not sparse:  # marks are drawn on the axes of lines
         axes.set(xscale="log", yscale="log")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        if not axes.xaxis_inverted():
-            axes.invert_xaxis()
-        ticks = [1 - float(sparsity) for sparsity in sparsities]
-        if not sparse:
-            axes.xaxis.set_major_locator(FixedLocator(ticks))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.set_xticklabels([f"{100 * float(sparsity):g}" for sparsity in sparsities], fontsize=8)
+        axes.invert_xaxis()
+        axes.xaxis.set_major_locator(FixedLocator([1 - float(sparsity) for sparsity in sparsities]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{100 * float(sparsity):g}" for sparsity in sparsities], fontsize=8)
     axes.grid(alpha=0.3, which="both")
     axes.set_visible(bool(axes.lines))
