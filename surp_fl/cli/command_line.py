@@ -23,6 +23,23 @@ _MAX_MESSAGE = (1 << 31) - 1  # bytes; the limit of gRPC
 _BASE_BYTES, _BYTES_EACH = 1 << 20, 64  # of a message, and of each coordinate in it: far more than any scheme needs
 
 
+_COMMANDS = (
+    (
+        "compress", compress, "make a trained model one file of a chosen size",
+        "0; 1: a model file that is to be cut is damaged; 2: a number is out of its range, or a file is not what it "
+        "should be",
+    ),
+    (
+        "decompress", decompress, "make a compressed model file, whole or cut, a model again",
+        "0; 1: no such file, or a damaged one; 2: a file is not what it should be",
+    ),
+    (
+        "plan", plan, "what each budget costs in bytes on the wire and in time, before anything is run",
+        "0; 2: a number is out of its range, or a file is not what it should be",
+    ),
+)  # fmt: skip
+
+
 def _inspect(options: argparse.Namespace) -> Any:
     """Read the files, the model first, whose size bounds the message's; report on the message."""
     arrays, before = (read(arrays_in, each) if each else None for each in (options.model, options.before))
@@ -71,28 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     inspect.add_argument("--json", action="store_true", help="for programs")
     inspect.set_defaults(report=_inspect)
-    compressed = commands.add_parser(
-        "compress",
-        help="make a trained model one file of a chosen size",
-        epilog="exit codes: 0; 1: a model file that is to be cut is damaged; 2: a number is out of its range, or a "
-        "file is not what it should be",
-    )
-    compress.add_arguments(compressed)
-    compressed.set_defaults(report=compress.report_on)
-    decompressed = commands.add_parser(
-        "decompress",
-        help="make a compressed model file, whole or cut, a model again",
-        epilog="exit codes: 0; 1: no such file, or a damaged one; 2: a file is not what it should be",
-    )
-    decompress.add_arguments(decompressed)
-    decompressed.set_defaults(report=decompress.report_on)
-    planned = commands.add_parser(
-        "plan",
-        help="what each budget costs in bytes on the wire and in time, before anything is run",
-        epilog="exit codes: 0; 2: a number is out of its range, or a file is not what it should be",
-    )
-    plan.add_arguments(planned)
-    planned.set_defaults(report=plan.report_on)
+    for name, command, told, codes in _COMMANDS:
+        added = commands.add_parser(name, help=told, epilog=f"exit codes: {codes}")
+        command.add_arguments(added)
+        added.set_defaults(report=command.report_on)
     options = parser.parse_args(arguments)
     try:
         report = options.report(options)

@@ -57,8 +57,14 @@ def gains_for(norms: Floats, left: Floats) -> Floats:
 
 def _of_projection(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[int]) -> list[Floats]:
     """<w, ŵ> = <w, w> after the gain."""
-    norms, left = norms_of(original, layout, rows), norms_of(decoded, layout, rows)
-    found = []
+    return _unbiased(norms_of(original, layout, rows), original, decoded, layout, rows)
+
+
+def _unbiased(
+    norms: list[Floats], original: Vector, decoded: Vector, layout: Layout, rows: Sequence[int]
+) -> list[Floats]:
+    """The same, with the norms of the original."""
+    left, found = norms_of(decoded, layout, rows), []
     for norm, mine, product in zip(norms, left, _products(original, decoded, layout, rows), strict=True):
         gains = np.where(product > 0, norm**2 / np.where(product > 0, product, 1.0), 1.0)
         found.append(mine * np.minimum(gains, MAX_GAIN))
@@ -72,10 +78,10 @@ def _of_norm(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[i
 
 def _of_both(original: Vector, decoded: Vector, layout: Layout, rows: Sequence[int]) -> list[Floats]:
     """A geometric mean of the two; 0 where one of them is."""
-    unbiased = _of_projection(original, decoded, layout, rows)
+    norms = norms_of(original, layout, rows)
     return [
         each**_SHARE_OF_PROJECTION * norm ** (1 - _SHARE_OF_PROJECTION)
-        for each, norm in zip(unbiased, _of_norm(original, decoded, layout, rows), strict=True)
+        for each, norm in zip(_unbiased(norms, original, decoded, layout, rows), norms, strict=True)
     ]
 
 

@@ -20,6 +20,7 @@ from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
+from surp_fl.model_file.small_arrays import read_numbers
 from surp_fl.types import Floats, Integers
 
 _ONE = encode_minifloat(1.0)
@@ -143,11 +144,8 @@ def _decoded(section: bytes, rows: Sequence[int]) -> list[Integers]:
     decoder, model = RangeDecoder(section), AdaptiveInteger(_DEPTH)
     found = []
     for count in rows:
-        numbers: list[int] = []
-        while len(numbers) < (count if count > 1 else 0) and not decoder.exhausted():
-            numbers.append(int(model.decode(decoder)))
-        found.append(unzigzag(np.array(numbers, np.int64)))
-        if decoder.exhausted() or (np.abs(found[-1]) > _MOST).any():
+        found.append(unzigzag(read_numbers(decoder, model, count if count > 1 else 0, "norms of rows")))
+        if (np.abs(found[-1]) > _MOST).any():
             raise MalformedMessage("the norms of rows in the model file are not valid")
     if not decoder.fully_consumed():
         raise MalformedMessage("something follows the scales of the model file")

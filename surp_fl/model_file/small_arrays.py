@@ -103,7 +103,7 @@ def read_small(section: bytes, entries: Sequence[Entry]) -> Arrays:
             if exponent is None:
                 exponent = _unzigzag(heads.decode(decoder))
             offset = 0 if entry.role == Role.MEAN else _unzigzag(heads.decode(decoder))
-            multiples = offset + unzigzag(_read_numbers(decoder, models[entry.role], entry.size))
+            multiples = offset + unzigzag(read_numbers(decoder, models[entry.role], entry.size, "small arrays"))
             if exponent not in _EXPONENTS:
                 raise MalformedMessage(f"a small array of the model file has a step of 2 to the power of {exponent}")
             steps[entry.name] = multiples, exponent
@@ -113,12 +113,17 @@ def read_small(section: bytes, entries: Sequence[Entry]) -> Arrays:
     return decoded
 
 
-def _read_numbers(decoder: RangeDecoder, model: AdaptiveInteger, count: int) -> Integers:
+def read_numbers(decoder: RangeDecoder, model: AdaptiveInteger, count: int, what: str) -> Integers:
+    """Decode so many numbers of a section; `what` they are of, for errors.
+
+    Raises:
+        MalformedMessage: the section ends too early.
+    """
     numbers: list[int] = []
     while len(numbers) < count and not decoder.exhausted():
         numbers.append(int(model.decode(decoder)))
     if decoder.exhausted():
-        raise MalformedMessage("the small arrays of the model file end too early")
+        raise MalformedMessage(f"the {what} of the model file end too early")
     return np.array(numbers, np.int64)
 
 
