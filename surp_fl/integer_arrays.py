@@ -26,6 +26,7 @@ from surp_fl.errors import MalformedMessage
 from surp_fl.inflate import inflated
 from surp_fl.layout import Layout
 from surp_fl.types import Array
+from surp_fl.varints import ByteReader, varint
 
 _MAX_VARINTS = 16  # elements of an array whose differences are varints
 _VARINT_GROUPS = 10  # of 7 bits: enough for 64
@@ -55,13 +56,13 @@ def write_integers(before: Mapping[str, Array], after: Mapping[str, Array], layo
         if np.array_equal(old, new):
             unchanged += 1
             continue
-        content += _varint(unchanged)
+        content += varint(unchanged)
         unchanged = 0
         if spec.dtype.kind == "b":
             content += (old ^ new).tobytes()
         elif spec.size <= _MAX_VARINTS:
             for difference in (new - old).view(f"i{old.itemsize}").tolist():
-                content += _varint(2 * difference if difference >= 0 else -2 * difference - 1)
+                content += varint(2 * difference if difference >= 0 else -2 * difference - 1)
         else:
             content += (new - old).astype(old.dtype.newbyteorder("<")).tobytes()
     if not content:
@@ -88,7 +89,7 @@ def read_integers(section: bytes, before: Mapping[str, Array], layout: Layout) -
     arrays: dict[str, Array] = {spec.name: before[spec.name] for spec in layout.exact}
     if not section:
         return arrays
-    reader = _ByteReader(_inflated(section, layout))
+    reader = _Section(_inflated(section, layout))
     place = -1
     while not reader.exhausted:
         place += 1 + reader.varint()
@@ -99,7 +100,7 @@ def read_integers(section: bytes, before: Mapping[str, Array], layout: Layout) -
     return arrays
 
 
-def _read_array(before: Array, spec: ArraySpec, reader: _ByteReader) -> Array:
+def _read_array(before: Array, spec: ArraySpec, reader: _Section) -> Array:
     old = bits_of(before)
     if spec.dtype.kind == "b":
         flags = old ^ np.frombuffer(reader.take(spec.size), np.uint8)
@@ -131,39 +132,17 @@ def _inflated(section: bytes, layout: Layout) -> bytes:
     return inflated(body, limit, "the section of integer arrays")
 
 
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(0x80 | value & 0x7F)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-class _ByteReader:
-    """Reads bytes from front to back."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._offset = 0
-
-    @property
-    def exhausted(self) -> bool:
-        return self._offset >= len(self._content)
-
-    def take(self, count: int) -> bytes:
-        self._offset += count
-        if self._offset > len(self._content):
-            raise MalformedMessage("the section of integer arrays ends within an array")
-        return self._content[self._offset - count : self._offset]
+class _Section(ByteReader):
+    """Reads the section from front to back."""
 
     def varint(self) -> int:
-        value = 0
-        for group in range(_VARINT_GROUPS):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << 7 * group
-            if byte < 0x80:
-                return value
-        raise MalformedMessage(f"a number of the integer arrays takes more than {7 * _VARINT_GROUPS} bits")
+        found = self.number(_VARINT_GROUPS)
+        if found is None:
+            raise MalformedMessage(f"a number of the integer arrays takes more than {7 * _VARINT_GROUPS} bits")
+        return found[0]
+
+    def ended_within(self, count: int) -> str:
+        return "the section of integer arrays ends within an array"
 
 
 def subtract(after: Array, before: Array) -> NDArray[np.float64]:
