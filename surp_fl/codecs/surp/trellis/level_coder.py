@@ -1,0 +1,249 @@
+"""Levels of a layer ↔ a range coder: adaptive probabilities, in the contexts of `magnitude_context.py`.
+
+A level is its bit length, a flag for each bit ("is it longer?"), then the bits below its leading one: the first of them
+by context, the second by length, the rest as they are. Its sign has the odds of its row times those of its column.
+What was learnt of levels holds for all layers; signs begin anew in each. Encoder and decoder mirror each other. Knows
+contexts, states and the range coder. Does not know steps.
+
+Source: for the adaptive flags, the Krichevsky–Trofimov estimator (1981), with counts that are halved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, mean_of
+from surp_fl.codecs.surp.trellis.transitions import next_state
+from surp_fl.entropy.integers import decode_bits, encode_bits
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
+from surp_fl.types import Integers, Vector
+
+LENGTHS = 24  # bits of the longest level
+_CONTEXTS, _LENGTHS = CONTEXTS, LENGTHS
+_STEP, _BEGINNING, _MOST = 16, 48, 1 << 14  # what a flag adds to its count; both counts at first, and at most
+_SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST = 1, 20, 1 << 14  # the same of signs; each count at first
+_RAW_BITS = 16  # at most, in one symbol
+_MEAN_ONE = 32  # the context of an expected level of 1
+_WORK_OF_CELL = 1  # see "Credit" in FORMAT.md
+
+
+def _first_counts() -> Integers:
+    """Counts of "not longer" and "longer" by context and length: those of a geometric distribution."""
+    found = np.empty((CONTEXTS, LENGTHS, 2), np.int64)
+    for context in range(CONTEXTS):
+        mean = mean_of(context + 64 - _MEAN_ONE)
+        longer = (mean << 16) // (mean + 4096)
+        for length in range(LENGTHS):
+            ones = max(1, _BEGINNING * longer >> 16)
+            found[context, length] = max(1, _BEGINNING - ones), ones
+            if length > 0:  # from bit length l to l + 1 the level doubles
+                longer = longer * longer >> 16
+    return found
+
+
+_FIRST_COUNTS = _first_counts()
+
+
+class LevelModels:
+    """What both ends have learnt of levels so far; shared by all layers of a message.
+
+    Attributes:
+        state: of the trellis, after the coordinates so far.
+    """
+
+    def __init__(self) -> None:
+        self._lengths = np.concatenate([_FIRST_COUNTS, _FIRST_COUNTS]).reshape(-1)
+        self._first_bits = np.full(_CONTEXTS * _LENGTHS * 2, _STEP, np.int64)
+        self._second_bits = np.full(_LENGTHS * 4, _STEP, np.int64)
+        self.state = 0
+        self.sign_bits = 0.0
+
+    def encode(self, encoder: RangeEncoder, level: int, context: int) -> None:
+        """Encode a level, 0 to 2^LENGTHS − 1, without its sign; and go to the next state."""
+        at = ((self.state & 1) * _CONTEXTS + context) * _LENGTHS
+        length = 0
+        while length < _LENGTHS:
+            longer = level >> length > 0
+            self._encode_flag(encoder, self._lengths, at + length, longer)
+            if not longer:
+                break
+            length += 1
+        if length > 1:
+            first = (level >> (length - 2)) & 1
+            self._encode_flag(encoder, self._first_bits, context * _LENGTHS + length - 1, first)
+            if length > 2:
+                second = (level >> (length - 3)) & 1
+                self._encode_flag(encoder, self._second_bits, 2 * (length - 1) + first, second)
+                left = length - 3
+                if left > _RAW_BITS:
+                    left -= _RAW_BITS
+                    encode_bits(encoder, (level >> left) & ((1 << _RAW_BITS) - 1), _RAW_BITS)
+                encode_bits(encoder, level & ((1 << left) - 1), left)
+        self.state = next_state(self.state, level & 1)
+
+    def decode(self, decoder: RangeDecoder, context: int) -> int:
+        """Decode a level, and go to the next state; not to be used if the decoder is exhausted after it."""
+        at = ((self.state & 1) * _CONTEXTS + context) * _LENGTHS
+        length = 0
+        while length < _LENGTHS and self._decode_flag(decoder, self._lengths, at + length):
+            length += 1
+        level = 1 if length > 0 else 0
+        if length > 1:
+            first = self._decode_flag(decoder, self._first_bits, context * _LENGTHS + length - 1)
+            level = 2 + first
+            if length > 2:
+                level = 2 * level + self._decode_flag(decoder, self._second_bits, 2 * (length - 1) + first)
+                left = length - 3
+                if left > _RAW_BITS:
+                    left -= _RAW_BITS
+                    level = (level << _RAW_BITS) + decode_bits(decoder, _RAW_BITS)
+                level = (level << left) + decode_bits(decoder, left)
+        self.state = next_state(self.state, level & 1)
+        return level
+
+    def _encode_flag(self, encoder: RangeEncoder, counts: Integers, place: int, flag: int) -> None:
+        zeros, ones = counts[2 * place], counts[2 * place + 1]
+        if flag:
+            encoder.encode(zeros, ones, zeros + ones)
+        else:
+            encoder.encode(0, zeros, zeros + ones)
+        self._learn(counts, 2 * place, flag)
+
+    def _decode_flag(self, decoder: RangeDecoder, counts: Integers, place: int) -> int:
+        zeros, ones = counts[2 * place], counts[2 * place + 1]
+        flag = 1 if decoder.decode_target(zeros + ones) >= zeros else 0
+        if flag:
+            decoder.decode_update(zeros, ones, zeros + ones)
+        else:
+            decoder.decode_update(0, zeros, zeros + ones)
+        self._learn(counts, 2 * place, flag)
+        return flag
+
+    def _learn(self, counts: Integers, at: int, flag: int) -> None:
+        counts[at + (1 if flag else 0)] += _STEP
+        if counts[at] + counts[at + 1] > _MOST:
+            counts[at] -= counts[at] >> 1
+            counts[at + 1] -= counts[at + 1] >> 1
+
+
+class SignOdds:
+    """The odds of a layer's signs: what was counted in the row, times what was counted in the column.
+
+    Args:
+        columns: of the layer.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._columns = np.full(2 * columns, _SIGN_BEGINNING, np.int64)
+        self._row = np.full(2, _SIGN_BEGINNING, np.int64)
+
+    def begin_row(self) -> None:
+        """Go to the next row."""
+        self._row[0] = self._row[1] = _SIGN_BEGINNING
+
+    def encode(self, encoder: RangeEncoder, column: int, negative: int) -> None:
+        """Encode the sign of a level that is not 0."""
+        plus, minus = self._row[0] * self._columns[2 * column], self._row[1] * self._columns[2 * column + 1]
+        if negative:
+            encoder.encode(plus, minus, plus + minus)
+        else:
+            encoder.encode(0, plus, plus + minus)
+        self._learn(column, negative)
+
+    def decode(self, decoder: RangeDecoder, column: int) -> int:
+        """Decode a sign, 1 for negative; not to be used if the decoder is exhausted after it."""
+        plus, minus = self._row[0] * self._columns[2 * column], self._row[1] * self._columns[2 * column + 1]
+        negative = 1 if decoder.decode_target(plus + minus) >= plus else 0
+        if negative:
+            decoder.decode_update(plus, minus, plus + minus)
+        else:
+            decoder.decode_update(0, plus, plus + minus)
+        self._learn(column, negative)
+        return negative
+
+    def _learn(self, column: int, negative: int) -> None:
+        self._count(self._row, 0, negative)
+        self._count(self._columns, 2 * column, negative)
+
+    def _count(self, counts: Integers, at: int, negative: int) -> None:
+        counts[at + (1 if negative else 0)] += _SIGN_STEP
+        if counts[at] + counts[at + 1] > _SIGN_MOST:
+            counts[at] -= counts[at] >> 1
+            counts[at + 1] -= counts[at + 1] >> 1
+
+
+def encode_layer(encoder: RangeEncoder, models: LevelModels, levels: Integers, columns: int, mean_code: int) -> None:
+    """Encode the levels of a layer, not all of which are 0.
+
+    Args:
+        encoder: of the message.
+        models: after the layers before; updated.
+        levels: with their signs, row by row; int32, shape (n,).
+        columns: n is a multiple of it.
+        mean_code: of the layer's mean level, which the decoder knows.
+    """
+    contexts, signs = MagnitudeContext(columns, mean_code), SignOdds(columns)
+    column = 0
+    for i in range(len(levels)):
+        if column == 0:
+            encoder.spend(_WORK_OF_CELL * columns)
+            contexts.begin_row()
+            signs.begin_row()
+        signed = int(levels[i])
+        level = signed if signed >= 0 else -signed
+        models.encode(encoder, level, contexts.context(column))
+        if level > 0:
+            signs.encode(encoder, column, signed < 0)
+        contexts.add(column, level)
+        column += 1
+        if column == columns:
+            column = 0
+
+
+def decode_layer(
+    decoder: RangeDecoder, models: LevelModels, values: Vector, columns: int, mean_code: int, magnitudes: Vector,
+    unit: float, most: float, measured: bool,
+) -> int:  # fmt: skip
+    """Decode a layer.
+
+    Args:
+        decoder: of the message.
+        models: after the layers before; updated.
+        values: filled in, from its beginning on; float32, shape (n,), of zeros.
+        columns: n is a multiple of it.
+        mean_code: as the encoder was given.
+        magnitudes: of level 1 in both quantisers, in units; float64, shape (2,).
+        unit: of magnitudes; a step has 16.
+        most: the largest magnitude.
+        measured: whether to add up the bits of signs.
+
+    Returns:
+        How many levels are not 0, of those that were decoded before the decoder was exhausted.
+    """
+    contexts, signs = MagnitudeContext(columns, mean_code), SignOdds(columns)
+    column = found = 0
+    for i in range(len(values)):
+        if column == 0:
+            decoder.spend(_WORK_OF_CELL * columns)
+            contexts.begin_row()
+            signs.begin_row()
+        quantiser = models.state & 1
+        level = models.decode(decoder, contexts.context(column))
+        if decoder.exhausted():
+            break
+        if level > 0:
+            bits_before = decoder.bits_read() if measured else 0.0
+            negative = signs.decode(decoder, column)
+            if decoder.exhausted():
+                break
+            if measured:
+                models.sign_bits += decoder.bits_read() - bits_before
+            magnitude = magnitudes[quantiser] if level == 1 else 16.0 * (2 * level - quantiser)
+            magnitude = min(magnitude * unit, most)
+            values[i] = -magnitude if negative else magnitude
+            found += 1
+        contexts.add(column, level)
+        column += 1
+        if column == columns:
+            column = 0
+    return found

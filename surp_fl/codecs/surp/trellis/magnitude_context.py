@@ -1,0 +1,135 @@
+"""How large the level of a coordinate is expected to be, by the levels before it: of its row, its column, and nearby.
+
+Gradients of a layer are sums of products of what comes in and what comes back: a coordinate's size is close to that of
+its row times that of its column. Both are means of the levels so far, each begun with two of the layer's mean; the row's
+is mixed with one of the last few levels. Their product over the layer's mean, on a logarithmic scale, is the context in
+which a level is coded. Integers alone, as they set probabilities. Knows rows and columns. Does not know bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CONTEXTS = 104  # quarters of an octave, from an expected level of 2^-8
+MEAN_CODES = 128  # of a layer's mean level: quarters of an octave around code 64, which is 1; 0 is a layer of zeros
+_CONTEXTS = CONTEXTS
+_UNIT = 4096  # of means: levels times this
+TABLE = 4096  # logarithms that are looked up
+_TABLE = TABLE
+_SHIFT, _SHIFT_LOG = 4, 64  # of larger numbers; their logarithm, in sixteenths of an octave
+_LOG_13 = 59  # log2 13, in sixteenths of an octave
+_FIRST = 64  # the logarithm at which contexts begin: of 2^-8 times the unit
+
+
+def _log2_table() -> list[int]:
+    """Sixteenths of an octave of 1 to 4,095, rounded down; exact: 2^(16·log2 n) = n^16."""
+    numbers = list(range(1, TABLE))  # Python's integers, of any length
+    return [0] + [(number**16).bit_length() - 1 for number in numbers]
+
+
+_LOG2 = np.array(_log2_table(), np.int16)
+_QUARTERS = (4096, 4871, 5793, 6889)  # of an octave, in the unit of means
+
+
+def mean_of(code: int) -> int:
+    """The mean level of a code, 1 to MEAN_CODES − 1, in 1/4096; at least 1.
+
+    >>> mean_of(64), mean_of(68), mean_of(1)
+    (4096, 8192, 1)
+    """
+    octave = (code >> 2) - 16
+    scaled = _QUARTERS[code & 3]
+    return max(1, scaled << octave if octave >= 0 else scaled >> -octave)
+
+
+def code_of_mean(mean: float) -> int:
+    """The code nearest to a mean level above 0, on a logarithmic scale.
+
+    >>> code_of_mean(1.0), code_of_mean(2.0)
+    (64, 68)
+    """
+    return int(min(max(round(64 + 4 * np.log2(mean)), 1), MEAN_CODES - 1))
+
+
+def log2_of(number: int) -> int:
+    """Sixteenths of an octave of a number from 1 on; of a large one, of its highest bits."""
+    found = 0
+    while number >= _TABLE:
+        number >>= _SHIFT
+        found += _SHIFT_LOG
+    return int(_LOG2[number]) + found
+
+
+class MagnitudeContext:
+    """The contexts of a layer's coordinates, row by row.
+
+    Args:
+        columns: of the layer.
+        mean_code: of its mean level.
+    """
+
+    def __init__(self, columns: int, mean_code: int) -> None:
+        self._logs = _LOG2
+        self._mean = mean_of(mean_code)
+        self._log_mean = log2_of(self._mean)
+        self._column_sums = np.zeros(columns, np.int64)
+        self._column_logs = np.full(columns, log2_of(2 * self._mean), np.int64)
+        self._rows = self._log_rows = 0  # rows begun; the logarithm of their number and one
+        self._row_sum = self._row_log = 0
+        self._near = 0  # mean of the last few levels of the row, in the unit
+
+    def begin_row(self) -> None:
+        """Go to the next row."""
+        self._rows += 1
+        self._log_rows = self._log(self._rows + 1)
+        self._row_sum, self._row_log = 0, self._log(2 * self._mean)
+        self._near = self._mean
+
+    def context(self, column: int) -> int:
+        """The context of the row's next coordinate, which is in this column: 0 to CONTEXTS − 1."""
+        row = self._row_log - self._log(column + 2)
+        if row < 0:
+            row = 0
+        near = self._log(10 * self._near + 3 * self._mean) - _LOG_13
+        if near < 0:
+            near = 0
+        expected = ((11 * row + 5 * near) >> 4) + self._column_logs[column] - self._log_rows - self._log_mean
+        if expected < _FIRST:
+            return 0
+        expected = (expected - _FIRST) >> 2
+        return expected if expected < _CONTEXTS else _CONTEXTS - 1
+
+    def add(self, column: int, level: int) -> None:
+        """Note the level, from 0 on, of that coordinate."""
+        self._near = (3 * self._near + _UNIT * level + 2) >> 2
+        if level > 0:
+            self._row_sum += level
+            self._row_log = self._log(_UNIT * self._row_sum + 2 * self._mean)
+            self._column_sums[column] += level
+            self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + 2 * self._mean)
+
+    def _log(self, number: int) -> int:
+        """As `log2_of`."""
+        found = 0
+        while number >= _TABLE:
+            number >>= _SHIFT
+            found += _SHIFT_LOG
+        return int(self._logs[number]) + found
+
+
+def contexts_of(levels: np.ndarray, columns: int, mean_code: int, contexts: np.ndarray) -> None:
+    """The context of each coordinate of a layer, given all levels.
+
+    Args:
+        levels: from 0 on, row by row; int32, shape (n,).
+        columns: n is a multiple of it.
+        mean_code: of the layer's mean level.
+        contexts: filled in; int16, shape (n,).
+    """
+    found = MagnitudeContext(columns, mean_code)
+    for i in range(len(levels)):
+        column = i % columns
+        if column == 0:
+            found.begin_row()
+        contexts[i] = found.context(column)
+        found.add(column, int(levels[i]))

@@ -1,0 +1,27 @@
+"""C types of search.py."""
+
+cimport cython
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
+
+from surp_fl.codecs.surp.trellis.transitions cimport next_state
+
+cdef int64_t _RATES, _LAST, _STATES
+cdef double _NEVER
+
+
+@cython.locals(
+    contexts_of_all=int64_t, i=int64_t, u=double, quantiser=int64_t, at=int64_t, low=int64_t, even=double, odd=double,
+    even_level=int64_t, odd_level=int64_t, level=int64_t, magnitude=double, bits=double, found=double, least=double,
+    upper=int64_t, low_bits=int64_t, straight=double, crossed=double, a=double, b=double, each=int64_t,
+)
+cdef void _run(
+    const double[::1] magnitudes, const int16_t[::1] contexts, const double[::1] rates, double slope,
+    const double[::1] first, double[::1] cost, double[::1] next_cost, uint8_t[::1] chosen, int32_t[::1] offered,
+    double[::1] even_cost, double[::1] odd_cost,
+) except *
+@cython.locals(back=int64_t, i=int64_t, upper=int64_t, low_bits=int64_t, parity=int64_t)
+cdef void _trace(const uint8_t[::1] chosen, const int32_t[::1] offered, int64_t state, int32_t[::1] levels) except *
+@cython.locals(contexts_of_all=int64_t, i=int64_t, level=int64_t, at=int64_t)
+cpdef int64_t count_levels(
+    const int32_t[::1] levels, const int16_t[::1] contexts, int64_t state, double[::1] counts
+) except -1
