@@ -6,6 +6,8 @@ import numpy as np
 
 from surp_fl.types import Integers, Update, Vector
 
+_PAIR_BYTES = 12  # of an index and its value
+
 
 def as_vector(update: Update, n: int) -> Vector:
     """The update as a float32 vector of shape (n,); the same object if it is a vector already.
@@ -18,6 +20,18 @@ def as_vector(update: Update, n: int) -> Vector:
     vector = np.zeros(n, np.float32)
     vector[update[0]] = update[1]
     return vector
+
+
+def compact(vector: Vector, stored: int) -> Update:
+    """A vector of which so many coordinates are not 0, in the form that takes less memory.
+
+    >>> compact(np.array([0, 0, 0, 2.5], np.float32), 1)
+    (array([3]), array([2.5], dtype=float32))
+    """
+    if _PAIR_BYTES * stored >= vector.nbytes:
+        return vector
+    indices = np.flatnonzero(vector)
+    return indices, vector[indices]
 
 
 def indices_of(update: Update) -> Integers:

@@ -3,7 +3,8 @@
 Every symbol is range coded, in the context of what both ends hold:
 
     context      2 bits   0: none; 1: the model that the client was sent; 2: that, and the one it was sent before;
-                          3: one of these follows in 2 bits, and then rank-one terms
+                          3: one of these follows in 2 bits, and then rank-one terms; or 3 follows, for the trellis
+                          mode, whose format trellis/reader.py describes
     terms                 if there are any: how many, as `encode_uint`; then each, as in rank_one.py
     groups                until a count of zero, or until the bytes do not determine the next symbol
       count      k, as `encode_uint` of entropy/integers.py
@@ -22,13 +23,16 @@ import numpy as np
 from surp_fl.codecs.reader import BitBreakdown
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.groups import MALFORMED, OVERDRAWN, GroupReader, values_of_codes
+from surp_fl.codecs.surp.trellis.reader import is_trellis, read_trellis
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
 from surp_fl.entropy.range_coder import RangeDecoder
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Update
+from surp_fl.updates import compact
 
 NO_CONTEXT, MODEL, HISTORY, WITH_TERMS = 0, 1, 2, 3
+_TRELLIS = 3  # after WITH_TERMS
 _NEEDS = {
     MODEL: "the model that the client was sent",
     HISTORY: "the model that the client was sent and the one that it was sent before",
@@ -36,10 +40,12 @@ _NEEDS = {
 
 
 def context_of(body: bytes) -> int:
-    """Which reference a body was coded against: NO_CONTEXT, MODEL or HISTORY (or 3, which is not valid)."""
+    """Which reference a body was coded against: NO_CONTEXT, as in the trellis mode, MODEL or HISTORY."""
     decoder = RangeDecoder(body)
     context = decode_bits(decoder, 2)
-    return int(decode_bits(decoder, 2) if context == WITH_TERMS else context)
+    if context == WITH_TERMS:
+        context = decode_bits(decoder, 2)
+    return NO_CONTEXT if context == _TRELLIS else int(context)
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Update:
@@ -53,11 +59,16 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Update:
     Raises:
         MalformedBits: no encoder writes this body, or it needs a reference that was not given.
     """
+    if is_trellis(body):
+        vector, sent, _ = read_trellis(body, layout.size, Context.of(layout, None).side)
+        return compact(vector, sent)
     return _read(body, layout, reference)[0]
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """Bits of a valid body's indices, signs and magnitudes."""
+    if is_trellis(body):
+        return read_trellis(body, layout.size, Context.of(layout, None).side, measured=True)[2]
     return _read(body, layout, reference)[1]
 
 
@@ -97,8 +108,6 @@ def _context(body: bytes, layout: Layout, reference: Reference) -> Context:
     context = context_of(body)
     if context == NO_CONTEXT:
         return Context.of(layout, None)
-    if context not in _NEEDS:
-        raise MalformedBits(f"context {context}; this version knows 0 (none), 1 (the model) and 2 (and an earlier one)")
     if reference is None or (context == HISTORY and not isinstance(reference, tuple)):
         raise MalformedBits(f"it was coded against {_NEEDS[context]}, which this decoder was not given as `reference`")
     model = reference[0] if isinstance(reference, tuple) else reference

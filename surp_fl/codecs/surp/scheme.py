@@ -5,6 +5,8 @@ rate_distortion.py   which coordinates, in which groups, within a number of bits
 encoder.py           groups → bytes, within the budget
 quantised_body.py    a whole vector → bytes, at any rate: another encoder of the same format, for models; its levels
                      from scalar_quantiser.py
+trellis/             the other mode, for a tenth of a bit a coordinate and more: a level for every coordinate, in the
+                     contexts of its row and column, on a path of least error; modes.py chooses
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
 rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py
@@ -26,7 +28,7 @@ from surp_fl.codecs.codec import Budgeted, Codec
 from surp_fl.codecs.reader import Reader
 from surp_fl.codecs.registry import Registration, with_memory
 from surp_fl.codecs.surp.decoder import associated_data, count_bits, read
-from surp_fl.codecs.surp.encoder import write_body
+from surp_fl.codecs.surp.modes import write_better
 from surp_fl.layout import Layout
 from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.types import Reference, Vector
@@ -96,7 +98,7 @@ class SuRP(Budgeted):
         delta: Vector | None = None,
     ) -> bytes:
         budget = self.bytes_for(layout)
-        return write_body(vector, layout, reference, budget, self.progressive, self.rank_one, delta)
+        return write_better(vector, layout, reference, budget, self.progressive, self.rank_one, delta)
 
 
 ROW = Registration(

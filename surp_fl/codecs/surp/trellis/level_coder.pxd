@@ -42,9 +42,10 @@ cdef class SignOdds:
     cdef int _count(self, int64_t[::1] counts, int64_t at, bint negative) except -1
 
 
-@cython.locals(contexts=MagnitudeContext, signs=SignOdds, column=int64_t, i=int64_t, level=int64_t, signed=int64_t)
+@cython.locals(contexts=MagnitudeContext, signs=SignOdds, column=int64_t, i=int64_t, level=int64_t)
 cpdef void encode_layer(
-    RangeEncoder encoder, LevelModels models, const int32_t[::1] levels, int64_t columns, int64_t mean_code
+    RangeEncoder encoder, LevelModels models, const int32_t[::1] levels, const float[::1] values, int64_t columns,
+    int64_t mean_code,
 ) except *
 @cython.locals(
     contexts=MagnitudeContext, signs=SignOdds, column=int64_t, found=int64_t, i=int64_t, quantiser=int64_t,

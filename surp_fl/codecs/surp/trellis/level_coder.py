@@ -172,13 +172,16 @@ class SignOdds:
             counts[at + 1] -= counts[at + 1] >> 1
 
 
-def encode_layer(encoder: RangeEncoder, models: LevelModels, levels: Integers, columns: int, mean_code: int) -> None:
+def encode_layer(
+    encoder: RangeEncoder, models: LevelModels, levels: Integers, values: Vector, columns: int, mean_code: int
+) -> None:
     """Encode the levels of a layer, not all of which are 0.
 
     Args:
         encoder: of the message.
         models: after the layers before; updated.
-        levels: with their signs, row by row; int32, shape (n,).
+        levels: from 0 on, row by row; int32, shape (n,).
+        values: whose signs they have; float32, shape (n,).
         columns: n is a multiple of it.
         mean_code: of the layer's mean level, which the decoder knows.
     """
@@ -189,11 +192,10 @@ def encode_layer(encoder: RangeEncoder, models: LevelModels, levels: Integers, c
             encoder.spend(_WORK_OF_CELL * columns)
             contexts.begin_row()
             signs.begin_row()
-        signed = int(levels[i])
-        level = signed if signed >= 0 else -signed
+        level = int(levels[i])
         models.encode(encoder, level, contexts.context(column))
         if level > 0:
-            signs.encode(encoder, column, signed < 0)
+            signs.encode(encoder, column, values[i] < 0)
         contexts.add(column, level)
         column += 1
         if column == columns:

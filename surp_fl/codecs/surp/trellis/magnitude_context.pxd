@@ -8,7 +8,7 @@ cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST
 
 @cython.final
 cdef class MagnitudeContext:
-    cdef const int16_t[::1] _logs
+    cdef const int64_t[::1] _logs
     cdef int64_t _mean, _log_mean, _rows, _log_rows, _row_sum, _row_log, _near
     cdef int64_t[::1] _column_sums, _column_logs
 

@@ -27,7 +27,7 @@ def _log2_table() -> list[int]:
     return [0] + [(number**16).bit_length() - 1 for number in numbers]
 
 
-_LOG2 = np.array(_log2_table(), np.int16)
+_LOG2 = np.array(_log2_table(), np.int64)
 _QUARTERS = (4096, 4871, 5793, 6889)  # of an octave, in the unit of means
 
 
@@ -114,7 +114,7 @@ class MagnitudeContext:
         while number >= _TABLE:
             number >>= _SHIFT
             found += _SHIFT_LOG
-        return int(self._logs[number]) + found
+        return found + self._logs[number]
 
 
 def contexts_of(levels: np.ndarray, columns: int, mean_code: int, contexts: np.ndarray) -> None:

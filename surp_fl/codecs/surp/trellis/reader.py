@@ -33,7 +33,6 @@ STEP_BITS, OFFSET_BITS = 16, 4
 CODES_DEPTH, FIRST_CODE = 4, 64
 _MODE_BITS = 6
 _MOST = float(np.finfo(np.float32).max)
-_DENSE_SHARE = 3  # a third of the coordinates as pairs takes as much memory as the vector
 
 
 class Layer(NamedTuple):

@@ -15,7 +15,7 @@ cdef double _NEVER
     upper=int64_t, low_bits=int64_t, straight=double, crossed=double, a=double, b=double, each=int64_t,
 )
 cdef void _run(
-    const double[::1] magnitudes, const int16_t[::1] contexts, const double[::1] rates, double slope,
+    const float[::1] magnitudes, const int16_t[::1] contexts, const double[::1] rates, double slope,
     const double[::1] first, double[::1] cost, double[::1] next_cost, uint8_t[::1] chosen, int32_t[::1] offered,
     double[::1] even_cost, double[::1] odd_cost,
 ) except *

@@ -21,12 +21,12 @@ _RATES, _STATES = RATES, STATES  # as C numbers
 
 
 def choose_levels(
-    magnitudes: Floats, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, state: int, levels: np.ndarray
+    magnitudes: Vector, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, state: int, levels: np.ndarray
 ) -> int:
     """Choose the level of each coordinate of a run.
 
     Args:
-        magnitudes: in steps; float64, shape (n,), below 2^24.
+        magnitudes: in steps; float32, shape (n,), below 2^24.
         contexts: int16, shape (n,).
         rates: bits by quantiser, context and level, RATES each; float64, flat.
         slope: squared error, in squared steps, that a bit has to remove.
@@ -51,13 +51,13 @@ def choose_levels(
 
 
 def _run(
-    magnitudes: Floats, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, cost: Floats,
+    magnitudes: Vector, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, cost: Floats,
     next_cost: Floats, chosen: np.ndarray, offered: np.ndarray, even_cost: Floats, odd_cost: Floats,
 ) -> None:  # fmt: skip
     """Costs of all states after the run, and how each was reached."""
     contexts_of_all = len(rates) // (2 * _RATES)
     for i in range(len(magnitudes)):
-        u = magnitudes[i]
+        u = float(magnitudes[i])
         for quantiser in range(2):
             at = (quantiser * contexts_of_all + contexts[i]) * _RATES
             low = int((u + quantiser) * 0.5)

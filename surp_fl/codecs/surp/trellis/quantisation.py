@@ -1,0 +1,121 @@
+"""A layer → the levels of its coordinates in a step, by the trellis; and the bits that levels are expected to take.
+
+The encoder's side alone. Rates come of counts, of how often each level comes in each quantiser and context, and of a
+geometric distribution where little was counted. Knows layers and steps. Does not know the range coder.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of
+from surp_fl.codecs.surp.trellis.reader import magnitudes_of
+from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
+from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
+from surp_fl.types import Floats, Vector
+
+# Tuned constants of the encoder, not of the format; chosen on recorded updates of LeNet-5 and of a CNN with batch
+# normalization. simulations.experiments.update_rates measures what a change does.
+OFFSETS = (7, 5)  # codes of the magnitude of level 1 in both quantisers; see `magnitudes_of`
+_SLOPE = 0.2  # squared steps that a bit has to remove
+_SLOPE_PER_STEP, _MOST_CHANGE = 7.0, 0.01  # of the slope for a step's, both relative, that gives as many bits
+_ROUNDING = 0.35  # of a plain rounding to even steps: what is added before it is rounded down
+_RUN = 1 << 15  # coordinates of a path, after which the best state is kept
+_PRIOR = 4.0  # coordinates, as if seen before, in each context
+_UNSEEN = 1e-3  # the same of each level
+
+
+class Step(NamedTuple):
+    """A step, and how much squared error a bit has to remove, in squared steps.
+
+    Attributes:
+        code: of the step, a minifloat.
+        size: of the step.
+        slope: of squared error, in squared steps, per bit.
+    """
+
+    code: int
+    size: float
+    slope: float
+
+    @classmethod
+    def near(cls, logarithm: float) -> Step:
+        """The next finer step that has a code, with a slope that makes up for the difference."""
+        code = max(encode_minifloat(math.exp(logarithm)), 1)
+        if decode_minifloat(code) > math.exp(logarithm) and code > 1:
+            code -= 1
+        size = decode_minifloat(code)
+        change = min(max(logarithm - math.log(size), 0.0), _MOST_CHANGE)
+        return cls(code, size, _SLOPE * math.exp(_SLOPE_PER_STEP * change))
+
+
+class Levels(NamedTuple):
+    """The levels of a layer.
+
+    Attributes:
+        levels: from 0 on; int32, shape (n,).
+        contexts: about those in which they will be coded; int16, shape (n,).
+        state: of the trellis after them.
+    """
+
+    levels: NDArray[np.int32]
+    contexts: NDArray[np.int16]
+    state: int
+
+
+def levels_of(values: Vector, columns: int, step: Step, rates: Floats, state: int) -> Levels:
+    """Choose the levels of a layer.
+
+    Args:
+        values: row by row; float32, shape (n,), n > 0.
+        columns: n is a multiple of it.
+        step: of all magnitudes.
+        rates: as `rates_of` gives them.
+        state: of the trellis before them.
+    """
+    sizes = np.abs(values)
+    rough = (sizes * np.float32(0.5 / step.size) + np.float32(_ROUNDING)).astype(np.int32)
+    mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
+    contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
+    contexts_of(rough, columns, code_of_mean(mean), contexts)
+    for start in range(0, len(values), _RUN):
+        run = slice(start, start + _RUN)
+        magnitudes = (sizes[run] / np.float64(step.size)).astype(np.float32)
+        state = choose_levels(magnitudes, contexts[run], rates, step.slope, _FIRST, state, levels[run])
+    return Levels(levels, contexts, state)
+
+
+def rates_of(counts: Floats) -> Floats:
+    """Bits of levels, with a sign, by quantiser, context and level, as `choose_levels` takes them.
+
+    Args:
+        counts: as `count_levels` gives them.
+    """
+    level = np.arange(RATES - 1)
+    prior = _PRIOR * np.where(level < RATES - 2, (1 - _LONGER) * _LONGER**level, _LONGER**level)
+    likely = counts.reshape(2, CONTEXTS, RATES)[:, :, :-1] + prior + _UNSEEN
+    rates = np.empty((2, CONTEXTS, RATES))
+    rates[:, :, :-1] = np.log2(likely.sum(axis=2, keepdims=True)) - np.log2(likely)
+    rates[:, :, 1:-1] += 1
+    rates[:, :, -1] = -np.log2(_LONGER[:, 0])
+    return rates.reshape(-1)
+
+
+def expected_bits(counts: Floats, found: Levels) -> float:
+    """Bits of levels that were counted, by their own rates; those of the longest are geometrically distributed."""
+    rates = rates_of(counts).reshape(2, CONTEXTS, RATES)
+    bits = float((counts.reshape(2, CONTEXTS, RATES)[:, :, :-1] * rates[:, :, :-1]).sum())
+    long = found.levels >= RATES - 2
+    longer = _LONGER[found.contexts[long], 0]
+    more = (found.levels[long] - (RATES - 2)) * -np.log2(longer) - np.log2(1 - longer)
+    return bits + float(more.sum())
+
+
+_FIRST = magnitudes_of(*OFFSETS) / 16  # in steps
+_EXPECTED = 2.0 ** ((np.arange(CONTEXTS) - 32) / 4)[:, None]  # levels of each context
+_LONGER = _EXPECTED / (1 + _EXPECTED)  # the share of levels beyond each, geometrically distributed
+PRIOR_RATES = rates_of(np.zeros(2 * CONTEXTS * RATES))
