@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Bits a coordinate from which the trellis is used: without a reference, with the model, with an earlier one as well. By
 # recorded updates of LeNet-5 and of a CNN with batch normalization, without a reference they are alike at 0.03.
 _TRELLIS_BITS = (0.1, 0.1, 0.25)
-_FEW = 1 << 13  # coordinates, for which both are made, and the better one is taken
+_FEW = 1 << 16  # coordinates, for which both are made, and the better one is taken
 
 
 def write_better(

@@ -32,7 +32,7 @@ from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.types import Vector
 
 # Tuned constants of the encoder, not of the format.
-_TRIALS = 5  # encodings of the vector, until it fits closely
+_TRIALS, _TRIALS_OF_FEW, _FEW = 5, 10, 1 << 16  # encodings of the vector, until it fits closely; of so few coordinates
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
@@ -58,8 +58,9 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int) -> bytes
     sample = StepSearch.on(vector, layers, bounds)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
-    for number in range(_TRIALS):
-        aim = math.log(8 * (capacity - close * (0.4 + 0.5 * number / _TRIALS)))
+    trials = _TRIALS if vector.size > _FEW else _TRIALS_OF_FEW
+    for number in range(trials):
+        aim = math.log(8 * max(capacity - close * (0.4 + 0.5 * number / trials), 1))
         if not tried:
             found = sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH)
         elif len(tried) == 1:  # the vector takes more than the sample by about the same factor in every step

@@ -77,15 +77,14 @@ def levels_of(values: Vector, columns: int, step: Step, rates: Floats, state: in
         rates: as `rates_of` gives them.
         state: of the trellis before them.
     """
-    sizes = np.abs(values)
-    rough = (sizes * np.float32(0.5 / step.size) + np.float32(_ROUNDING)).astype(np.int32)
+    sizes = (np.abs(values) / np.float64(step.size)).astype(np.float32)  # in steps
+    rough = (np.float32(0.5) * sizes + np.float32(_ROUNDING)).astype(np.int32)
     mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
     contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
     contexts_of(rough, columns, code_of_mean(mean), contexts)
     for start in range(0, len(values), _RUN):
         run = slice(start, start + _RUN)
-        magnitudes = (sizes[run] / np.float64(step.size)).astype(np.float32)
-        state = choose_levels(magnitudes, contexts[run], rates, step.slope, _FIRST, state, levels[run])
+        state = choose_levels(sizes[run], contexts[run], rates, step.slope, _FIRST, state, levels[run])
     return Levels(levels, contexts, state)
 
 
