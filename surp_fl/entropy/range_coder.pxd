@@ -47,6 +47,7 @@ cdef class RangeDecoder(WorkAccount):
     cdef const uint8_t[::1] _data
 
     cpdef bint exhausted(self) except? -1
+    cpdef bint is_whole(self) except? -1
     @cython.locals(target=uint64_t)
     cpdef int64_t decode_target(self, uint64_t total_freq) except -1
     @cython.locals(unit=uint64_t, start=uint64_t, end=uint64_t)

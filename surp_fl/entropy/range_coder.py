@@ -188,6 +188,10 @@ class RangeDecoder(WorkAccount):
         """
         return self._undetermined or self.overdrawn
 
+    def is_whole(self) -> bool:
+        """Whether no byte that was looked at so far is missing."""
+        return self._unknown == 0
+
     def decode_target(self, total_freq: int) -> int:
         """A cumulative frequency within the interval of the next symbol; `decode_update` follows, with that symbol.
 

@@ -68,7 +68,7 @@ def named() -> dict[str, tuple[Row, Reference, Vector]]:
 
 
 def held() -> dict[str, tuple[Path, Reference]]:
-    """Messages that no encoder of this version writes, and every one reads: of groups, where the trellis is now used."""
+    """Messages that no encoder writes any more, and every one reads: of groups, where the trellis is now used."""
     return {
         f"surp 218 B{name} of groups": (GOLDEN / "surp" / f"{_slug(f'surp 218 B{name} of groups')}.json", reference)
         for name, reference in golden_references().items()

@@ -16,8 +16,7 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT, WITH_TERMS
 from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, nearest_code, write_group
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
-from surp_fl.codecs.surp.rank_one_selection import Term, shortened, terms_within, without
+from surp_fl.codecs.surp.rank_one_selection import Term, shortened, terms_within, without, write_terms
 from surp_fl.codecs.surp.rate_distortion import Group, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder
@@ -98,13 +97,7 @@ def begun(context: int, side: SideInformation, capacity: int, terms: Sequence[Te
         encode_bits(encoder, WITH_TERMS, 2)
     encode_bits(encoder, context, 2)
     if terms:
-        layers, previous = layers_with_terms(side), 0
-        encode_uint(encoder, len(terms))
-        for term in terms:
-            write_term(
-                encoder, side, layers, term.place, previous, term.code, term.row_signs, term.column_signs
-            )  # fmt: skip
-            previous = term.code
+        write_terms(encoder, side, terms)
     return Message(encoder, side, len(terms))
 
 

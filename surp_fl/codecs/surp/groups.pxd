@@ -43,7 +43,7 @@ cdef class GroupReader:
     @cython.locals(decoder=RangeDecoder, code=int64_t, groups=int64_t, fault=int64_t, k=int64_t, disjoint=bint)
     cpdef int64_t read_groups(self) except -1
     @cython.locals(decoder=RangeDecoder, terms=int64_t, reader=TermReader, bits_before=double)
-    cdef int64_t _read_terms(self) except -1
+    cpdef int64_t read_terms(self) except -1
     @cython.locals(bits_before=double, code=int64_t, change=int64_t)
     cdef int64_t _read_code(self, int64_t previous) except? -1
     @cython.locals(disjoint=bint)

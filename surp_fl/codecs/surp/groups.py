@@ -87,7 +87,7 @@ class GroupReader:
         fault = 0
         if decode_bits(self._decoder, 2) == _WITH_TERMS:  # or the context
             decode_bits(self._decoder, 2)
-            fault = self._read_terms()
+            fault = self.read_terms()
         if fault == 0:
             return self.read_groups()
         return _OVERDRAWN if self._decoder.overdrawn else fault
@@ -122,7 +122,7 @@ class GroupReader:
                 self._read_set(k, code, disjoint)
         return _OVERDRAWN if decoder.overdrawn else fault
 
-    def _read_terms(self) -> int:
+    def read_terms(self) -> int:
         """Read rank-one terms; gives 0 or MALFORMED."""
         decoder = self._decoder
         terms = decode_uint(decoder)

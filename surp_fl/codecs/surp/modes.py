@@ -1,7 +1,7 @@
 """Which mode a message takes: groups of the largest coordinates, or the trellis, which tells every coordinate's level.
 
-Groups are far below a tenth of a bit a coordinate, where most coordinates are never told; what both ends hold makes them
-smaller, so that they stay ahead for longer where there is a reference. Each mode's body begins with what it is.
+Groups are for far less than a tenth of a bit a coordinate, where most coordinates are never told; what both ends hold
+makes them smaller, so that they stay ahead for longer where there is a reference. A body begins with its mode.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
+from surp_fl.codecs.surp.rank_one_selection import Term, flat, terms_within, without
 from surp_fl.codecs.surp.trellis.body import write_trellis
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
@@ -24,10 +25,12 @@ from surp_fl.updates import as_vector
 if TYPE_CHECKING:
     import torch
 
-# Bits a coordinate from which the trellis is used: without a reference, with the model, with an earlier one as well. By
-# recorded updates of LeNet-5 and of a CNN with batch normalization, without a reference they are alike at 0.03.
-_TRELLIS_BITS = (0.1, 0.1, 0.25)
-_FEW = 1 << 16  # coordinates, for which both are made, and the better one is taken
+# Bits a coordinate from which the trellis is used: without a reference, with the model, with an earlier one as well;
+# and for updates without outliers, as AdamW's, of which a level for every coordinate says little in few bits. By
+# recorded updates of LeNet-5, a CNN with batch normalization, a transformer and LoRA.
+_TRELLIS_BITS, _TRELLIS_BITS_OF_FLAT = (0.1, 0.1, 0.25), 0.25
+_MOST_TERM_BITS = 0.25  # a coordinate
+_FEW, _MANY, _BITS_OF_MANY = 1 << 13, 1 << 18, 1.0  # coordinates for which both are made; and bits of one, if more
 
 
 def write_better(
@@ -54,8 +57,16 @@ def write_better(
     whole = on_host(vector)
     if not np.isfinite(whole).all():
         raise ValueError(DIVERGED)
-    body = write_trellis(whole, Context.of(layout, None).side, capacity)
-    if body is not None and layout.size > _FEW:
+    side = Context.of(layout, None).side
+    is_flat = flat(whole if delta is None else delta, side)
+    compared = layout.size <= _FEW or (layout.size <= _MANY and 8 * capacity < _BITS_OF_MANY * layout.size)
+    if is_flat and not compared and 8 * capacity < _TRELLIS_BITS_OF_FLAT * layout.size:
+        return write_body(vector, layout, reference, budget, progressive, rank_one, delta)
+    terms: list[Term] = []
+    if is_flat and rank_one:
+        terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
+    body = write_trellis(without(whole, terms, side) if terms else whole, side, capacity, terms)
+    if body is not None and not compared:
         return body
     groups = write_body(vector, layout, reference, budget, progressive, rank_one, delta)
     if body is None:

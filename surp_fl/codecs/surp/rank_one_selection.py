@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.groups import magnitude_of, nearest_code
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one import MAX_TERMS, Trits, layers_with_terms
+from surp_fl.codecs.surp.rank_one import MAX_TERMS, Trits, layers_with_terms, write_term
 from surp_fl.codecs.surp.rate_distortion import select_groups, slope_of
+from surp_fl.entropy.integers import encode_uint
+from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.memory import norm_of
 from surp_fl.topk import on_host
 from surp_fl.types import Vector
@@ -86,7 +88,7 @@ def terms_within(
     """
     whole = on_host(vector)
     update = whole if delta is None else delta
-    if not _flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
+    if not flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
         return []
     group_bits = max((1 - share) * bits, _HEAD_BITS)
     slope = slope_of(select_groups(update, side, group_bits))
@@ -113,12 +115,21 @@ def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInfo
     return residual
 
 
+def write_terms(encoder: RangeEncoder, side: SideInformation, terms: Sequence[Term]) -> None:
+    """Write how many terms there are, at least one, and each of them."""
+    layers, previous = layers_with_terms(side), 0
+    encode_uint(encoder, len(terms))
+    for term in terms:
+        write_term(encoder, side, layers, term.place, previous, term.code, term.row_signs, term.column_signs)
+        previous = term.code
+
+
 def _in_range(vector: Vector) -> bool:
     """Whether products of the vector's values are exact enough in float32."""
     return _LEAST_NORM < norm_of(vector) < _MOST_NORM
 
 
-def _flat(update: Vector, side: SideInformation) -> bool:
+def flat(update: Vector, side: SideInformation) -> bool:
     """Whether most of an update's squared norm lies in layers without outliers, by a sample of each layer."""
     layers = {layer for layer in layers_with_terms(side).tolist() if not _thin(_matrix(update, side, layer))}
     total = flat = 0.0

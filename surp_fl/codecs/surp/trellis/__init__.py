@@ -1,0 +1,10 @@
+"""The trellis mode of SuRP, a level for every coordinate: for a tenth of a bit a coordinate and more.
+
+Which file does what:
+
+body.py               a vector → bytes, within the budget; the step from step_search.py
+quantisation.py       a layer → levels, on the path of least error that search.py finds
+reader.py             bytes → a vector; the format
+transitions.py        the trellis of both ends
+level_coder.py        levels ↔ the range coder, in the contexts of magnitude_context.py
+"""

@@ -13,12 +13,15 @@ from dataclasses import replace
 import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.rank_one_selection import Term, write_terms
 from surp_fl.codecs.surp.trellis.level_coder import LevelModels, encode_layer
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
 from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Step, levels_of
 from surp_fl.codecs.surp.trellis.reader import (
     CODES_DEPTH,
     FIRST_CODE,
+    MODE,
+    MODE_WITH_TERMS,
     OFFSET_BITS,
     STEP_BITS,
     TRELLIS,
@@ -36,19 +39,21 @@ _TRIALS, _TRIALS_OF_FEW, _FEW = 5, 10, 1 << 16  # encodings of the vector, until
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
+_LEAST_SHARE = 0.95  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**22  # of the largest coordinate
 
 
-def write_trellis(vector: Vector, side: SideInformation, capacity: int) -> bytes | None:
+def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> bytes | None:
     """Write a body of the trellis mode with the least squared error within a number of bytes.
 
     Args:
-        vector: float32, shape (n,), finite.
+        vector: without the terms; float32, shape (n,), finite.
         side: the layers, without a context.
         capacity: bytes of the body.
+        terms: rank-one terms of layers, which come first.
 
     Returns:
-        At most `capacity` bytes; None where no step fits, as for a vector of zeros and for very few bits.
+        At most `capacity` bytes; None where no step uses them, as for a vector of zeros and for very few bits.
     """
     largest = float(np.abs(vector).max(initial=0.0))
     if not largest > 0:
@@ -67,23 +72,34 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int) -> bytes
             found = sample.find(aim - tried[0][1] + found.log_bits, _SECOND_SEARCH)
         else:
             found = replace(found, wanted=next_step(tried, aim, bounds))  # its rates stay, so that bits change steadily
-        coded = _coded(vector, layers, found, capacity)
+        coded = begun_with(terms, side, capacity)
+        _code(coded, vector, layers, found)
         length = coded.length()
         if length <= capacity and not coded.overdrawn and (best is None or length > best.length()):
             best = coded
         if 0 <= capacity - length <= close or (length < capacity and found.wanted == bounds[0]):
             break
         tried.append((found.wanted, math.log(8 * length)))
-    return None if best is None else best.finish()
+    if best is None or (best.length() < _LEAST_SHARE * capacity and found.wanted > bounds[0]):
+        return None
+    return best.finish()
 
 
-def _coded(vector: Vector, layers: Sequence[Layer], found: Tried, capacity: int) -> RangeEncoder:
-    """Code a vector in a step; what exceeds the capacity is counted."""
-    step = Step.near(found.wanted)
-    encoder, models, codes = RangeEncoder(capacity), LevelModels(), AdaptiveInteger(CODES_DEPTH)
-    encoder.grant(len(vector))
-    head = ((TRELLIS, 2), (TRELLIS, 2), (0, 2), (step.code, STEP_BITS), *((each, OFFSET_BITS) for each in OFFSETS))
-    for value, width in head:
+def begun_with(terms: Sequence[Term], side: SideInformation, capacity: int) -> RangeEncoder:
+    """An encoder that holds the mode, and terms; what exceeds its capacity is counted."""
+    encoder = RangeEncoder(capacity)
+    encoder.grant(sum(layer.rows * layer.columns for layer in layers_of(side)))
+    for value in (TRELLIS, TRELLIS, MODE_WITH_TERMS if terms else MODE):
+        encode_bits(encoder, value, 2)
+    if terms:
+        write_terms(encoder, side, terms)
+    return encoder
+
+
+def _code(encoder: RangeEncoder, vector: Vector, layers: Sequence[Layer], found: Tried) -> None:
+    """Code a vector in a step."""
+    step, models, codes = Step.near(found.wanted), LevelModels(), AdaptiveInteger(CODES_DEPTH)
+    for value, width in ((step.code, STEP_BITS), *((each, OFFSET_BITS) for each in OFFSETS)):
         encode_bits(encoder, value, width)
     code_before = FIRST_CODE
     for start, rows, columns in layers:
@@ -97,7 +113,6 @@ def _coded(vector: Vector, layers: Sequence[Layer], found: Tried, capacity: int)
             code_before = code
         else:
             codes.encode(encoder, 0)
-    return encoder
 
 
 def _zigzag(change: int) -> int:

@@ -11,12 +11,13 @@ Source: for the adaptive flags, the Krichevsky–Trofimov estimator (1981), with
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, mean_of
 from surp_fl.codecs.surp.trellis.transitions import next_state
 from surp_fl.entropy.integers import decode_bits, encode_bits
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
-from surp_fl.types import Integers, Vector
+from surp_fl.types import Floats, Integers, Vector
 
 LENGTHS = 24  # bits of the longest level
 _CONTEXTS, _LENGTHS = CONTEXTS, LENGTHS
@@ -173,7 +174,7 @@ class SignOdds:
 
 
 def encode_layer(
-    encoder: RangeEncoder, models: LevelModels, levels: Integers, values: Vector, columns: int, mean_code: int
+    encoder: RangeEncoder, models: LevelModels, levels: NDArray[np.int32], values: Vector, columns: int, mean_code: int
 ) -> None:
     """Encode the levels of a layer, not all of which are 0.
 
@@ -203,7 +204,7 @@ def encode_layer(
 
 
 def decode_layer(
-    decoder: RangeDecoder, models: LevelModels, values: Vector, columns: int, mean_code: int, magnitudes: Vector,
+    decoder: RangeDecoder, models: LevelModels, values: Vector, columns: int, mean_code: int, magnitudes: Floats,
     unit: float, most: float, measured: bool,
 ) -> int:  # fmt: skip
     """Decode a layer.

@@ -16,7 +16,7 @@ cdef class MagnitudeContext:
     @cython.locals(row=int64_t, near=int64_t, expected=int64_t)
     cdef int64_t context(self, int64_t column) except -1
     cdef int add(self, int64_t column, int64_t level) except -1
-    @cython.locals(found=int64_t)
+    @cython.locals(found=int64_t, log=int64_t)
     cdef int64_t _log(self, int64_t number) except -1
 
 

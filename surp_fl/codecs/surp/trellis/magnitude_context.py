@@ -1,14 +1,16 @@
 """How large the level of a coordinate is expected to be, by the levels before it: of its row, its column, and nearby.
 
 Gradients of a layer are sums of products of what comes in and what comes back: a coordinate's size is close to that of
-its row times that of its column. Both are means of the levels so far, each begun with two of the layer's mean; the row's
-is mixed with one of the last few levels. Their product over the layer's mean, on a logarithmic scale, is the context in
-which a level is coded. Integers alone, as they set probabilities. Knows rows and columns. Does not know bits.
+its row times that of its column. Both are means of the levels so far, each begun with two of the layer's mean; the
+row's is mixed with one of the last few levels. Their product over the layer's mean, on a logarithmic scale, is the
+context in which a level is coded. Integers alone, as they set probabilities. Knows rows and columns. Does not know
+bits.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 CONTEXTS = 104  # quarters of an octave, from an expected level of 2^-8
 MEAN_CODES = 128  # of a layer's mean level: quarters of an octave around code 64, which is 1; 0 is a layer of zeros
@@ -114,10 +116,11 @@ class MagnitudeContext:
         while number >= _TABLE:
             number >>= _SHIFT
             found += _SHIFT_LOG
-        return found + self._logs[number]
+        log: int = self._logs[number]
+        return found + log
 
 
-def contexts_of(levels: np.ndarray, columns: int, mean_code: int, contexts: np.ndarray) -> None:
+def contexts_of(levels: NDArray[np.int32], columns: int, mean_code: int, contexts: NDArray[np.int16]) -> None:
     """The context of each coordinate of a layer, given all levels.
 
     Args:

@@ -1,6 +1,7 @@
 """The reading end of the trellis mode, and its format: every coordinate's level, layer by layer, in a range coder.
 
-    mode        2, 2 and 2 bits   3, 3 and 0
+    mode        2, 2 and 2 bits   3, 3 and 0; or 1, where rank-one terms follow
+    terms                         how many, as `encode_uint`; then each, as in rank_one.py
     step        16 bits           a minifloat
     offsets     4 bits each       of the magnitude of level 1 in both quantisers
     layers                        in the order of coding, those without coordinates left out: the code of its mean
@@ -8,7 +9,8 @@
 
 The code is an integer of `entropy/adaptive_integer.py`, of depth 4: 0 for a layer of zeros, else 1 and its difference
 from the code before (64 at first), zigzag. A level k of a state with quantiser q stands for (2k − q) steps, or level 1
-for what the offsets say. The bytes may end anywhere: coordinates that they do not determine are 0.
+for what the offsets say; the number is rounded to float32, then added to what the terms say. The bytes may end
+anywhere: coordinates that they do not determine are 0.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from surp_fl.codecs.reader import BitBreakdown
+from surp_fl.codecs.surp.groups import GroupReader
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.trellis.level_coder import LevelModels, decode_layer
 from surp_fl.codecs.surp.trellis.magnitude_context import MEAN_CODES
@@ -28,7 +31,7 @@ from surp_fl.entropy.minifloat import decode_minifloat
 from surp_fl.entropy.range_coder import RangeDecoder
 from surp_fl.types import Floats, Vector
 
-TRELLIS = 3  # in two bits each, twice
+TRELLIS, MODE, MODE_WITH_TERMS = 3, 0, 1  # in two bits each, the first one twice
 STEP_BITS, OFFSET_BITS = 16, 4
 CODES_DEPTH, FIRST_CODE = 4, 64
 _MODE_BITS = 6
@@ -76,36 +79,55 @@ def read_trellis(
         measured: whether to count the bits of signs.
 
     Returns:
-        The vector, how many coordinates of it are not 0, and what its bits are for; magnitudes are all but signs.
+        The vector; at most how many coordinates of it are not 0; and what its bits are for: magnitudes are all but
+        signs and the indices of terms.
 
     Raises:
         MalformedBits: no encoder writes this body.
     """
-    decoder, vector = RangeDecoder(body), np.zeros(n, np.float32)
+    decoder, vector, models = RangeDecoder(body), np.zeros(n, np.float32), LevelModels()
     decoder.grant(n)
-    found, models = 0, LevelModels()
-    ended = _read(decoder, vector, side, models, measured)
-    found = ended[1]
+    terms = GroupReader(decoder, n, side)
+    complete, found = _read(decoder, vector, side, models, terms, measured)
     if decoder.overdrawn:
         raise MalformedBits("it asks for more work than its bytes are worth")
-    if ended[0] and not decoder.fully_consumed():
+    if complete and not decoder.fully_consumed():
         raise MalformedBits("something after the last layer")
-    bits = decoder.bits_read() if measured else 0.0
-    return vector, found, BitBreakdown(0.0, models.sign_bits, max(bits - models.sign_bits - _MODE_BITS, 0.0))
+    signs = models.sign_bits + terms.sign_bits
+    breakdown = BitBreakdown(terms.index_bits, signs, max(8.0 * len(body) - _MODE_BITS - signs - terms.index_bits, 0.0))
+    if terms.is_dense:
+        with np.errstate(over="ignore"):
+            vector = (vector + np.asarray(terms.sums)).astype(np.float32)
+        found = n
+    return vector, found, breakdown
 
 
 def _read(
-    decoder: RangeDecoder, vector: Vector, side: SideInformation, models: LevelModels, measured: bool
+    decoder: RangeDecoder,
+    vector: Vector,
+    side: SideInformation,
+    models: LevelModels,
+    terms: GroupReader,
+    measured: bool,
 ) -> tuple[bool, int]:
-    """Whether all layers were read, and how many coordinates are not 0."""
+    """Whether all layers were read, and how many of their levels are not 0."""
     for _ in range(2):
         decode_bits(decoder, 2)
-    mode, step = decode_bits(decoder, 2), decode_bits(decoder, STEP_BITS)
+    mode = decode_bits(decoder, 2)
+    if decoder.exhausted() and decoder.is_whole():
+        raise MalformedBits("bytes that stand for no symbol")
+    if decoder.exhausted():
+        return False, 0
+    if mode not in (MODE, MODE_WITH_TERMS):
+        raise MalformedBits(f"mode {mode} of the trellis; this version knows 0, and 1 with terms")
+    if mode == MODE_WITH_TERMS and terms.read_terms():
+        raise MalformedBits("terms of no possible number or magnitude")
+    step = decode_bits(decoder, STEP_BITS)
     first = magnitudes_of(decode_bits(decoder, OFFSET_BITS), decode_bits(decoder, OFFSET_BITS))
     if decoder.exhausted():
         return False, 0
-    if mode != 0 or step == 0:
-        raise MalformedBits(f"mode {mode} with the step of code {step}; this version knows mode 0, and no step is 0")
+    if step == 0:
+        raise MalformedBits("a step of 0")
     codes, code, found = AdaptiveInteger(CODES_DEPTH), FIRST_CODE, 0
     for start, rows, columns in layers_of(side):
         change = codes.decode(decoder)

@@ -10,6 +10,7 @@ Source: Viterbi 1967; Fischer and Wang 1992, "Entropy-constrained trellis coded 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.transitions import STATES, next_state
 from surp_fl.types import Floats, Vector
@@ -21,7 +22,13 @@ _RATES, _STATES = RATES, STATES  # as C numbers
 
 
 def choose_levels(
-    magnitudes: Vector, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, state: int, levels: np.ndarray
+    magnitudes: Vector,
+    contexts: NDArray[np.int16],
+    rates: Floats,
+    slope: float,
+    first: Floats,
+    state: int,
+    levels: NDArray[np.int32],
 ) -> int:
     """Choose the level of each coordinate of a run.
 
@@ -51,8 +58,8 @@ def choose_levels(
 
 
 def _run(
-    magnitudes: Vector, contexts: np.ndarray, rates: Floats, slope: float, first: Floats, cost: Floats,
-    next_cost: Floats, chosen: np.ndarray, offered: np.ndarray, even_cost: Floats, odd_cost: Floats,
+    magnitudes: Vector, contexts: NDArray[np.int16], rates: Floats, slope: float, first: Floats, cost: Floats,
+    next_cost: Floats, chosen: NDArray[np.uint8], offered: NDArray[np.int32], even_cost: Floats, odd_cost: Floats,
 ) -> None:  # fmt: skip
     """Costs of all states after the run, and how each was reached."""
     contexts_of_all = len(rates) // (2 * _RATES)
@@ -67,7 +74,9 @@ def _run(
                 magnitude = first[quantiser] if level == 1 else 2.0 * level - quantiser
                 if magnitude > 2.0 * u:
                     continue
-                bits = rates[at + level] if level < _LAST else rates[at + _LAST] + (level - _LAST) * rates[at + _RATES - 1]
+                bits = (
+                    rates[at + level] if level < _LAST else rates[at + _LAST] + (level - _LAST) * rates[at + _RATES - 1]
+                )
                 found = (u - magnitude) * (u - magnitude) + slope * bits
                 if level & 1:
                     if found < odd:
@@ -102,7 +111,7 @@ def _run(
             cost[each] = next_cost[each] - least
 
 
-def _trace(chosen: np.ndarray, offered: np.ndarray, state: int, levels: np.ndarray) -> None:
+def _trace(chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, levels: NDArray[np.int32]) -> None:
     """The levels of the path that ends in a state."""
     for back in range(len(levels)):
         i = len(levels) - 1 - back
@@ -113,7 +122,7 @@ def _trace(chosen: np.ndarray, offered: np.ndarray, state: int, levels: np.ndarr
         state = low_bits + 4 * upper
 
 
-def count_levels(levels: np.ndarray, contexts: np.ndarray, state: int, counts: Floats) -> int:
+def count_levels(levels: NDArray[np.int32], contexts: NDArray[np.int16], state: int, counts: Floats) -> int:
     """Count how often each level comes in each context and quantiser.
 
     Args:

@@ -1,0 +1,329 @@
+"""The trellis mode: a level for every coordinate."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surp_fl import Layout, MalformedMessage, SuRP
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.encoder import write_body
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.modes import write_better
+from surp_fl.codecs.surp.trellis.body import begun_with, write_trellis
+from surp_fl.codecs.surp.trellis.level_coder import LevelModels, decode_layer, encode_layer
+from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of, log2_of, mean_of
+from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES
+from surp_fl.codecs.surp.trellis.reader import is_trellis, magnitudes_of, read_trellis
+from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
+from surp_fl.codecs.surp.trellis.step_search import next_step
+from surp_fl.codecs.surp.trellis.transitions import STATES, next_state
+from surp_fl.entropy.adaptive_integer import AdaptiveInteger
+from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.entropy.integers import encode_bits, encode_uint
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
+from surp_fl.updates import as_vector
+from tests.vectors import Vector, layout_for, vectors
+
+RNG = np.random.default_rng(0)
+FIRST = magnitudes_of(7, 5) / 16
+
+
+def update(rows: int = 200, columns: int = 300, seed: int = 0) -> tuple[Layout, Vector]:
+    """Coordinates as large as their row and column, and a bias."""
+    rng = np.random.default_rng(seed)
+    weight = rng.laplace(size=(rows, columns)) * rng.lognormal(0, 1, (rows, 1)) * rng.lognormal(0, 1, columns)
+    arrays = {"weight": weight.astype(np.float32), "bias": rng.laplace(size=rows).astype(np.float32)}
+    layout = Layout.of(arrays)
+    return layout, layout.flatten(arrays)
+
+
+def side_of(layout: Layout) -> SideInformation:
+    return Context.of(layout, None).side
+
+
+def error(vector: Vector, body: bytes, layout: Layout) -> float:
+    decoded = read_trellis(body, layout.size, side_of(layout))[0]
+    return float(np.linalg.norm(vector.astype(float) - decoded) / np.linalg.norm(vector.astype(float)))
+
+
+def written(vector: Vector, layout: Layout, capacity: int) -> bytes:
+    body = write_trellis(vector, side_of(layout), capacity)
+    assert body is not None
+    return body
+
+
+def test_states_of_even_and_odd_levels_are_those_of_ungerboecks_trellis() -> None:
+    """Subsets by state, even level first: D0 D2, D3 D1, D0 D2 crossed, …, as Marcellin and Fischer draw them."""
+    by_hand = [(0, 1), (3, 2), (5, 4), (6, 7), (1, 0), (2, 3), (4, 5), (7, 6)]
+    assert [(next_state(s, 0), next_state(s, 1)) for s in range(STATES)] == by_hand
+    for state in range(STATES):  # each has two that lead to it, from both halves
+        assert sorted(s // 4 for s in range(STATES) if state in by_hand[s]) == [0, 1]
+
+
+def test_the_path_is_the_best_of_all_paths() -> None:
+    """Against every combination of levels of five coordinates."""
+    rng = np.random.default_rng(1)
+    rates, slope = PRIOR_RATES.reshape(2, CONTEXTS, RATES), 0.3
+    for start in range(STATES):
+        sizes, contexts = rng.exponential(1.5, 5).astype(np.float32), rng.integers(25, 40, 5).astype(np.int16)
+        levels = np.empty(5, np.int32)
+        end = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
+
+        def cost(path: tuple[int, ...], of: Any = (start, sizes.tolist(), contexts.tolist())) -> tuple[float, int]:
+            total, state = 0.0, of[0]
+            for level, size, context in zip(path, of[1], of[2], strict=True):
+                magnitude = 0.0 if level == 0 else FIRST[state & 1] if level == 1 else 2 * level - (state & 1)
+                if magnitude > 2 * size:
+                    return math.inf, state
+                total += (size - magnitude) ** 2 + slope * rates[state & 1, context, level]
+                state = next_state(state, level & 1)
+            return total, state
+
+        assert cost(tuple(levels.tolist()))[1] == end
+        best = min(cost(path)[0] for path in product(range(6), repeat=5))
+        assert cost(tuple(levels.tolist()))[0] == pytest.approx(best)
+
+
+def test_the_trellis_beats_one_quantiser_at_high_rates() -> None:
+    """Uniform numbers: a quantiser of step s has s²/12; eight states gain 0.9 dB at least (1.1 are known)."""
+    sizes = np.random.default_rng(2).uniform(50, 60, 20_000).astype(np.float32)
+    levels, contexts, state, squares = np.empty(20_000, np.int32), np.zeros(20_000, np.int16), 0, 0.0
+    choose_levels(sizes, contexts, PRIOR_RATES, 0.0, FIRST, 0, levels)
+    for size, level in zip(sizes.tolist(), levels.tolist(), strict=True):
+        squares += (size - (2 * level - (state & 1))) ** 2
+        state = next_state(state, level & 1)
+    assert 10 * math.log10((2**2 / 12) / (squares / 20_000)) > 0.9
+
+
+@pytest.mark.parametrize("code", [1, 40, 64, 100, 127])
+def test_levels_and_signs_come_back(code: int) -> None:
+    rng = np.random.default_rng(code)
+    levels = np.minimum(rng.geometric(1 / (1 + mean_of(code) / 4096), 1200) - 1, 2**24 - 1).astype(np.int32)
+    signs = rng.choice([-1, 1], 1200).astype(np.float32)
+    encoder, models = RangeEncoder(20_000), LevelModels()
+    encode_layer(encoder, models, levels, signs, 40, code)
+    values, decoder = np.zeros(1200, np.float32), RangeDecoder(encoder.finish())
+    read = LevelModels()
+    found = decode_layer(decoder, read, values, 40, code, 16 * FIRST, 1 / 16, 3e38, measured=False)
+    assert not decoder.exhausted()
+    assert found == np.count_nonzero(levels)
+    assert read.state == models.state
+    state, by_hand = 0, []
+    for level, sign in zip(levels.tolist(), signs.tolist(), strict=True):
+        by_hand.append(sign * (0 if level == 0 else FIRST[state & 1] if level == 1 else 2 * level - (state & 1)))
+        state = next_state(state, level & 1)
+    np.testing.assert_array_equal(values, np.array(by_hand, np.float32))
+
+
+def test_logarithms_are_those_of_the_format() -> None:
+    assert [log2_of(x) for x in (1, 2, 3, 4095)] == [0, 16, 25, 191]
+    assert [log2_of(x) for x in (4096, 2**40)] == [192, 640]
+    assert all(log2_of(x) == math.floor(16 * math.log2(x) + 1e-9) for x in range(1, 4096))
+
+
+def test_contexts_tell_rows_and_columns_apart() -> None:
+    """Once some rows are known, a coordinate's context is near the logarithm of its own mean."""
+    rng = np.random.default_rng(3)
+    means = np.outer(np.exp2(rng.integers(-2, 3, 200)), np.exp2(rng.integers(-2, 3, 100)))
+    levels, contexts = rng.poisson(means).astype(np.int32).ravel(), np.empty(20_000, np.int16)
+    contexts_of(levels, 100, code_of_mean(levels.mean()), contexts)
+    found = 2.0 ** ((contexts.reshape(200, 100)[20:, 20:] - 32) / 4)
+    assert np.abs(np.log2(found / means[20:, 20:])).mean() < 0.5
+
+
+@given(vectors(max_size=600), st.integers(5, 3000))
+def test_any_vector_comes_back_within_the_capacity_and_nearer(vector: Vector, capacity: int) -> None:
+    layout = layout_for(vector)
+    body = write_trellis(vector, side_of(layout), capacity)
+    if body is None:
+        return
+    assert len(body) <= capacity
+    assert is_trellis(body)
+    decoded, most, _ = read_trellis(body, layout.size, side_of(layout))
+    assert np.count_nonzero(decoded) <= most
+    assert (np.abs(decoded - vector.astype(float)) <= np.abs(vector.astype(float)) * (1 + 1e-6)).all()
+    assert (decoded * vector >= 0).all()  # no sign is wrong
+
+
+@settings(max_examples=30)
+@given(vectors(max_size=300))
+def test_a_cut_body_is_a_body_and_a_longer_one_is_never_worse(vector: Vector) -> None:
+    layout = layout_for(vector)
+    body = write_trellis(vector, side_of(layout), 400)
+    if body is None:
+        return
+    errors = [error(vector, body[:length], layout) for length in range(1, len(body) + 1)]
+    assert all(after <= before + 1e-6 for before, after in pairwise(errors))
+
+
+@pytest.mark.parametrize("bits", [0.1, 0.3, 1, 2, 4, 8])
+def test_the_budget_is_used_up(bits: float) -> None:
+    layout, vector = update()
+    capacity = int(bits * layout.size / 8)
+    assert 0.99 * capacity <= len(written(vector, layout, capacity)) <= capacity
+
+
+@pytest.mark.parametrize(("bits", "share"), [(0.15, 0.98), (0.3, 0.95), (1, 0.9), (2, 0.75)])
+def test_the_error_is_below_that_of_groups(bits: float, share: float) -> None:
+    layout, vector = update()
+    budget = int(bits * layout.size / 8)
+    groups = SuRP(budget).codec.reader.read(write_body(vector, layout, None, budget, False), layout, None)
+    other = float(np.linalg.norm(vector - as_vector(groups, layout.size)) / np.linalg.norm(vector))
+    assert error(vector, written(vector, layout, budget - 4), layout) < share * other
+
+
+def test_a_bit_a_coordinate_halves_the_error() -> None:
+    layout, vector = update()
+    errors = [error(vector, written(vector, layout, bits * layout.size // 8), layout) for bits in (3, 4, 5, 6, 12)]
+    assert all(0.4 < after / before < 0.6 for before, after in pairwise(errors[:4]))
+    assert errors[4] < 1.1 * errors[3] / 2**6
+
+
+def test_more_than_enough_bytes_are_not_used() -> None:
+    layout, vector = update(20, 30)
+    body = written(vector, layout, 10_000)
+    assert len(body) < 4 * vector.size
+    assert error(vector, body, layout) < 1e-5
+
+
+def test_terms_come_first_and_are_added() -> None:
+    """Half of the energy is of rank one, and no coordinate stands out."""
+    rng = np.random.default_rng(5)
+    signs = np.sign(rng.standard_normal(400))[:, None] * np.sign(rng.standard_normal(800))
+    array = (signs + rng.standard_normal((400, 800))).astype(np.float32)
+    layout = Layout.of({"w": array})
+    vector, budget = array.ravel(), int(0.5 * array.size / 8)
+    with_terms, without = (SuRP(budget, rank_one=share).codec for share in (1.0, 0.0))
+    errors = []
+    for codec in (with_terms, without):
+        message = codec.encode(vector, layout, rng=RNG)
+        assert is_trellis(message[4:])
+        errors.append(float(np.linalg.norm(vector - codec.decode(message, layout)) / np.linalg.norm(vector)))
+    assert errors[0] < 0.85 * errors[1]
+
+
+def body_of(*parts: tuple[int, int]) -> bytes:
+    encoder = RangeEncoder(100)
+    for value, width in parts:
+        encode_bits(encoder, value, width)
+    return encoder.finish()
+
+
+HEAD = ((3, 2), (3, 2))
+STEP = ((32768, 16), (7, 4), (5, 4))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (body_of(*HEAD, (2, 2), *STEP), "mode 2"),
+        (body_of(*HEAD, (3, 2), *STEP), "mode 3"),
+        (body_of(*HEAD, (0, 2), (0, 16), (7, 4), (5, 4), (1, 3)), "a step of 0"),
+        (b"\xff" * 20, "no symbol"),
+    ],
+)
+def test_what_no_encoder_writes_is_malformed(body: bytes, message: str) -> None:
+    layout, _ = update(10, 10)
+    with pytest.raises(MalformedBits, match=message):
+        read_trellis(body, layout.size, side_of(layout))
+
+
+def test_an_impossible_number_of_terms_is_malformed() -> None:
+    layout, _ = update(10, 10)
+    encoder = RangeEncoder(100)
+    for value, width in (*HEAD, (1, 2)):
+        encode_bits(encoder, value, width)
+    encode_uint(encoder, 0)
+    encode_bits(encoder, 1000, 16)
+    with pytest.raises(MalformedBits, match="terms"):
+        read_trellis(encoder.finish() + b"\x01" * 8, layout.size, side_of(layout))
+
+
+def test_an_impossible_mean_is_malformed() -> None:
+    layout, _ = update(10, 10)
+    encoder = begun_with((), side_of(layout), 100)
+    for value, width in STEP:
+        encode_bits(encoder, value, width)
+    AdaptiveInteger(4).encode(encoder, 1 + 2 * 64)  # 64 + 64 = 128
+    with pytest.raises(MalformedBits, match="code 128"):
+        read_trellis(encoder.finish(), layout.size, side_of(layout))
+
+
+def test_bytes_after_the_last_layer_are_malformed() -> None:
+    layout, vector = update(30, 40)
+    body = written(vector, layout, 1000)
+    read_trellis(body, layout.size, side_of(layout))
+    with pytest.raises(MalformedBits, match="after the last layer"):
+        read_trellis(body + b"\x00", layout.size, side_of(layout))
+
+
+def test_work_is_bounded_by_the_bytes() -> None:
+    """Ten million coordinates in 2,000 bytes: refused before they are decoded."""
+    layout = Layout.of({"w": np.broadcast_to(np.float32(0), (10_000, 1000))})
+    encoder = RangeEncoder(100)
+    for value, width in (*HEAD, (0, 2), *STEP):
+        encode_bits(encoder, value, width)
+    AdaptiveInteger(4).encode(encoder, 2 * 63)  # the least mean level
+    with pytest.raises(MalformedBits, match="more work"):
+        read_trellis(encoder.finish() + bytes(2000), layout.size, side_of(layout))
+
+
+def test_a_search_stays_between_its_trials() -> None:
+    assert next_step([(0.0, 8.0), (1.0, 6.0)], 7.0, (-5, 5)) == 0.5
+    assert next_step([(0.0, 8.0), (1.0, 6.0)], 7.999, (-5, 5)) == pytest.approx(0.02)
+    assert 1.0 < next_step([(0.0, 8.0), (1.0, 6.0)], 5.0, (-5, 5)) <= 2.0
+    assert next_step([(0.0, 8.0)], 20.0, (-0.5, 5)) == -0.5
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_mode_is_chosen_by_bits_a_coordinate(progressive: bool) -> None:
+    layout, vector = update(600, 600)
+    for bits, reference, trellis in ((0.05, None, False), (0.15, None, True), (0.15, (vector, vector), False)):
+        budget = int(bits * layout.size / 8)
+        body = write_better(vector, layout, reference, budget, progressive, 1.0, None)
+        assert is_trellis(body) is (trellis and not progressive)
+
+
+def test_small_vectors_take_the_better_mode() -> None:
+    vector = np.array([0, 0, -3, 0], np.float32)
+    layout = layout_for(vector)
+    message = SuRP(budget=40).codec.encode(vector, layout, rng=RNG)
+    assert len(message) == 8
+    np.testing.assert_array_equal(SuRP(budget=40).codec.decode(message, layout), vector)
+
+
+def test_a_damaged_message_is_malformed() -> None:
+    layout, vector = update(50, 60)
+    codec = SuRP(budget=2000).codec
+    message = bytearray(codec.encode(vector, layout, rng=RNG))
+    assert is_trellis(bytes(message[4:]))
+    message[900] ^= 1
+    with pytest.raises(MalformedMessage):
+        codec.decode(bytes(message), layout)
+
+
+def test_the_bits_are_told_apart() -> None:
+    layout, vector = update(50, 60)
+    codec = SuRP(budget=2000).codec
+    message = codec.encode(vector, layout, rng=RNG)
+    bits = codec.reader.bit_breakdown(message, layout)
+    sent = np.count_nonzero(codec.decode(message, layout))
+    assert 0.9 * sent < bits.signs < 1.1 * sent  # they are even
+    assert bits.indices == 0
+    assert 8 * len(message) - 60 < bits.signs + bits.magnitudes <= 8 * len(message)
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (3, 2, 100), (0, 5)])
+def test_layers_of_any_shape(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(7)
+    arrays = {"a": rng.laplace(size=shape).astype(np.float32), "b": rng.laplace(size=70).astype(np.float32)}
+    layout = Layout.of(arrays)
+    vector = layout.flatten(arrays)
+    assert error(vector, written(vector, layout, 2 * layout.size), layout) < 1e-3
