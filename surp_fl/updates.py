@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from surp_fl.types import Integers, Update, Vector
@@ -22,15 +24,17 @@ def as_vector(update: Update, n: int) -> Vector:
     return vector
 
 
-def compact(vector: Vector, stored: int) -> Update:
-    """A vector of which so many coordinates are not 0, in the form that takes less memory.
+def compact(vector: Vector, parts: Sequence[slice]) -> Update:
+    """A vector that is 0 but in some parts, in the form that takes less memory; the rest of it is not read.
 
-    >>> compact(np.array([0, 0, 0, 2.5], np.float32), 1)
+    >>> compact(np.array([0, 0, 0, 2.5], np.float32), [slice(2, 4)])
     (array([3]), array([2.5], dtype=float32))
     """
-    if _PAIR_BYTES * stored >= vector.nbytes:
+    if _PAIR_BYTES * sum(np.count_nonzero(vector[part]) for part in parts) >= vector.nbytes:
         return vector
-    indices = np.flatnonzero(vector)
+    ascending = sorted(parts, key=lambda part: part.start)
+    found = [part.start + np.flatnonzero(vector[part]) for part in ascending]
+    indices = np.concatenate(found) if found else np.empty(0, np.int64)
     return indices, vector[indices]
 
 

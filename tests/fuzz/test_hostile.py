@@ -13,6 +13,12 @@ import pytest
 
 from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
+from surp_fl.codecs.surp.context_model import Context
+from surp_fl.codecs.surp.trellis.body import begun_with
+from surp_fl.codecs.surp.trellis.level_coder import LevelModels, encode_layer
+from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
+from surp_fl.entropy.adaptive_integer import AdaptiveInteger
+from surp_fl.entropy.integers import encode_bits
 from surp_fl.frame import HEADER_BYTES
 from tests.fuzz import hostile, writer
 
@@ -43,6 +49,36 @@ def test_terms_of_all_rows_take_no_longer_than_their_bytes_pay_for(step: int) ->
     allowed = hostile.MOST_PASSES * hostile.pass_seconds(victim.layout.size)
     allowed += 1e-6 * hostile.MICROSECONDS_A_BYTE * len(message)
     assert victim.seconds(message, 5) < allowed
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(1, 10_000_000)], [(2, 5_000_000)], [(2000, 5000)]], ids=["one row", "two", "many"]
+)
+@pytest.mark.parametrize("level", [0, 1, 3, 2**24 - 1])
+def test_levels_that_cost_hardly_a_bit_take_no_longer_than_their_bytes_pay_for(
+    shapes: list[tuple[int, ...]], level: int
+) -> None:
+    """As many equal levels as the credit allows; the message is cut where it does not."""
+    victim = writer.victim(shapes, 0)
+    (rows, columns), most = shapes[0], 1_500_000
+    encoder = begun_with((), Context.of(victim.layout, None).side, 10_000_000)
+    for value, width in ((32_768, 16), (7, 4), (5, 4)):
+        encode_bits(encoder, value, width)
+    code = 1 if level == 0 else code_of_mean(level)
+    AdaptiveInteger(4).encode(encoder, 1 + (2 * (code - 64) if code >= 64 else 2 * (64 - code) - 1))
+    levels = np.full(most // columns * columns if rows > 2 else columns, level, np.int32)
+    encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), columns, code)
+    body = encoder.finish()
+    low, high = 1, len(body)
+    while low < high:  # the longest prefix that a decoder takes
+        middle = (low + high + 1) // 2
+        try:
+            READERS[3].decode(victim.message(body[:middle]), victim.layout)
+            low = middle
+        except MalformedMessage:
+            high = middle - 1
+    allowed = hostile.MOST_PASSES * hostile.pass_seconds(victim.layout.size) + 1e-6 * hostile.MICROSECONDS_A_BYTE * low
+    assert victim.seconds(victim.message(body[:low]), 5) < allowed
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel tells the peak of memory")

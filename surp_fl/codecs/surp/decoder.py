@@ -29,7 +29,6 @@ from surp_fl.entropy.integers import decode_bits
 from surp_fl.entropy.range_coder import RangeDecoder
 from surp_fl.layout import Layout
 from surp_fl.types import Reference, Update
-from surp_fl.updates import compact
 
 NO_CONTEXT, MODEL, HISTORY, WITH_TERMS = 0, 1, 2, 3
 _TRELLIS = 3  # after WITH_TERMS
@@ -60,15 +59,14 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Update:
         MalformedBits: no encoder writes this body, or it needs a reference that was not given.
     """
     if is_trellis(body):
-        vector, sent, _ = read_trellis(body, layout.size, Context.of(layout, None).side)
-        return compact(vector, sent)
+        return read_trellis(body, layout.size, Context.of(layout, None).side)[0]
     return _read(body, layout, reference)[0]
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
     """Bits of a valid body's indices, signs and magnitudes."""
     if is_trellis(body):
-        return read_trellis(body, layout.size, Context.of(layout, None).side, measured=True)[2]
+        return read_trellis(body, layout.size, Context.of(layout, None).side, measured=True)[1]
     return _read(body, layout, reference)[1]
 
 

@@ -9,7 +9,7 @@ from surp_fl.entropy.integers cimport decode_bits, encode_bits
 from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder
 
 cdef int64_t _CONTEXTS, _LENGTHS, _STEP, _BEGINNING, _MOST, _SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST, _RAW_BITS
-cdef int64_t _WORK_OF_CELL
+cdef int64_t _WORK_OF_CELL, _WORK_OF_LEVEL
 
 
 @cython.final
@@ -31,7 +31,8 @@ cdef class LevelModels:
 
 @cython.final
 cdef class SignOdds:
-    cdef int64_t[::1] _columns, _row
+    cdef int64_t _last
+    cdef int32_t[::1] _columns, _row
 
     cdef int begin_row(self) except -1
     @cython.locals(plus=int64_t, minus=int64_t)
@@ -39,16 +40,16 @@ cdef class SignOdds:
     @cython.locals(plus=int64_t, minus=int64_t, negative=int64_t)
     cdef int64_t decode(self, RangeDecoder decoder, int64_t column) except -1
     cdef int _learn(self, int64_t column, bint negative) except -1
-    cdef int _count(self, int64_t[::1] counts, int64_t at, bint negative) except -1
+    cdef int _count(self, int32_t[::1] counts, int64_t at, bint negative) except -1
 
 
-@cython.locals(contexts=MagnitudeContext, signs=SignOdds, column=int64_t, i=int64_t, level=int64_t)
+@cython.locals(contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, column=int64_t, i=int64_t, level=int64_t)
 cpdef void encode_layer(
     RangeEncoder encoder, LevelModels models, const int32_t[::1] levels, const float[::1] values, int64_t columns,
     int64_t mean_code,
 ) except *
 @cython.locals(
-    contexts=MagnitudeContext, signs=SignOdds, column=int64_t, found=int64_t, i=int64_t, quantiser=int64_t,
+    contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, column=int64_t, i=int64_t, quantiser=int64_t,
     level=int64_t, bits_before=double, negative=int64_t, magnitude=double,
 )
 cpdef int64_t decode_layer(

@@ -25,7 +25,7 @@ _STEP, _BEGINNING, _MOST = 16, 48, 1 << 14  # what a flag adds to its count; bot
 _SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST = 1, 20, 1 << 14  # the same of signs; each count at first
 _RAW_BITS = 16  # at most, in one symbol
 _MEAN_ONE = 32  # the context of an expected level of 1
-_WORK_OF_CELL = 1  # see "Credit" in FORMAT.md
+_WORK_OF_CELL, _WORK_OF_LEVEL = 2, 20  # each coordinate, and each level that is not 0; see "Credit" in FORMAT.md
 
 
 def _first_counts() -> Integers:
@@ -131,12 +131,14 @@ class SignOdds:
     """The odds of a layer's signs: what was counted in the row, times what was counted in the column.
 
     Args:
+        rows: of the layer.
         columns: of the layer.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._columns = np.full(2 * columns, _SIGN_BEGINNING, np.int64)
-        self._row = np.full(2, _SIGN_BEGINNING, np.int64)
+    def __init__(self, rows: int, columns: int) -> None:
+        self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
+        self._columns = np.full(2 * self._last + 2, _SIGN_BEGINNING, np.int32)
+        self._row = np.full(2, _SIGN_BEGINNING, np.int32)
 
     def begin_row(self) -> None:
         """Go to the next row."""
@@ -144,6 +146,7 @@ class SignOdds:
 
     def encode(self, encoder: RangeEncoder, column: int, negative: int) -> None:
         """Encode the sign of a level that is not 0."""
+        column = min(column, self._last)
         plus, minus = self._row[0] * self._columns[2 * column], self._row[1] * self._columns[2 * column + 1]
         if negative:
             encoder.encode(plus, minus, plus + minus)
@@ -153,6 +156,7 @@ class SignOdds:
 
     def decode(self, decoder: RangeDecoder, column: int) -> int:
         """Decode a sign, 1 for negative; not to be used if the decoder is exhausted after it."""
+        column = min(column, self._last)
         plus, minus = self._row[0] * self._columns[2 * column], self._row[1] * self._columns[2 * column + 1]
         negative = 1 if decoder.decode_target(plus + minus) >= plus else 0
         if negative:
@@ -164,9 +168,10 @@ class SignOdds:
 
     def _learn(self, column: int, negative: int) -> None:
         self._count(self._row, 0, negative)
-        self._count(self._columns, 2 * column, negative)
+        if self._last > 0:
+            self._count(self._columns, 2 * column, negative)
 
-    def _count(self, counts: Integers, at: int, negative: int) -> None:
+    def _count(self, counts: NDArray[np.int32], at: int, negative: int) -> None:
         counts[at + (1 if negative else 0)] += _SIGN_STEP
         if counts[at] + counts[at + 1] > _SIGN_MOST:
             counts[at] -= counts[at] >> 1
@@ -186,7 +191,8 @@ def encode_layer(
         columns: n is a multiple of it.
         mean_code: of the layer's mean level, which the decoder knows.
     """
-    contexts, signs = MagnitudeContext(columns, mean_code), SignOdds(columns)
+    rows = len(levels) // columns
+    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
     column = 0
     for i in range(len(levels)):
         if column == 0:
@@ -196,6 +202,7 @@ def encode_layer(
         level = int(levels[i])
         models.encode(encoder, level, contexts.context(column))
         if level > 0:
+            encoder.spend(_WORK_OF_LEVEL)
             signs.encode(encoder, column, values[i] < 0)
         contexts.add(column, level)
         column += 1
@@ -221,10 +228,11 @@ def decode_layer(
         measured: whether to add up the bits of signs.
 
     Returns:
-        How many levels are not 0, of those that were decoded before the decoder was exhausted.
+        How many coordinates were decoded before the decoder was exhausted.
     """
-    contexts, signs = MagnitudeContext(columns, mean_code), SignOdds(columns)
-    column = found = 0
+    rows = len(values) // columns
+    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
+    column = 0
     for i in range(len(values)):
         if column == 0:
             decoder.spend(_WORK_OF_CELL * columns)
@@ -233,20 +241,20 @@ def decode_layer(
         quantiser = models.state & 1
         level = models.decode(decoder, contexts.context(column))
         if decoder.exhausted():
-            break
+            return i
         if level > 0:
+            decoder.spend(_WORK_OF_LEVEL)
             bits_before = decoder.bits_read() if measured else 0.0
             negative = signs.decode(decoder, column)
             if decoder.exhausted():
-                break
+                return i
             if measured:
                 models.sign_bits += decoder.bits_read() - bits_before
             magnitude = magnitudes[quantiser] if level == 1 else 16.0 * (2 * level - quantiser)
             magnitude = min(magnitude * unit, most)
             values[i] = -magnitude if negative else magnitude
-            found += 1
         contexts.add(column, level)
         column += 1
         if column == columns:
             column = 0
-    return found
+    return len(values)

@@ -10,7 +10,9 @@ cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST
 cdef class MagnitudeContext:
     cdef const int64_t[::1] _logs
     cdef int64_t _mean, _log_mean, _rows, _log_rows, _row_sum, _row_log, _near
-    cdef int64_t[::1] _column_sums, _column_logs
+    cdef int64_t _last
+    cdef int64_t[::1] _column_sums
+    cdef int32_t[::1] _column_logs
 
     cdef int begin_row(self) except -1
     @cython.locals(row=int64_t, near=int64_t, expected=int64_t)

@@ -66,16 +66,18 @@ class MagnitudeContext:
     """The contexts of a layer's coordinates, row by row.
 
     Args:
+        rows: of the layer.
         columns: of the layer.
         mean_code: of its mean level.
     """
 
-    def __init__(self, columns: int, mean_code: int) -> None:
+    def __init__(self, rows: int, columns: int, mean_code: int) -> None:
         self._logs = _LOG2
         self._mean = mean_of(mean_code)
         self._log_mean = log2_of(self._mean)
-        self._column_sums = np.zeros(columns, np.int64)
-        self._column_logs = np.full(columns, log2_of(2 * self._mean), np.int64)
+        self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
+        self._column_sums = np.zeros(self._last + 1, np.int64)
+        self._column_logs = np.full(self._last + 1, log2_of(2 * self._mean), np.int32)
         self._rows = self._log_rows = 0  # rows begun; the logarithm of their number and one
         self._row_sum = self._row_log = 0
         self._near = 0  # mean of the last few levels of the row, in the unit
@@ -95,7 +97,9 @@ class MagnitudeContext:
         near = self._log(10 * self._near + 3 * self._mean) - _LOG_13
         if near < 0:
             near = 0
-        expected = ((11 * row + 5 * near) >> 4) + self._column_logs[column] - self._log_rows - self._log_mean
+        expected = (
+            ((11 * row + 5 * near) >> 4) + self._column_logs[min(column, self._last)] - self._log_rows - self._log_mean
+        )
         if expected < _FIRST:
             return 0
         expected = (expected - _FIRST) >> 2
@@ -107,8 +111,9 @@ class MagnitudeContext:
         if level > 0:
             self._row_sum += level
             self._row_log = self._log(_UNIT * self._row_sum + 2 * self._mean)
-            self._column_sums[column] += level
-            self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + 2 * self._mean)
+            if self._last > 0:
+                self._column_sums[column] += level
+                self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + 2 * self._mean)
 
     def _log(self, number: int) -> int:
         """As `log2_of`."""
@@ -129,7 +134,7 @@ def contexts_of(levels: NDArray[np.int32], columns: int, mean_code: int, context
         mean_code: of the layer's mean level.
         contexts: filled in; int16, shape (n,).
     """
-    found = MagnitudeContext(columns, mean_code)
+    found = MagnitudeContext(len(levels) // columns, columns, mean_code)
     for i in range(len(levels)):
         column = i % columns
         if column == 0:

@@ -29,7 +29,8 @@ from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
 from surp_fl.entropy.minifloat import decode_minifloat
 from surp_fl.entropy.range_coder import RangeDecoder
-from surp_fl.types import Floats, Vector
+from surp_fl.types import Floats, Update, Vector
+from surp_fl.updates import compact
 
 TRELLIS, MODE, MODE_WITH_TERMS = 3, 0, 1  # in two bits each, the first one twice
 STEP_BITS, OFFSET_BITS = 16, 4
@@ -67,9 +68,7 @@ def is_trellis(body: bytes) -> bool:
     return bool(decode_bits(decoder, 2) == TRELLIS and decode_bits(decoder, 2) == TRELLIS)
 
 
-def read_trellis(
-    body: bytes, n: int, side: SideInformation, measured: bool = False
-) -> tuple[Vector, int, BitBreakdown]:
+def read_trellis(body: bytes, n: int, side: SideInformation, measured: bool = False) -> tuple[Update, BitBreakdown]:
     """Decode a body.
 
     Args:
@@ -79,8 +78,7 @@ def read_trellis(
         measured: whether to count the bits of signs.
 
     Returns:
-        The vector; at most how many coordinates of it are not 0; and what its bits are for: magnitudes are all but
-        signs and the indices of terms.
+        The update, and what its bits are for: magnitudes are all but signs and the indices of terms.
 
     Raises:
         MalformedBits: no encoder writes this body.
@@ -88,7 +86,7 @@ def read_trellis(
     decoder, vector, models = RangeDecoder(body), np.zeros(n, np.float32), LevelModels()
     decoder.grant(n)
     terms = GroupReader(decoder, n, side)
-    complete, found = _read(decoder, vector, side, models, terms, measured)
+    complete, decoded = _read(decoder, vector, side, models, terms, measured)
     if decoder.overdrawn:
         raise MalformedBits("it asks for more work than its bytes are worth")
     if complete and not decoder.fully_consumed():
@@ -97,9 +95,8 @@ def read_trellis(
     breakdown = BitBreakdown(terms.index_bits, signs, max(8.0 * len(body) - _MODE_BITS - signs - terms.index_bits, 0.0))
     if terms.is_dense:
         with np.errstate(over="ignore"):
-            vector = (vector + np.asarray(terms.sums)).astype(np.float32)
-        found = n
-    return vector, found, breakdown
+            return (vector + np.asarray(terms.sums)).astype(np.float32), breakdown
+    return compact(vector, decoded), breakdown
 
 
 def _read(
@@ -109,15 +106,15 @@ def _read(
     models: LevelModels,
     terms: GroupReader,
     measured: bool,
-) -> tuple[bool, int]:
-    """Whether all layers were read, and how many of their levels are not 0."""
+) -> tuple[bool, list[slice]]:
+    """Whether all layers were read, and which parts of the vector."""
     for _ in range(2):
         decode_bits(decoder, 2)
     mode = decode_bits(decoder, 2)
     if decoder.exhausted() and decoder.is_whole():
         raise MalformedBits("bytes that stand for no symbol")
     if decoder.exhausted():
-        return False, 0
+        return False, []
     if mode not in (MODE, MODE_WITH_TERMS):
         raise MalformedBits(f"mode {mode} of the trellis; this version knows 0, and 1 with terms")
     if mode == MODE_WITH_TERMS and terms.read_terms():
@@ -125,14 +122,15 @@ def _read(
     step = decode_bits(decoder, STEP_BITS)
     first = magnitudes_of(decode_bits(decoder, OFFSET_BITS), decode_bits(decoder, OFFSET_BITS))
     if decoder.exhausted():
-        return False, 0
+        return False, []
     if step == 0:
         raise MalformedBits("a step of 0")
-    codes, code, found = AdaptiveInteger(CODES_DEPTH), FIRST_CODE, 0
+    codes, code = AdaptiveInteger(CODES_DEPTH), FIRST_CODE
+    decoded: list[slice] = []
     for start, rows, columns in layers_of(side):
         change = codes.decode(decoder)
         if decoder.exhausted():
-            return False, found
+            return False, decoded
         if change == 0:
             continue
         code += (change - 1) >> 1 if change & 1 else -(change >> 1)
@@ -140,7 +138,8 @@ def _read(
             raise MalformedBits(f"code {code} of a mean level; expected 1 to {MEAN_CODES - 1}")
         values = vector[start : start + rows * columns]
         unit = decode_minifloat(step) / 16
-        found += decode_layer(decoder, models, values, columns, code, first, unit, _MOST, measured)
+        done = decode_layer(decoder, models, values, columns, code, first, unit, _MOST, measured)
+        decoded.append(slice(start, start + done))
         if decoder.exhausted():
-            return False, found
-    return True, found
+            return False, decoded
+    return True, decoded
