@@ -23,6 +23,7 @@ LOOPS = [
     "surp_fl.entropy.integers",
     "surp_fl.entropy.adaptive_integer",
     "surp_fl.entropy.changed_values",
+    "surp_fl.entropy.signed_levels",
     "surp_fl.entropy.minifloat",
     "surp_fl.entropy.bit_fields",
     "surp_fl.vector_scans",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]  # shape (n,): all trained arrays of a model, end to end
 Integers = NDArray[np.int64]
+Levels = NDArray[np.int16]  # of quantised values
 Floats = NDArray[np.float64]
 Signs = NDArray[np.bool_]  # true where negative
 Flags = NDArray[np.uint8]  # 0 or 1
