@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import dense, dgc, qsgd, r_top_k, stc, top_k
+from surp_fl.codecs import dense, dgc, qsgd, r_top_k, signsgd, stc, top_k
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
 from surp_fl.codecs.dgc import DGC
@@ -12,6 +12,7 @@ from surp_fl.codecs.qsgd import QSGD
 from surp_fl.codecs.r_top_k import RTopK
 from surp_fl.codecs.reader import READERS, Reader
 from surp_fl.codecs.registry import SCHEMES, Registration, reader_of, register, scheme_named
+from surp_fl.codecs.signsgd import SignSGD
 from surp_fl.codecs.stc import STC
 from surp_fl.codecs.surp import scheme as _surp
 from surp_fl.codecs.surp.scheme import SuRP
@@ -25,15 +26,15 @@ from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
-    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, dense.ROW,
-    _surp_paper.ROW, _surp_laplacian.ROW,
+    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, signsgd.ROW,
+    dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
     "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP", "RTopK",
-    "Reader", "Registration", "Scheme", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register", "scheme_named",
-    "truncate",
+    "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register",
+    "scheme_named", "truncate",
 ]  # fmt: skip
 
 
