@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import dense, dgc, qsgd, r_top_k, signsgd, stc, top_k
+from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, signsgd, stc, top_k
+from surp_fl.codecs.cast import Cast
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
 from surp_fl.codecs.dgc import DGC
@@ -27,13 +28,13 @@ from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
     _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, signsgd.ROW,
-    dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
-    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP", "RTopK",
-    "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register",
+    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
+    "RTopK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register",
     "scheme_named", "truncate",
 ]  # fmt: skip
 

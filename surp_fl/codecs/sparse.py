@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from surp_fl.codecs.bfloat16 import to_bfloat16
 from surp_fl.codecs.reader import BitBreakdown, Reader
 from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
 from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
@@ -81,7 +82,7 @@ def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:
         bits.write_one(value_bits, 8)
         write_gaps(bits, indices, rice_parameter(indices.size, vector.size))
         values = np.ascontiguousarray(vector[indices])
-        stored = _upper_half(values).astype(">u2") if value_bits == 16 else values.astype(">f4")
+        stored = to_bfloat16(values).astype(">u2") if value_bits == 16 else values.astype(">f4")
         bits.append(np.unpackbits(stored.view(np.uint8)))
     return bits.to_bytes()
 
@@ -107,14 +108,6 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:
         stored[start : start + _BLOCK] = bits.read(min(_BLOCK, count - start), width) << (32 - width)
     bits.finish()
     return indices, stored.view(np.float32)
-
-
-def _upper_half(values: Vector) -> NDArray[np.uint16]:
-    """Round float32 to bfloat16, ties to even, but never up to infinity."""
-    bits = values.view(np.uint32).astype(np.int64)
-    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    overflow = (rounded & 0x7FFF) == 0x7F80
-    return np.where(overflow, rounded - 1, rounded).astype(np.uint16)
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:

@@ -211,6 +211,7 @@ def test_ids_stand_for_the_same_formats_for_ever() -> None:
     names = {0: "dense", 1: "surp-paper", 2: "stc", 3: "surp", 4: "sparse", 5: "qsgd", 6: "eden", 7: "surp-unbiased"}
     names |= {8: "surp-laplacian"}
     names |= {9: "sign"}
+    names |= {12: "cast"}
     assert {scheme_id: reader.name for scheme_id, reader in READERS.items()} == names
     assert {row.scheme.codec.reader.scheme_id for row in SCHEMES} == set(READERS)
 
