@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, signsgd, stc, top_k
+from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, random_k, signsgd, stc, top_k
 from surp_fl.codecs.cast import Cast
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
@@ -11,6 +11,7 @@ from surp_fl.codecs.eden import scheme as _eden
 from surp_fl.codecs.eden.scheme import EDEN
 from surp_fl.codecs.qsgd import QSGD
 from surp_fl.codecs.r_top_k import RTopK
+from surp_fl.codecs.random_k import RandomK
 from surp_fl.codecs.reader import READERS, Reader
 from surp_fl.codecs.registry import SCHEMES, Registration, reader_of, register, scheme_named
 from surp_fl.codecs.signsgd import SignSGD
@@ -27,15 +28,15 @@ from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
-    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, _eden.ROW, qsgd.ROW, signsgd.ROW,
-    *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW, qsgd.ROW,
+    signsgd.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
     "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
-    "RTopK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of", "register",
-    "scheme_named", "truncate",
+    "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of",
+    "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

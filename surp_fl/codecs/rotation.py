@@ -112,9 +112,14 @@ def _butterfly(low: Floats, high: Floats) -> None:
 
 
 def _words(seed: int, first: int, count: int) -> NDArray[np.uint64]:
-    """Random words `first` to `first + count` of a seed: SplitMix64; little-endian, shape (count,)."""
+    """Random words `first` to `first + count` of a seed: shape (count,)."""
+    return words_at(seed, np.arange(first, first + count, dtype=np.uint64))
+
+
+def words_at(seed: int, places: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The random words at some places of a seed's; SplitMix64, little-endian, of the shape of `places`."""
     with np.errstate(over="ignore"):
-        words = np.uint64(seed) + _GAMMA * np.arange(first + 1, first + count + 1, dtype=np.uint64)
+        words = np.uint64(seed) + _GAMMA * (places + np.uint64(1))
         words = (words ^ (words >> np.uint64(30))) * _FIRST
         words = (words ^ (words >> np.uint64(27))) * _SECOND
         return (words ^ (words >> np.uint64(31))).astype("<u8", copy=False)

@@ -142,8 +142,8 @@ class BitReader:
         raise MalformedBits(f"a varint of more than {7 * _VARINT_GROUPS} bits")
 
     def rest(self) -> tuple[bytes, int]:
-        """The remaining bytes, and which bit of the first one is the next."""
-        return self._bytes[self._at >> 3 :], self._at & 7
+        """All bytes, and which of their bits is the next."""
+        return self._bytes, self._at
 
     def skip(self, count: int) -> None:
         """Skip `count` bits, which were read from `rest`."""
