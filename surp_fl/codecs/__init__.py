@@ -14,6 +14,8 @@ from surp_fl.codecs.r_top_k import RTopK
 from surp_fl.codecs.random_k import RandomK
 from surp_fl.codecs.reader import READERS, Reader
 from surp_fl.codecs.registry import SCHEMES, Registration, reader_of, register, scheme_named
+from surp_fl.codecs.sbc import scheme as _sbc
+from surp_fl.codecs.sbc.scheme import SBC
 from surp_fl.codecs.signsgd import SignSGD
 from surp_fl.codecs.stc import STC
 from surp_fl.codecs.surp import scheme as _surp
@@ -28,13 +30,13 @@ from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
-    _surp.ROW, _surp_unbiased.ROW, stc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW, qsgd.ROW,
-    signsgd.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    _surp.ROW, _surp_unbiased.ROW, stc.ROW, _sbc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW,
+    qsgd.ROW, signsgd.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
-    "DGC", "EDEN", "QSGD", "READERS", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
+    "DGC", "EDEN", "QSGD", "READERS", "SBC", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
     "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of",
     "register", "scheme_named", "truncate",
 ]  # fmt: skip

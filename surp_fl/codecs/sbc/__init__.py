@@ -1,0 +1,1 @@
+"""Sparse binary compression: coordinates of one sign in each array, and their mean."""
