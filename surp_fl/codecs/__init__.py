@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, random_k, signsgd, stc, top_k
+from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, random_k, signsgd, stc, terngrad, top_k
 from surp_fl.codecs.cast import Cast
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
@@ -26,19 +26,20 @@ from surp_fl.codecs.surp_paper import scheme as _surp_paper
 from surp_fl.codecs.surp_paper.scheme import PaperSuRP
 from surp_fl.codecs.surp_unbiased import scheme as _surp_unbiased
 from surp_fl.codecs.surp_unbiased.scheme import UnbiasedSuRP
+from surp_fl.codecs.terngrad import TernGrad
 from surp_fl.codecs.top_k import TopK
 from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
     _surp.ROW, _surp_unbiased.ROW, stc.ROW, _sbc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW,
-    qsgd.ROW, signsgd.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    qsgd.ROW, signsgd.ROW, terngrad.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
     "DGC", "EDEN", "QSGD", "READERS", "SBC", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
-    "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TopK", "UnbiasedSuRP", "reader_of",
-    "register", "scheme_named", "truncate",
+    "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TernGrad", "TopK", "UnbiasedSuRP",
+    "reader_of", "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def starts_of(sizes: Integers) -> Integers:
     return np.cumsum(sizes) - sizes
 
 
-def write_scales(scales: Floats) -> bytes:
+def write_scales(scales: Floats | Vector) -> bytes:
     """Scales as little-endian float32; those beyond its range become its largest number."""
     return np.minimum(scales, np.finfo(np.float32).max).astype("<f4").tobytes()
 

@@ -42,7 +42,7 @@ def test_error_feedback_sends_the_rest_in_later_rounds_by_hand() -> None:
     np.testing.assert_array_equal(through(scheme, wanted), [1, 1])
 
 
-def test_the_error_is_what_the_papers_lemma_8_says() -> None:
+def test_the_error_is_what_the_papers_lemma_on_scaled_signs_says() -> None:
     """‖C(v) − v‖² = (1 − φ(v))·‖v‖² with φ(v) = ‖v‖₁² / (d·‖v‖²)."""
     vector = np.random.default_rng(0).laplace(size=1000).astype(np.float32)
     exact = vector.astype(float)
