@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from surp_fl.codecs import cast, dense, dgc, qsgd, r_top_k, random_k, signsgd, stc, terngrad, top_k
+from surp_fl.codecs import cast, dense, dgc, fedpaq, r_top_k, random_k, signsgd, stc, terngrad, top_k
 from surp_fl.codecs.cast import Cast
 from surp_fl.codecs.codec import Codec, Scheme
 from surp_fl.codecs.dense import Dense
 from surp_fl.codecs.dgc import DGC
 from surp_fl.codecs.eden import scheme as _eden
 from surp_fl.codecs.eden.scheme import EDEN
-from surp_fl.codecs.qsgd import QSGD
+from surp_fl.codecs.fedpaq import FedPAQ
+from surp_fl.codecs.qsgd import scheme as _qsgd
+from surp_fl.codecs.qsgd.scheme import QSGD
 from surp_fl.codecs.r_top_k import RTopK
 from surp_fl.codecs.random_k import RandomK
 from surp_fl.codecs.reader import READERS, Reader
@@ -32,14 +34,14 @@ from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
     _surp.ROW, _surp_unbiased.ROW, stc.ROW, _sbc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW,
-    qsgd.ROW, signsgd.ROW, terngrad.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    _qsgd.ROW, fedpaq.ROW, signsgd.ROW, terngrad.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
-    "DGC", "EDEN", "QSGD", "READERS", "SBC", "SCHEMES", "STC", "Cast", "Codec", "Dense", "LaplacianSuRP", "PaperSuRP",
-    "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TernGrad", "TopK", "UnbiasedSuRP",
-    "reader_of", "register", "scheme_named", "truncate",
+    "DGC", "EDEN", "QSGD", "READERS", "SBC", "SCHEMES", "STC", "Cast", "Codec", "Dense", "FedPAQ", "LaplacianSuRP",
+    "PaperSuRP", "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TernGrad", "TopK",
+    "UnbiasedSuRP", "reader_of", "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

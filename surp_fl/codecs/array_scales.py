@@ -1,6 +1,6 @@
 """One float32 scale for each array, or for the whole vector, at the front of a body: for schemes that quantise.
 
-A level l of an array with the scale s stands for l·s/(largest level), in float64, rounded to float32.
+A level l of an array with the scale s stands for l·(s/largest level), in float64, rounded to float32.
 """
 
 from __future__ import annotations

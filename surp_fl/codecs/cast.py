@@ -9,7 +9,7 @@ Integer-Arithmetic-Only Inference", with zero point 0); the levels are coded, wh
       values     16 bits  each coordinate, little-endian
     of int8:
       scales     float32 of each array that is not empty, little-endian
-      levels              symbols of a range coder, as in coded_levels.py; a value is level·scale/127
+      levels              symbols of a range coder, as in coded_levels.py; a value is level·(scale/127)
 """
 
 from __future__ import annotations

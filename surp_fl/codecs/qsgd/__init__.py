@@ -1,0 +1,1 @@
+"""QSGD: stochastic levels of the norms of buckets."""
