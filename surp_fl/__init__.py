@@ -37,6 +37,7 @@ from surp_fl.codecs import (
     FedPAQ,
     LaplacianSuRP,
     PaperSuRP,
+    PowerSGD,
     RandomK,
     RTopK,
     SignSGD,
@@ -49,7 +50,7 @@ from surp_fl.codecs import (
 from surp_fl.entropy import range_coder
 from surp_fl.errors import MalformedMessage
 from surp_fl.layout import Layout
-from surp_fl.memory import ErrorFeedback, MomentumCorrection, NoMemory
+from surp_fl.memory import ErrorFeedback, ErrorFeedbackAndLastSent, MomentumCorrection, NoMemory
 
 if TYPE_CHECKING:
     from surp_fl.flower.client_mod import CompressUpdates
@@ -71,6 +72,7 @@ __all__ = [
     "CompressUpdates",
     "Dense",
     "ErrorFeedback",
+    "ErrorFeedbackAndLastSent",
     "FedPAQ",
     "LaplacianSuRP",
     "Layout",
@@ -78,6 +80,7 @@ __all__ = [
     "MomentumCorrection",
     "NoMemory",
     "PaperSuRP",
+    "PowerSGD",
     "RTopK",
     "RandomK",
     "SignSGD",

@@ -19,6 +19,7 @@ from surp_fl.types import Vector
 
 State = Mapping[str, NDArray[Any]]
 
+LAST_SENT = "last sent"  # what the last message said; shape (n,)
 _SENT_SHARE = "sent share"  # of the squared norm of what the client wanted to send, in its last message; shape ()
 
 
@@ -138,6 +139,22 @@ class ErrorFeedback:
             return {"residual": residual}
         share = min(max(1 - (norm_of(residual) / whole) ** 2, 0.0), 1.0)
         return {"residual": residual, _SENT_SHARE: np.asarray(share, np.float32)}
+
+
+@dataclass(frozen=True)
+class ErrorFeedbackAndLastSent(ErrorFeedback):
+    """Error feedback that keeps the last message as well, for an encoder that starts from it, such as PowerSGD's.
+
+    A client stores a second float32 vector of the model's size.
+
+    Attributes:
+        keep: as of `ErrorFeedback`.
+        step_ahead: as of `ErrorFeedback`.
+    """
+
+    def settle(self, wanted: Vector, sent: Vector, state: State) -> State:
+        """Store the compression error, and what was sent."""
+        return {**super().settle(wanted, sent, state), LAST_SENT: sent}
 
 
 @dataclass(frozen=True)

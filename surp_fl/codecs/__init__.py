@@ -10,6 +10,8 @@ from surp_fl.codecs.dgc import DGC
 from surp_fl.codecs.eden import scheme as _eden
 from surp_fl.codecs.eden.scheme import EDEN
 from surp_fl.codecs.fedpaq import FedPAQ
+from surp_fl.codecs.power_sgd import scheme as _power_sgd
+from surp_fl.codecs.power_sgd.scheme import PowerSGD
 from surp_fl.codecs.qsgd import scheme as _qsgd
 from surp_fl.codecs.qsgd.scheme import QSGD
 from surp_fl.codecs.r_top_k import RTopK
@@ -34,14 +36,15 @@ from surp_fl.frame import HEADER_BYTES, shorten
 
 for _row in (
     _surp.ROW, _surp_unbiased.ROW, stc.ROW, _sbc.ROW, r_top_k.ROW, dgc.ROW, top_k.ROW, random_k.ROW, _eden.ROW,
-    _qsgd.ROW, fedpaq.ROW, signsgd.ROW, terngrad.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW, _surp_laplacian.ROW,
+    _power_sgd.ROW, _qsgd.ROW, fedpaq.ROW, signsgd.ROW, terngrad.ROW, *cast.ROWS, dense.ROW, _surp_paper.ROW,
+    _surp_laplacian.ROW,
 ):  # fmt: skip
     register(_row)
 
 __all__ = [
     "DGC", "EDEN", "QSGD", "READERS", "SBC", "SCHEMES", "STC", "Cast", "Codec", "Dense", "FedPAQ", "LaplacianSuRP",
-    "PaperSuRP", "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TernGrad", "TopK",
-    "UnbiasedSuRP", "reader_of", "register", "scheme_named", "truncate",
+    "PaperSuRP", "PowerSGD", "RTopK", "RandomK", "Reader", "Registration", "Scheme", "SignSGD", "SuRP", "TernGrad",
+    "TopK", "UnbiasedSuRP", "reader_of", "register", "scheme_named", "truncate",
 ]  # fmt: skip
 
 

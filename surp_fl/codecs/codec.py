@@ -7,14 +7,14 @@ schemes share are here, once. Does not know Flower.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from surp_fl.codecs.reader import Reader, check_vector, checked_reference
 from surp_fl.frame import pack
 from surp_fl.layout import Layout
-from surp_fl.memory import Memory
+from surp_fl.memory import Memory, State
 from surp_fl.topk import on_host
 from surp_fl.types import Reference, Sparse, Vector
 
@@ -117,6 +117,19 @@ class Scheme(Protocol):
     @property
     def memory(self) -> Memory:
         """What the client carries between rounds."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """What a scheme has whose encoder starts from the client's last message, as PowerSGD's; its decoder does not."""
+
+    def continued(self, state: State) -> Scheme:
+        """The scheme for a client's next message.
+
+        Args:
+            state: of the client's memory, after the last `settle`; empty in the first round.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -151,7 +151,7 @@ def with_memory(make: Callable[..., Scheme], default: ErrorFeedback = ErrorFeedb
         stateless: float = 0.0,
         **options: Any,
     ) -> Scheme:
-        memory = MomentumCorrection(momentum) if momentum else ErrorFeedback(keep, step_ahead)
+        memory = MomentumCorrection(momentum) if momentum else replace(default, keep=keep, step_ahead=step_ahead)
         return make(memory=NoMemory() if stateless else memory, **options)
 
     return made

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from surp_fl.change import change_of
 from surp_fl.codecs import reader_of
-from surp_fl.codecs.codec import Scheme, with_budget
+from surp_fl.codecs.codec import Continues, Scheme, with_budget
 from surp_fl.flower.client_origin import load_origin, save_origin
 from surp_fl.flower.client_state import (
     ServerDirectives,
@@ -166,6 +166,7 @@ class CompressUpdates:
         history = not isinstance(scheme.memory, NoMemory) if self.history is None else self.history
         reference = _reference(scheme, start, stored.model if history else None)
         wanted = scheme.memory.recall(delta, memory)
+        scheme = scheme.continued(memory) if isinstance(scheme, Continues) else scheme
         began = time.perf_counter()
         change = change_of(scheme, wanted, received, trained, layout, rng, reference, delta, in_turns=True)
         seconds = time.perf_counter() - began

@@ -215,6 +215,7 @@ def test_ids_stand_for_the_same_formats_for_ever() -> None:
     names |= {13: "random-k"}
     names |= {14: "sbc"}
     names |= {10: "ternary"}
+    names |= {11: "power-sgd"}
     assert {scheme_id: reader.name for scheme_id, reader in READERS.items()} == names
     assert {row.scheme.codec.reader.scheme_id for row in SCHEMES} == set(READERS)
 

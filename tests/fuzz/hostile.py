@@ -31,6 +31,7 @@ from surp_fl import (
     Layout,
     MalformedMessage,
     PaperSuRP,
+    PowerSGD,
     RandomK,
     SignSGD,
     SuRP,
@@ -110,9 +111,10 @@ def bodies(layout: Layout) -> Iterator[tuple[int, bytes]]:
     vector = rng.laplace(size=n).astype(np.float32)
     schemes: list[Scheme] = [
         Dense(), QSGD(bits=2, bucket=n), QSGD(bits=8, bucket=1), EDEN(40), EDEN(n), TopK(sparsity=0.0),
-        TopK(sparsity=0.0, value_bits=16), TopK(sparsity=0.7), QSGD(bits=16, coded=True, bucket=1),
-        QSGD(bits=8, coded=True), FedPAQ(bits=1), TernGrad(), SBC(sparsity=0.0), SBC(sparsity=0.7, per_array=False),
-        SBC(n // 8), RandomK(sparsity=0.0), RandomK(sparsity=0.0, value_bits=16), RandomK(sparsity=0.7), Cast("fp16"),
+        TopK(sparsity=0.0, value_bits=16), TopK(sparsity=0.7), PowerSGD(rank=1), PowerSGD(rank=300),
+        PowerSGD(rank=300, value_bits=32), QSGD(bits=16, coded=True, bucket=1), QSGD(bits=8, coded=True),
+        FedPAQ(bits=1), TernGrad(), SBC(sparsity=0.0), SBC(sparsity=0.7, per_array=False), SBC(n // 8),
+        RandomK(sparsity=0.0), RandomK(sparsity=0.0, value_bits=16), RandomK(sparsity=0.7), Cast("fp16"),
         Cast("bf16"), Cast("int8"), SignSGD(), SignSGD(per_array=False), STC(n), STC(n // 8),
         PaperSuRP(steps=n // 20), PaperSuRP(steps=n // 4), LaplacianSuRP(steps=n // 20), LaplacianSuRP(steps=n // 8),
         SuRP(20_000), UnbiasedSuRP(40), UnbiasedSuRP(n // 8),

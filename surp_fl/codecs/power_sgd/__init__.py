@@ -1,0 +1,1 @@
+"""PowerSGD: low-rank factors of each layer by power iteration, from where the last message ended."""
