@@ -40,7 +40,7 @@ def compress(arrays, bitstream_path, return_bitstream, qp, qp_density, **options
     multiples = {name: np.rint(each / step).astype(np.int32) for name, each in arrays.items()}
     np.savez_compressed(held, step=step, **multiples)
     return bytearray(held.getvalue())
-def decompress(stream):
+def decompress(stream, **context):
     with np.load(io.BytesIO(bytes(stream))) as held:
         return {name: (held[name] * held["step"]).astype(np.float32) for name in held.files if name != "step"}
 """
