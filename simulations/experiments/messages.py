@@ -11,10 +11,11 @@ what the bits of messages say.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
@@ -46,6 +47,7 @@ class Recorded:
 
     source: str
     server_round: int
+    client: int
     layout: Layout
     vector: Vector
     delta: Vector
@@ -55,12 +57,22 @@ class Recorded:
 
 @dataclass
 class Recorder:
-    """A scheme that keeps some of what it encodes."""
+    """A scheme that keeps some of what it encodes: of some rounds, and of some clients by their place in a round."""
 
     source: str
     clients: int
+    rounds: Collection[int]
+    places: Collection[int]
     kept: list[Recorded] = field(default_factory=list)
     _encoded: int = 0
+    _client: int = 0
+
+    def note_client(
+        self, message: Message, context: Context, call_next: Callable[[Message, Context], Message]
+    ) -> Message:
+        """Note whose update is encoded next: a mod of the app."""
+        self._client = int(context.node_config["partition-id"])
+        return call_next(message, context)
 
     @property
     def scheme(self) -> Scheme:
@@ -80,20 +92,21 @@ class Recorder:
     def _write(
         self, vector: Vector, layout: Layout, rng: np.random.Generator, reference: Reference, *, delta: Vector | None
     ) -> bytes:
-        server_round, client = self._encoded // self.clients + 1, self._encoded % self.clients
+        server_round, place = self._encoded // self.clients + 1, self._encoded % self.clients
         self._encoded += 1
         model, before = reference if isinstance(reference, tuple) else (reference, reference)
-        if server_round in ROUNDS and client in CLIENTS and model is not None and before is not None:
+        if server_round in self.rounds and place in self.places and model is not None and before is not None:
             own = vector if delta is None else delta
-            self.kept.append(Recorded(self.source, server_round, layout, vector.copy(), own.copy(), model, before))
+            kept = Recorded(self.source, server_round, self._client, layout, vector.copy(), own.copy(), model, before)
+            self.kept.append(kept)
         return self.scheme.codec.body(vector, layout, rng, reference, delta)
 
 
-def record(settings: Settings) -> list[Recorded]:
-    """Train over the in-process grid and keep updates of some rounds and clients."""
+def record(settings: Settings, rounds: Collection[int] = ROUNDS, places: Collection[int] = CLIENTS) -> list[Recorded]:
+    """Train over the in-process grid and keep updates of some rounds, and of some of the clients in each."""
     quiet()
-    recorder = Recorder(settings.scheme, settings.taking_part)
-    app = ClientApp(mods=[CompressUpdates(recorder, seed=settings.seed)])
+    recorder = Recorder(settings.scheme, settings.taking_part, rounds, places)
+    app = ClientApp(mods=[recorder.note_client, CompressUpdates(recorder, seed=settings.seed)])
     app.train()(client_app.train)
     with as_server():
         grid = InProcessGrid(app, settings.clients, settings.to_run_config())
