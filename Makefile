@@ -27,10 +27,11 @@ bench: $(READY)  ## codec beside torch.topk; a server's round with 1,000 replies
 	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.lossless --out $(OUT)
 
-peers: $(READY)  ## NNCodec (ISO/IEC 15938-17) in an environment of its own, and trained models as files beside it; hours
+peers: $(READY)  ## NNCodec (ISO/IEC 15938-17) in an environment of its own; trained models and updates beside it; hours
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check nncodec==2.1.3
-	$(BIN)/python -m simulations.experiments.model_files --nncodec build/peers/bin/python --out $(OUT)
+	$(BIN)/python -m simulations.experiments.update_rates --nncodec build/peers/bin/python --out $(OUT)/update_rates
+	$(BIN)/python -m simulations.experiments.model_files --nncodec build/peers/bin/python --out $(OUT)/model_files
 
 deployment: $(READY)  ## a SuperLink and two SuperNodes on loopback; bytes on the wire: FedAvg, SuRP up, SuRP both ways
 	$(BIN)/python -m simulations.experiments.deployment --downlinks none surp:2000 --fraction-evaluate 1 --rounds 5 --out $(OUT)

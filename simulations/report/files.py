@@ -29,6 +29,7 @@ from simulations.report import (
     tables,
     theory,
     theory_tables,
+    update_rates,
     variance,
 )
 
@@ -150,6 +151,18 @@ def model_files_in(folder: Path) -> Made:
         folder / "equal_accuracy.md": model_files.equal_accuracy(found),
         folder / "headline.md": model_files.headline(found),
         folder / "accuracy.png": partial(plots.accuracy_at_bytes, found),
+    }
+
+
+def update_rates_in(folder: Path) -> Made:
+    """NNCodec and SuRP on recorded updates."""
+    found = update_rates.load(folder)
+    if not found:
+        return {}
+    return {
+        folder / "update_rates.md": update_rates.table(found),
+        folder / "times.md": update_rates.times(found),
+        folder / "update_rates.png": partial(plots.error_at_bits, found),
     }
 
 

@@ -51,6 +51,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.pruning_in(results / "pruning")
     made |= files.refinement_in(results / "refinement")
     made |= files.model_files_in(results / "model_files")
+    made |= files.update_rates_in(results / "update_rates")
     made |= files.variance_in(results / "variance")
     made |= files.theory_in(results / "theory")
     made |= files.gate_in(results / "gate", results / "messages")

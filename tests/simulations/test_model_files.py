@@ -21,6 +21,7 @@ from simulations.model_files.ways import METHODS, OURS, ways_for
 from simulations.report import model_files
 from simulations.report.model_files import ITSELF, Measured, smallest
 from surp_fl.types import Arrays
+from tests.simulations import nncodec_stub
 
 RNG = np.random.default_rng(0)
 MODEL: Arrays = {
@@ -32,18 +33,6 @@ MODEL: Arrays = {
 NBYTES = sum(array.nbytes for array in MODEL.values())
 KIND = models.Kind("a model", (30, 2), lambda root, seed: models.Trained(MODEL, score_of), (0,))
 WEIGHTS = ("conv.weight", "weight")
-STUB = """
-import io, numpy as np
-def compress(arrays, bitstream_path, return_bitstream, qp, qp_density, **options):
-    print("as the real one prints")
-    step, held = 2.0 ** (qp / 2**qp_density), io.BytesIO()
-    multiples = {name: np.rint(each / step).astype(np.int32) for name, each in arrays.items()}
-    np.savez_compressed(held, step=step, **multiples)
-    return bytearray(held.getvalue())
-def decompress(stream, **context):
-    with np.load(io.BytesIO(bytes(stream))) as held:
-        return {name: (held[name] * held["step"]).astype(np.float32) for name in held.files if name != "step"}
-"""
 
 
 def score_of(arrays: Arrays) -> Score:
@@ -101,10 +90,7 @@ def test_the_smallest_file_is_accurate_enough_where_chance_is_smoothed() -> None
 def test_the_command_measures_once_and_writes_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "stub" / "nncodec").mkdir(parents=True)
-    (tmp_path / "stub" / "nncodec" / "nnc.py").write_text(STUB)
-    (tmp_path / "stub" / "nncodec" / "__init__.py").write_text("")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
+    nncodec_stub.install(tmp_path, monkeypatch)
     monkeypatch.setitem(models.KINDS, "lenet5", replace(KIND, seeds=(0, 1)))
     command = ["--models", "lenet5", "--seeds", "0", "1", "--out", str(tmp_path), "--nncodec", sys.executable]
     assert experiment.main(command) == 0
@@ -134,9 +120,7 @@ def test_the_command_measures_once_and_writes_the_tables(
 
 
 def test_a_peer_that_fails_says_at_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "nncodec").mkdir()
-    (tmp_path / "nncodec" / "nnc.py").write_text("def compress(*_, **__): raise SystemExit(3)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    nncodec_stub.install(tmp_path, monkeypatch, "def compress(*_, **__): raise SystemExit(3)")
     with (
         NNCodec(Path(sys.executable), MODEL) as peer,
         pytest.raises(RuntimeError, match=r"NNCodec ended at .*'qp': -70"),

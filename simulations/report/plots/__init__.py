@@ -8,6 +8,7 @@ from simulations.report.plots.overview import accuracy_at_budgets
 from simulations.report.plots.pruning import error_at_sparsities
 from simulations.report.plots.refinement import along_iterations, fitted_densities
 from simulations.report.plots.theory import distortion_against_rate, slopes_and_bounds
+from simulations.report.plots.update_rates import error_at_bits
 
 __all__ = [
     "accuracy_at_budgets",
@@ -17,6 +18,7 @@ __all__ = [
     "bytes_to_accuracy",
     "contents_of_messages",
     "distortion_against_rate",
+    "error_at_bits",
     "error_at_sparsities",
     "fitted_densities",
     "score_vs_bytes",
