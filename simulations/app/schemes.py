@@ -1,6 +1,6 @@
 """Schemes as the command line writes them: "dense", "surp:218", "surp:ratio=1000", "rtop-k:2050:ratio=2".
 
-The table is the registry.
+The table is the registry, and peers that are no schemes of the library.
 """
 
 from __future__ import annotations
@@ -9,12 +9,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from simulations.nncodec import scheme as nncodec
 from surp_fl import ErrorFeedback, MomentumCorrection
-from surp_fl.codecs import Scheme, scheme_named
+from surp_fl.codecs import SCHEMES, Registration, Scheme, scheme_named
 from surp_fl.codecs.codec import Budgeted, with_budget
 
 Options = dict[str, float]
 _TO = "to"  # the option that a budget grows, or falls, to
+
+
+_PEERS = {nncodec.ROW.name: nncodec.ROW}
+
+
+def known() -> dict[str, Registration]:
+    """All schemes by name, in the order of legends."""
+    return {**SCHEMES, **_PEERS}
+
+
+def named(name: str) -> Registration:
+    """Find a scheme by its name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return _PEERS.get(name) or scheme_named(name)
 
 
 def parse(text: str) -> tuple[str, int | None, Options]:
@@ -42,18 +60,18 @@ def parse(text: str) -> tuple[str, int | None, Options]:
                 f"'{part}' in '{text}'; expected a number of bytes, or an option as in 'rtop-k:2050:ratio=2'"
             ) from None
     given = (budget is not None) + ("ratio" in options and takes_ratio(name))
-    if given != scheme_named(name).has_budget:
+    if given != named(name).has_budget:
         raise ValueError(f"'{text}': {_expected(name)}")
     return name, budget, options
 
 
 def takes_ratio(name: str) -> bool:
     """Whether a scheme's budget may be a share of the model's size; the ratio of others, as rTop-k's, is another."""
-    return any(isinstance(scheme, Budgeted) for scheme in scheme_named(name).examples.values())
+    return any(isinstance(scheme, Budgeted) for scheme in named(name).examples.values())
 
 
 def _expected(name: str) -> str:
-    if not scheme_named(name).has_budget:
+    if not named(name).has_budget:
         return f"{name} has no budget, it sends every coordinate; write '{name}'"
     share = f", or a share of the model's, write '{name}:ratio=1000'" if takes_ratio(name) else ""
     return f"{name} needs one budget, in bytes, write '{name}:218'{share}"
@@ -66,7 +84,7 @@ def scheme_of(text: str) -> Scheme | Callable[[int], Scheme]:
     if budget is not None:
         given["budget"] = budget
     try:
-        return scheme_named(name).make(**given)
+        return named(name).make(**given)
     except TypeError as fault:
         raise ValueError(f"'{text}': {fault}") from None
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from simulations.app.datasets import DataMissing
-from simulations.app.schemes import parse, takes_ratio
+from simulations.app.schemes import known, named, parse, takes_ratio
 from simulations.app.settings import Settings
 from simulations.engines.in_process import complete
 from simulations.experiments.command_line import (
@@ -25,7 +25,6 @@ from simulations.experiments.command_line import (
     settings_of,
 )
 from simulations.report import files, tables
-from surp_fl.codecs import SCHEMES
 
 _SETTINGS = [name for name in Settings.of_the_run() if name not in ("scheme", "downlink", "seed")] + ["data_root"]
 
@@ -38,7 +37,7 @@ def runs_of(options: argparse.Namespace, common: Settings) -> Iterator[Settings]
     """
     for text in options.schemes:
         name, *rest = text.split(":")
-        fixed = name not in SCHEMES or not SCHEMES[name].has_budget or any("=" not in part for part in rest)
+        fixed = name not in known() or not named(name).has_budget or any("=" not in part for part in rest)
         fixed = fixed or (takes_ratio(name) and any(part.startswith("ratio=") for part in rest))
         for budget in [None] if fixed else options.budgets:
             scheme = text if budget is None else ":".join([name, str(budget), *rest])
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = parser_of("simulations.experiments.compare", __doc__)
     parser.add_argument(
         "--schemes", nargs="+", default=["dense", "surp"],
-        help=f"of {', '.join(SCHEMES)}; with a budget and options of its own as in rtop-k:2050:ratio=2",
+        help=f"of {', '.join(known())}; with a budget and options of its own as in rtop-k:2050:ratio=2",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", type=int, default=[218, 2050],

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from simulations.app.schemes import parse
+from simulations.app.schemes import named, parse
 from simulations.app.settings import Settings
-from surp_fl.codecs import scheme_named
 
 Hyperparameters = dict[str, float]
 Grid = tuple[Hyperparameters, ...]
@@ -99,7 +98,7 @@ def trial(settings: Settings, hyperparameters: Mapping[str, float]) -> Settings:
     given: dict[str, Any] = dict(hyperparameters)
     given["warm_up"] = round(given.get("warm_up", 0) * settings.rounds)
     given.setdefault("momentum", LOCAL_MOMENTUM)
-    if scheme_named(parse(settings.scheme)[0]).brings_momentum:
+    if named(parse(settings.scheme)[0]).brings_momentum:
         given["momentum"] = 0.0
     return replace(settings, **given)
 

@@ -12,6 +12,7 @@ from statistics import fmean
 import numpy as np
 
 from simulations.app.row import Row
+from simulations.app.schemes import named
 from simulations.app.settings import Settings
 from simulations.app.workloads.workload import Metric
 from simulations.report import markdown
@@ -30,7 +31,6 @@ from simulations.report.rows import (
     scheme_of,
     shown_score,
 )
-from surp_fl.codecs import SCHEMES
 
 HYPERPARAMETERS = (
     "learning_rate", "momentum", "weight_decay", "max_grad_norm", "warm_up", "final_rate", "server_learning_rate",
@@ -45,7 +45,7 @@ def paper_formula_bytes(row: Row) -> float | None:
 
     None where an update is not sparse, as with rank-one terms, which change every coordinate for less than a bit each.
     """
-    value_bits = SCHEMES[row.scheme].value_bits
+    value_bits = named(row.scheme).value_bits
     if value_bits is None or row.coordinates_up_mean is None or row.coordinates_up_mean > 8 * row.payload_bytes_up_mean:
         return None
     return row.coordinates_up_mean * (math.log2(row.parameters) + value_bits) / 8

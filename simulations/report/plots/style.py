@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from simulations.app.row import Row
-from surp_fl.codecs import SCHEMES
+from simulations.app.schemes import known
 
 _BOTH_WAYS = " both ways"
 _STYLE_BOTH_WAYS = ("C9", "D")
@@ -28,15 +28,14 @@ def family_of(row: Row) -> str:
 
 def style_of(family: str) -> tuple[str, str]:
     """Its colour and marker, the same in all pictures."""
-    if family not in SCHEMES:
-        return _STYLE_BOTH_WAYS
-    return SCHEMES[family].colour, SCHEMES[family].marker
+    row = known().get(family)
+    return _STYLE_BOTH_WAYS if row is None else (row.colour, row.marker)
 
 
 def in_order(families: Iterable[str]) -> list[str]:
     """Put families into the order of legends: that of the table of schemes, each before itself both ways."""
-    known = list(SCHEMES)
-    return sorted(families, key=lambda family: (known.index(family.removesuffix(_BOTH_WAYS)), family))
+    order = list(known())
+    return sorted(families, key=lambda family: (order.index(family.removesuffix(_BOTH_WAYS)), family))
 
 
 def save(figure: Figure, file: Path) -> None:
