@@ -22,8 +22,9 @@ reproduce: $(READY)  ## the full comparison: tuning, then every scheme with thre
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
 	$(BIN)/python -m simulations.experiments.flower --scheme surp:218 --rounds 3 --out $(OUT)
 
-bench: $(READY)  ## codec beside torch.topk; a server's round with 1,000 replies; whole models beside zlib, lzma and zstd
+bench: $(READY)  ## codec beside torch.topk; all schemes on real updates; a server's round; whole models beside zlib, lzma, zstd
 	$(BIN)/python -m simulations.benchmarks.codec --out $(OUT)
+	$(BIN)/python -m simulations.benchmarks.schemes --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.server --out $(OUT)
 	$(BIN)/python -m simulations.benchmarks.lossless --out $(OUT)
 

@@ -11,6 +11,7 @@ from typing import Any
 from simulations.app.row import Row
 from simulations.app.settings import Settings
 from simulations.report import (
+    bench_schemes,
     benchmarks,
     cross_device,
     deployment,
@@ -197,6 +198,15 @@ def benchmarks_in(folder: Path) -> Made:
         folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
         folder / "bench_lossless.md": benchmarks.lossless_table(_json(folder / "bench_lossless.json")),
     }
+
+
+def bench_schemes_in(folder: Path) -> Made:
+    """All schemes on recorded updates."""
+    found = bench_schemes.load(folder)
+    if not found:
+        return {}
+    picture = partial(plots.error_at_bytes, found)
+    return {folder / "bench_schemes.md": bench_schemes.table(found), folder / "bench_schemes.png": picture}
 
 
 def deployment_in(folder: Path) -> Made:

@@ -56,6 +56,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.theory_in(results / "theory")
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
+    made |= files.bench_schemes_in(results / "bench")
     made |= files.deployment_in(results / "deployment")
     made |= files.examples_in(results / "examples")
     return made

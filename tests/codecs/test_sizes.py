@@ -1,6 +1,7 @@
 """Bytes, coordinates and error of every scheme's messages for recorded updates: a change of any shows in review.
 
-Rewritten only by `python -m tests.codecs.test_sizes --rewrite`.
+The short form of `simulations.benchmarks.schemes`, which measures the same on updates of all workloads, and how long it
+takes. Rewritten only by `python -m tests.codecs.test_sizes --rewrite`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulations.benchmarks.schemes import coded, settings_of
 from surp_fl import Layout, SuRP
-from surp_fl.codecs import SCHEMES, Scheme
-from surp_fl.codecs.codec import with_budget
+from surp_fl.codecs import Scheme
 from surp_fl.types import Reference, Vector
 
 FOLDER = Path(__file__).parent
@@ -45,12 +46,10 @@ def updates() -> dict[str, tuple[Vector, dict[str, Reference]]]:
 
 def schemes() -> dict[str, dict[str, Scheme]]:
     """Every registered scheme at every budget; those without one as their examples are."""
-    return {
-        row.name: {f"{budget} B": with_budget(next(iter(row.examples.values())), budget) for budget in BUDGETS}
-        if row.has_budget
-        else dict(row.examples)
-        for row in SCHEMES.values()
-    } | {"surp, progressive": {f"{budget} B": SuRP(budget, progressive=True) for budget in BUDGETS[2:]}}
+    found: dict[str, dict[str, Scheme]] = {}
+    for name, options, scheme in settings_of(BUDGETS):
+        found.setdefault(name, {})[options] = scheme
+    return found | {"surp, progressive": {f"{budget} B": SuRP(budget, progressive=True) for budget in BUDGETS[2:]}}
 
 
 def table() -> str:
@@ -64,13 +63,8 @@ def table() -> str:
                 for context, reference in contexts.items():
                     if reference is not None and not scheme.codec.reader.contextual:
                         continue
-                    rng = np.random.default_rng(0)
-                    message = scheme.codec.encode(wanted, LAYOUT, rng=rng, reference=reference)
-                    decoded = scheme.codec.decode(message, LAYOUT, reference=reference)
-                    error = np.linalg.norm((wanted - decoded).astype(float)) / np.linalg.norm(wanted.astype(float))
-                    out.writerow(
-                        (name, options, update, context, len(message), np.count_nonzero(decoded), f"{error:.4f}")
-                    )
+                    found = coded(scheme, wanted, LAYOUT, reference)
+                    out.writerow((name, options, update, context, found.bytes, found.coordinates, f"{found.error:.4f}"))
     return text.getvalue()
 
 

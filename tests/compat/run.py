@@ -33,6 +33,7 @@ LIBRARY = ("surp_fl", "strategies", "pyproject.toml", "setup.py", "MANIFEST.in",
 SUITE = (
     *("tests", "docs", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
     *("simulations/results/README.md", "surp_fl/FORMAT.md"),
+    *(f"simulations/{name}.py" for name in ("__init__", "benchmarks/__init__", "benchmarks/schemes")),
 )
 EXAMPLES = "tests/test_docs.py::test_the_examples_of_a_page_run"
 TESTS = (

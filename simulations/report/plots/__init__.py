@@ -1,5 +1,6 @@
 """All pictures, drawn from committed rows."""
 
+from simulations.report.plots.bench_schemes import error_at_bytes
 from simulations.report.plots.comparison import bytes_to_accuracy, score_vs_bytes
 from simulations.report.plots.fleet import accuracy_at_fleet_bytes
 from simulations.report.plots.messages import contents_of_messages, surp_beside_stc
@@ -19,6 +20,7 @@ __all__ = [
     "contents_of_messages",
     "distortion_against_rate",
     "error_at_bits",
+    "error_at_bytes",
     "error_at_sparsities",
     "fitted_densities",
     "score_vs_bytes",
