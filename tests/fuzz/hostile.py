@@ -117,7 +117,7 @@ def bodies(layout: Layout) -> Iterator[tuple[int, bytes]]:
         RandomK(sparsity=0.0), RandomK(sparsity=0.0, value_bits=16), RandomK(sparsity=0.7), Cast("fp16"),
         Cast("bf16"), Cast("int8"), SignSGD(), SignSGD(per_array=False), STC(n), STC(n // 8),
         PaperSuRP(steps=n // 20), PaperSuRP(steps=n // 4), LaplacianSuRP(steps=n // 20), LaplacianSuRP(steps=n // 8),
-        SuRP(20_000), UnbiasedSuRP(40), UnbiasedSuRP(n // 8),
+        SuRP(20_000), SuRP(n), SuRP(n // 8), UnbiasedSuRP(40), UnbiasedSuRP(n // 8),
     ]  # fmt: skip
     for scheme in schemes:
         message = scheme.codec.encode(vector, layout, rng=rng)
