@@ -47,16 +47,16 @@ class SuRP(Budgeted):
     """Successive Refinement for Pruning, fitted to real updates: the least squared error for a number of bytes.
 
     In the context of a model that both ends hold, indices cost less where the model's rows and columns are large. A
-    message may be truncated anywhere (`surp_fl.truncate`); a prefix is a message, with a larger error. From about a tenth
-    of a bit a coordinate on, a message has a level for every coordinate.
+    message may be truncated anywhere (`surp_fl.truncate`); a prefix is a message, with a larger error. From about a
+    tenth of a bit a coordinate on, a message has a level for every coordinate.
 
     Attributes:
         budget: bytes, whole message; more bytes, less error.
         ratio: instead of a budget, how many times smaller than the n trained parameters in float32 a message is: a
             budget of 4n / ratio bytes, and at least SMALLEST_BUDGET.
         progressive: make truncated messages near-optimal for their length. Costs about a twentieth of the bytes;
-            without it, a truncated message may waste up to a third of what is left of it, and one with a level for every
-            coordinate, which this is never used with, loses all coordinates behind the cut.
+            without it, a truncated message may waste up to a third of what is left of it, and one with a level for
+            every coordinate, which this is never used with, loses all coordinates behind the cut.
         memory: what the client carries between rounds: error feedback, and half of what clients owe is added before
             local training where they sit out many rounds.
         rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1; 0 for none. They are used

@@ -40,7 +40,7 @@ _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its samp
 _FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _LEAST_SHARE = 0.95  # of the budget, below which nothing is written: bits jump with the step there
-_MOST_LEVELS = 2.0**22  # of the largest coordinate
+_MOST_LEVELS = 2.0**23  # of the largest coordinate
 
 
 def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> bytes | None:
