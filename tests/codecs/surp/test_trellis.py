@@ -35,7 +35,7 @@ RNG = np.random.default_rng(0)
 FIRST = magnitudes_of(7, 5) / 16
 
 
-def update(rows: int = 200, columns: int = 300, seed: int = 0) -> tuple[Layout, Vector]:
+def update(rows: int = 100, columns: int = 150, seed: int = 0) -> tuple[Layout, Vector]:
     """Coordinates as large as their row and column, and a bias."""
     rng = np.random.default_rng(seed)
     weight = rng.laplace(size=(rows, columns)) * rng.lognormal(0, 1, (rows, 1)) * rng.lognormal(0, 1, columns)
@@ -150,7 +150,7 @@ def test_any_vector_comes_back_within_the_capacity_and_nearer(vector: Vector, ca
     assert is_trellis(body)
     decoded = as_vector(read_trellis(body, layout.size, side_of(layout))[0], layout.size)
     assert (np.abs(decoded - vector.astype(float)) <= np.abs(vector.astype(float)) * (1 + 1e-6)).all()
-    assert (decoded * vector >= 0).all()  # no sign is wrong
+    assert (np.sign(decoded) * np.sign(vector) >= 0).all()  # no sign is wrong
 
 
 @settings(max_examples=30)
@@ -181,7 +181,7 @@ def test_the_error_is_below_that_of_groups(bits: float, share: float) -> None:
 
 
 def test_a_bit_a_coordinate_halves_the_error() -> None:
-    layout, vector = update()
+    layout, vector = update(60, 80)
     errors = [error(vector, written(vector, layout, bits * layout.size // 8), layout) for bits in (3, 4, 5, 6, 12)]
     assert all(0.4 < after / before < 0.6 for before, after in pairwise(errors[:4]))
     assert errors[4] < 1.1 * errors[3] / 2**6
@@ -197,8 +197,8 @@ def test_more_than_enough_bytes_are_not_used() -> None:
 def test_terms_come_first_and_are_added() -> None:
     """Half of the energy is of rank one, and no coordinate stands out."""
     rng = np.random.default_rng(5)
-    signs = np.sign(rng.standard_normal(400))[:, None] * np.sign(rng.standard_normal(800))
-    array = (signs + rng.standard_normal((400, 800))).astype(np.float32)
+    signs = np.sign(rng.standard_normal(120))[:, None] * np.sign(rng.standard_normal(200))
+    array = (signs + rng.standard_normal((120, 200))).astype(np.float32)
     layout = Layout.of({"w": array})
     vector, budget = array.ravel(), int(0.5 * array.size / 8)
     with_terms, without = (SuRP(budget, rank_one=share).codec for share in (1.0, 0.0))
@@ -265,6 +265,7 @@ def test_bytes_after_the_last_layer_are_malformed() -> None:
         read_trellis(body + b"\x00", layout.size, side_of(layout))
 
 
+@pytest.mark.slow
 def test_work_is_bounded_by_the_bytes() -> None:
     """Two million zeros in a few hundred bytes, of ten million coordinates: refused before they are decoded."""
     layout = Layout.of({"w": np.broadcast_to(np.float32(0), (10_000, 1000))})
@@ -286,6 +287,7 @@ def test_a_search_stays_between_its_trials() -> None:
     assert next_step([(0.0, 8.0)], 20.0, (-0.5, 5)) == -0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_mode_is_chosen_by_bits_a_coordinate(progressive: bool) -> None:
     layout, vector = update(600, 600)
