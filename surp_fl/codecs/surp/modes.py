@@ -25,12 +25,13 @@ from surp_fl.updates import as_vector
 if TYPE_CHECKING:
     import torch
 
-# Bits a coordinate from which the trellis is used: without a reference, with the model, with an earlier one as well;
-# and for updates without outliers, as AdamW's, of which a level for every coordinate says little in few bits. By
-# recorded updates of LeNet-5, a CNN with batch normalization, a transformer and LoRA.
-_TRELLIS_BITS, _TRELLIS_BITS_OF_FLAT = (0.1, 0.1, 0.25), 0.25
+# Bits a coordinate from which the trellis is used; and below which groups are made as well, where they may be better:
+# with an earlier model, and for updates without outliers, as AdamW's. By recorded updates of LeNet-5, a CNN with batch
+# normalization, a transformer and LoRA.
+_TRELLIS_BITS, _CLOSE_BITS = 0.1, 0.25
+_FEW = 1 << 13  # coordinates for which both are always made
+_MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate
-_FEW, _MANY, _BITS_OF_MANY = 1 << 13, 1 << 18, 1.0  # coordinates for which both are made; and bits of one, if more
 
 
 def write_better(
@@ -51,22 +52,21 @@ def write_better(
         ValueError: the vector holds NaN or infinity.
     """
     capacity = capacity_within(budget, layout.size)
-    known = 0 if reference is None else 1 if not isinstance(reference, tuple) else 2
-    if progressive or 8 * capacity < _TRELLIS_BITS[known] * layout.size:
+    bits = 8 * capacity / max(layout.size, 1)
+    if progressive or bits < _TRELLIS_BITS:
         return write_body(vector, layout, reference, budget, progressive, rank_one, delta)
     whole = on_host(vector)
     if not np.isfinite(whole).all():
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
     is_flat = flat(whole if delta is None else delta, side)
-    compared = layout.size <= _FEW or (layout.size <= _MANY and 8 * capacity < _BITS_OF_MANY * layout.size)
-    if is_flat and not compared and 8 * capacity < _TRELLIS_BITS_OF_FLAT * layout.size:
-        return write_body(vector, layout, reference, budget, progressive, rank_one, delta)
     terms: list[Term] = []
     if is_flat and rank_one:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     body = write_trellis(without(whole, terms, side) if terms else whole, side, capacity, terms)
-    if body is not None and not compared:
+    close = bits < _CLOSE_BITS and (is_flat or isinstance(reference, tuple))
+    few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
+    if body is not None and not close and not few:
         return body
     groups = write_body(vector, layout, reference, budget, progressive, rank_one, delta)
     if body is None:

@@ -291,10 +291,31 @@ def test_a_search_stays_between_its_trials() -> None:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_mode_is_chosen_by_bits_a_coordinate(progressive: bool) -> None:
     layout, vector = update(600, 600)
-    for bits, reference, trellis in ((0.05, None, False), (0.15, None, True), (0.15, (vector, vector), False)):
+    for bits, reference, trellis in (
+        (0.05, None, False),
+        (0.15, None, True),
+        (0.15, vector, True),
+        (0.3, (vector, vector), True),
+    ):
         budget = int(bits * layout.size / 8)
         body = write_better(vector, layout, reference, budget, progressive, 1.0, None)
         assert is_trellis(body) is (trellis and not progressive)
+
+
+@pytest.mark.slow
+def test_where_both_modes_are_close_the_better_one_is_sent() -> None:
+    """A model whose last change was in a twentieth of the coordinates; these change again, alone or not."""
+    layout, vector = update(600, 600)
+    model, changed = vector.copy(), np.arange(0, vector.size, 20)
+    before = model.copy()
+    before[changed] -= np.where(vector[changed] > 0, np.float32(1), np.float32(-1))
+    chosen = []
+    for share in (0.0, 1.0):
+        wanted = np.float32(share) * vector
+        wanted[changed] = np.where(vector[changed] > 0, np.float32(1), np.float32(-1))
+        body = write_better(wanted, layout, (model, before), int(0.15 * layout.size / 8), False, 1.0, None)
+        chosen.append(is_trellis(body))
+    assert chosen == [False, True]
 
 
 def test_small_vectors_take_the_better_mode() -> None:
