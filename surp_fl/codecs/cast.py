@@ -1,15 +1,19 @@
 """Casts: every coordinate in a smaller dtype, rounded to nearest. What a framework gives for nothing; to compare.
 
-fp16 and bf16 are sent as they are. int8 has one scale for each array, its largest magnitude, and levels from −127 to
-127 (symmetric quantisation, as in Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", with zero point 0); the levels are coded, which takes less than a byte each.
+fp16 and bf16 are coded without loss: numbers of one update have few exponents, so that the codes of their dtype,
+counted down from the largest, are small levels. int8 has one scale for each array, its largest magnitude, and levels
+from −127 to 127 (symmetric quantisation, as in Jacob et al. 2018, "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", with zero point 0).
 
     dtype        8 bits   0 fp16, 1 bf16, 2 int8
     then, of fp16 and bf16:
-      values     16 bits  each coordinate, little-endian
+      largest    16 bits  the largest code m of a coordinate, without its sign, little-endian; 0 ends the message
+      levels              of a coordinate with the code c: m + 1 − c, with its sign; 0 for the number 0
     of int8:
       scales     float32 of each array that is not empty, little-endian
-      levels              symbols of a range coder, as in coded_levels.py; a value is level·(scale/127)
+      levels              a value is level·(scale/127)
+
+Levels are symbols of a range coder, as in coded_levels.py.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.array_scales import largest_of, read_scales, scaled, sizes_of, starts_of, write_scales
 from surp_fl.codecs.bfloat16 import from_bfloat16, to_bfloat16
@@ -34,6 +39,7 @@ from surp_fl.types import Reference, Vector
 
 _MAX_LEVEL = 127
 _LARGEST_HALF = np.float32(65504)
+_WITHOUT_SIGN = 0x7FFF
 
 
 @dataclass(frozen=True)
@@ -69,25 +75,46 @@ class Cast:
 
 
 def _write_half(vector: Vector, layout: Layout) -> bytes:
-    return np.clip(vector, -_LARGEST_HALF, _LARGEST_HALF).astype("<f2").tobytes()
+    return _write_codes(np.clip(vector, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16).view(np.uint16))
 
 
 def _read_half(data: bytes, layout: Layout) -> Vector:
-    return np.frombuffer(_of_two_bytes(data, layout), "<f2").astype(np.float32)
+    return _read_codes(data, layout).view(np.float16).astype(np.float32)
 
 
 def _write_bfloat16(vector: Vector, layout: Layout) -> bytes:
-    return to_bfloat16(vector).astype("<u2").tobytes()
+    return _write_codes(to_bfloat16(vector))
 
 
 def _read_bfloat16(data: bytes, layout: Layout) -> Vector:
-    return from_bfloat16(np.frombuffer(_of_two_bytes(data, layout), "<u2"))
+    return from_bfloat16(_read_codes(data, layout))
 
 
-def _of_two_bytes(data: bytes, layout: Layout) -> bytes:
-    if len(data) != 2 * layout.size:
-        raise MalformedBits(f"{len(data)} bytes for {layout.size} coordinates of 2 bytes")
-    return data
+def _write_codes(codes: NDArray[np.uint16]) -> bytes:
+    """Code numbers of 16 bits, of which the first is the sign; without loss, but that −0 becomes 0."""
+    magnitudes = (codes & _WITHOUT_SIGN).astype(np.int16)
+    largest = int(magnitudes.max(initial=0))
+    head = largest.to_bytes(2, "little")
+    if not largest:
+        return head
+    levels = np.where(magnitudes > 0, largest + 1 - magnitudes, 0).astype(np.int16)
+    return head + write_levels(np.where(codes > _WITHOUT_SIGN, -levels, levels), largest)
+
+
+def _read_codes(data: bytes, layout: Layout) -> NDArray[np.uint16]:
+    largest = int.from_bytes(data[:2], "little")
+    if len(data) < 2 or largest >= _WITHOUT_SIGN or (not largest and len(data) > 2):
+        raise MalformedBits(f"a largest code of {largest} and {len(data)} bytes")
+    if not largest:
+        return np.zeros(layout.size, np.uint16)
+    levels = read_levels(data[2:], layout.size, largest)
+    magnitudes = np.abs(levels)
+    if not (magnitudes == 1).any():
+        raise MalformedBits("a largest code that no coordinate has")
+    np.subtract(np.int16(largest + 1), magnitudes, where=levels != 0, out=magnitudes)
+    codes = magnitudes.view(np.uint16)
+    codes |= (levels < 0).astype(np.uint16) << np.uint16(15)
+    return codes
 
 
 def _write_int8(vector: Vector, layout: Layout) -> bytes:
@@ -125,10 +152,9 @@ def read(body: bytes, layout: Layout, reference: Reference) -> Vector:
 
 
 def count_bits(body: bytes, layout: Layout, reference: Reference) -> BitBreakdown:
-    """Bits of a valid body's signs and magnitudes; zeros of int8 have no sign, scales count as magnitudes."""
-    bits = 8 * (len(body) - 1)
-    signs = int(np.count_nonzero(read(body, layout, reference))) if body[0] == _CODES["int8"] else layout.size
-    return BitBreakdown(0, signs, bits - signs)
+    """Bits of a valid body's signs and magnitudes; a zero has no sign, and scales count as magnitudes."""
+    signs = int(np.count_nonzero(read(body, layout, reference)))
+    return BitBreakdown(0, signs, 8 * (len(body) - 1) - signs)
 
 
 READER = Reader(12, "cast", read, count_bits)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surp_fl import Cast, Layout, MalformedMessage
+from surp_fl.codecs.coded_levels import write_levels
 from tests.schemes import body_of, decode_body, through
 
 HAND = np.array([1 + 2**-11, 1 + 3 * 2**-11, -65519, 1e30, 2**-25, 2**-24, -np.pi], np.float32)
@@ -41,15 +42,27 @@ def test_int8_has_127_levels_of_each_arrays_largest_magnitude() -> None:
     np.testing.assert_array_equal(sent, np.array([64 * 2 / 127, -2, 0, 48 * 2 / 127, -127, 63], np.float32))
 
 
-def test_casts_take_two_bytes_and_less_than_one() -> None:
+def test_casts_take_fewer_bits_than_their_dtypes_have() -> None:
     vector = np.random.default_rng(0).laplace(size=10_000).astype(np.float32)
     layout = Layout.of({"w": vector})
-    assert len(body_of(Cast("fp16"), vector, layout)) == len(body_of(Cast("bf16"), vector, layout)) == 1 + 20_000
-    assert len(body_of(INT8, vector, layout)) < 7_500
+    for dtype, bits in (("fp16", 14.2), ("bf16", 11.2), ("int8", 6)):
+        assert 8 * len(body_of(Cast(dtype), vector, layout)) < bits * 10_000
 
 
-FP16_BODY = body_of(Cast("fp16"), HAND, Layout.of({"w": HAND}))
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_every_number_of_16_bits_comes_back(dtype: str) -> None:
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    vector = codes.view(np.float16).astype(np.float32) if dtype == "fp16" else (codes.astype("u4") << 16).view("f4")
+    finite = vector[np.isfinite(vector)]
+    for part in (finite, finite[np.abs(finite) < 1e-4], finite[:1]):
+        np.testing.assert_array_equal(through(Cast(dtype), part), part)
+
+
+FP16_BODY = body_of(Cast("fp16"), LAYOUT.flatten(ARRAYS), LAYOUT)
 INT8_BODY = body_of(INT8, LAYOUT.flatten(ARRAYS), LAYOUT)
+
+
+LEVELS_FROM_TWO = write_levels(np.array([3, 0, 0, 2, -3, 0], np.int16), 0x57F0)
 
 
 def int8_with(scales: list[float], levels: bytes = INT8_BODY[9:]) -> bytes:
@@ -67,9 +80,13 @@ def int8_with(scales: list[float], levels: bytes = INT8_BODY[9:]) -> bytes:
         (int8_with([-2, 127]), "negative or not finite"),
         (int8_with([0, 127]), "without a scale"),
         (int8_with([2, 127], body_of(INT8, np.zeros(6, np.float32), LAYOUT)[9:]), "not that of its scale"),
-        (b"\0" + bytes(11), "11 bytes for 6 coordinates"),
-        (b"\1" + bytes(13), "13 bytes for 6 coordinates"),
-        (b"\0" + bytes(10) + b"\0\x7c", "NaN or infinity"),
+        (FP16_BODY[:2], "a largest code of 240 and 1 bytes"),
+        (b"\0\xff\x7f" + FP16_BODY[3:], "a largest code of 32767"),
+        (b"\0\0\0" + FP16_BODY[3:], "a largest code of 0"),
+        (FP16_BODY[:-1], "do not hold 6 levels"),
+        (FP16_BODY + b"\0", "after the end"),
+        (b"\0\xf0\x57" + LEVELS_FROM_TWO, "that no coordinate has"),
+        (b"\0\x00\x7c" + FP16_BODY[3:], "NaN or infinity"),
     ],
 )
 def test_bodies_that_no_encoder_writes_are_malformed(body: bytes, says: str) -> None:
