@@ -4,8 +4,9 @@
 
 One update of a run without compression and one of a run with error feedback, for each workload. SuRP's messages depend
 on nothing, on the model, or on the model and the one before it; NNCodec's are by its defaults, tuned (the best λ of its
-quantisation and its own rule for a step for each array, at each size), or in the context of the update before. What has
-rows already is not run again, unless `--again` names it. `--nncodec` names the Python of the environment that has
+quantisation and its own rule for a step for each array, at each size), or in the context of the update before; that
+not with error feedback, where the context would tell what, had it been sent, would no longer be owed. What has rows
+already is not run again, unless `--again` names it. `--nncodec` names the Python of the environment that has
 NNCodec, which `make peers` makes; without it SuRP alone is measured.
 """
 
@@ -81,6 +82,11 @@ def nncodec(found: InTurn, way: str, process: Process) -> Iterator[Tried]:
             yield min(tried, key=lambda each: each.error)
 
 
+def _ways_on(source: str) -> list[str]:
+    """Those of NNCodec: what came before is a context of updates alone, without a residual."""
+    return [way for way in THEIRS if source == SOURCES[0] or not _SETTINGS[way][0].get("tca")]
+
+
 def _sizes_for(coordinates: int, sizes: tuple[int, ...]) -> list[int]:
     return [size for size in sizes if size <= _MOST_BYTES * coordinates]
 
@@ -99,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     with Process(options.nncodec) if options.nncodec else nullcontext() as process:
         for workload, source in product(options.workloads, SOURCES):
             rows = [row for row in update_rates.load(options.out) if row.workload == workload]
-            for way in [*OURS, *(THEIRS if process else ())]:
+            for way in [*OURS, *(_ways_on(source) if process else ())]:
                 mine = [row for row in rows if (row.source, row.way) == (source, way)]
                 if mine and way not in options.again:
                     continue

@@ -80,7 +80,7 @@ class RandomK:
         seed, count = int(rng.integers(SEEDS)), self._count(n)
         values = vector[random_subset(seed, count, n)]
         if isinstance(self.memory, NoMemory):  # n/k · v, so that the mean over all seeds is v
-            values = np.clip(values * (n / count), -_LARGEST, _LARGEST, dtype=np.float64).astype(np.float32)
+            values = np.clip(values.astype(np.float64) * (n / count), -_LARGEST, _LARGEST).astype(np.float32)
         stored = to_bfloat16(values).astype("<u2") if self.value_bits == 16 else values.astype("<f4")
         return _HEAD.pack(seed, self.value_bits) + stored.tobytes()
 

@@ -112,7 +112,8 @@ def test_the_command_measures_once_and_again_what_it_is_told(
     assert update_rates.main(command) == 0
     assert update_rates.main([*command, "--nncodec", sys.executable]) == 0
     rows = report.load(tmp_path)
-    assert {row.way for row in rows} == {*OURS, *THEIRS}
+    for source, ways in zip(SOURCES, ({*OURS, *THEIRS}, {*OURS, *THEIRS[:2]}), strict=True):
+        assert {row.way for row in rows if row.source == source} == ways
     assert {(row.workload, row.source) for row in rows} == {(name, each) for name in command[1:3] for each in SOURCES}
     table = (tmp_path / "update_rates.md").read_text()
     assert "| dense | 1,000 | " in table

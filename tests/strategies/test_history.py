@@ -44,7 +44,7 @@ class Watch:
         return None if (node, self._rounds[node]) in self._lost else reply
 
 
-def app(history: bool | None = None, scheme: SuRP = SuRP(budget=100)) -> ClientApp:  # noqa: B008
+def app(history: bool | None = None, scheme: SuRP = SuRP(100, progressive=True)) -> ClientApp:  # noqa: B008
     return app_with([CompressUpdates(scheme, history=history)])
 
 
@@ -69,7 +69,7 @@ def test_history_can_be_turned_off_and_takes_no_state_then() -> None:
 
 
 def test_a_client_without_a_memory_stores_no_vector_at_all_unless_history_is_asked_for() -> None:
-    stateless = SuRP(budget=100, memory=NoMemory())
+    stateless = SuRP(100, progressive=True, memory=NoMemory())
     for history, expected in ((None, {MODEL_ONLY}), (True, {MODEL_ONLY, HISTORY})):
         watch, strategy = Watch(), DecodeUpdates(fedavg())
         found = run(app(history, stateless), strategy, rounds=3, fault=watch)
@@ -93,7 +93,7 @@ def test_a_client_that_failed_for_a_round_is_understood_in_the_next() -> None:
         return learn(arrays, node, server_round)
 
     strategy = DecodeUpdates(fedavg())
-    run(app_with([CompressUpdates(SuRP(budget=100))], learn=learn_or_fail), strategy, rounds=5)
+    run(app_with([CompressUpdates(SuRP(100, progressive=True))], learn=learn_or_fail), strategy, rounds=5)
     assert failures(strategy) == [0, 0, 1, 0, 0]
 
 
@@ -126,7 +126,7 @@ def test_a_new_server_object_is_not_taken_for_the_old_one() -> None:
 
 def test_schemes_that_change_from_round_to_round_keep_both_ends_at_one_history() -> None:
     def scheme(server_round: int) -> Scheme:
-        return SuRP(budget=100) if server_round in (1, 2, 5, 6) else TopK(budget=100)
+        return SuRP(100, progressive=True) if server_round in (1, 2, 5, 6) else TopK(budget=100)
 
     strategy = DecodeUpdates(fedavg())
     run(app_with([CompressUpdates(scheme)]), strategy, rounds=6)
@@ -185,7 +185,7 @@ def test_eight_models_are_kept_of_a_node_that_is_not_heard(unanswered: int, cont
         return learn(arrays, node, server_round)
 
     watch, strategy = Watch((1, 2)), DecodeUpdates(fedavg(2))
-    app = app_with([CompressUpdates(SuRP(budget=100))], learn=learn_or_fail)
+    app = app_with([CompressUpdates(SuRP(100, progressive=True))], learn=learn_or_fail)
     run(app, strategy, rounds=failing.stop, nodes=2, fault=watch)
     assert failures(strategy) == [0, 0, *[1] * unanswered, 0]
     assert watch.contexts[1, failing.stop] == context

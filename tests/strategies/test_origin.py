@@ -160,8 +160,8 @@ def test_who_comes_after_the_origin_was_given_up_reads_the_deltas_from_before(mo
 
     monkeypatch.setattr(PublicModel, "merged_from", lambda self, version: None)  # as where that takes more bytes
     seen = Learner()
-    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(budget=1500), initial="net")
-    scheme = SuRP(budget=3000, memory=ErrorFeedback())
+    strategy = DecodeUpdates(fedavg(fraction_evaluate=0.0), downlink=SuRP(1500, progressive=True), initial="net")
+    scheme = SuRP(3000, progressive=True, memory=ErrorFeedback())
     with as_server():
         app = app_with([CompressUpdates(scheme, initial=lambda context: start())], learn=learn_a_little)
         grid = InProcessGrid(app, 3)

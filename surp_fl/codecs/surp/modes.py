@@ -1,7 +1,7 @@
 """Which mode a message takes: groups of the largest coordinates, or the trellis, which tells every coordinate's level.
 
-Groups are for far less than a tenth of a bit a coordinate, where most coordinates are never told; what both ends hold
-makes them smaller, so that they stay ahead for longer where there is a reference. A body begins with its mode.
+Groups are for far less than a twentieth of a bit a coordinate, where most coordinates are never told; what both ends
+hold makes them smaller, so that they stay ahead for longer where there is a reference. A body begins with its mode.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 # Bits a coordinate from which the trellis is used; and below which groups are made as well, where they may be better:
-# with an earlier model, and for updates without outliers, as AdamW's. By recorded updates of LeNet-5, a CNN with batch
+# with a reference, and for updates without outliers, as AdamW's. By recorded updates of LeNet-5, a CNN with batch
 # normalization, a transformer and LoRA.
-_TRELLIS_BITS, _CLOSE_BITS = 0.1, 0.25
+_TRELLIS_BITS, _CLOSE_BITS = 0.06, 0.25
 _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate
@@ -64,7 +64,7 @@ def write_better(
     if is_flat and rank_one:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     body = write_trellis(without(whole, terms, side) if terms else whole, side, capacity, terms)
-    close = bits < _CLOSE_BITS and (is_flat or isinstance(reference, tuple))
+    close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
     if body is not None and not close and not few:
         return body

@@ -5,8 +5,8 @@ rate_distortion.py   which coordinates, in which groups, within a number of bits
 encoder.py           groups → bytes, within the budget
 quantised_body.py    a whole vector → bytes, at any rate: another encoder of the same format, for models; its levels
                      from scalar_quantiser.py
-trellis/             the other mode, for a tenth of a bit a coordinate and more: a level for every coordinate, in the
-                     contexts of its row and column, on a path of least error; modes.py chooses
+trellis/             the other mode, for a twentieth of a bit a coordinate and more: a level for every coordinate, in
+                     the contexts of its row and column, on a path of least error; modes.py chooses
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
 rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py
@@ -48,7 +48,7 @@ class SuRP(Budgeted):
 
     In the context of a model that both ends hold, indices cost less where the model's rows and columns are large. A
     message may be truncated anywhere (`surp_fl.truncate`); a prefix is a message, with a larger error. From about a
-    tenth of a bit a coordinate on, a message has a level for every coordinate.
+    twentieth of a bit a coordinate on, a message has a level for every coordinate.
 
     Attributes:
         budget: bytes, whole message; more bytes, less error.

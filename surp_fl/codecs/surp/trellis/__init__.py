@@ -1,4 +1,4 @@
-"""The trellis mode of SuRP, a level for every coordinate: for a tenth of a bit a coordinate and more.
+"""The trellis mode of SuRP, a level for every coordinate: for a twentieth of a bit a coordinate and more.
 
 Which file does what:
 

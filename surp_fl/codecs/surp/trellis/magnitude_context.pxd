@@ -3,13 +3,13 @@
 cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t
 
-cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST
+cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST, _FIRST_SUM
 
 
 @cython.final
 cdef class MagnitudeContext:
     cdef const int64_t[::1] _logs
-    cdef int64_t _mean, _log_mean, _rows, _log_rows, _row_sum, _row_log, _near
+    cdef int64_t _mean, _log_mean, _first, _known, _rows, _log_rows, _row_sum, _row_log, _near
     cdef int64_t _last
     cdef int64_t[::1] _column_sums
     cdef int32_t[::1] _column_logs

@@ -1,7 +1,7 @@
 """How large the level of a coordinate is expected to be, by the levels before it: of its row, its column, and nearby.
 
 Gradients of a layer are sums of products of what comes in and what comes back: a coordinate's size is close to that of
-its row times that of its column. Both are means of the levels so far, each begun with two of the layer's mean; the
+its row times that of its column. Both are means of the levels so far, each begun with some at the layer's mean; the
 row's is mixed with one of the last few levels. Their product over the layer's mean, on a logarithmic scale, is the
 context in which a level is coded. Integers alone, as they set probabilities. Knows rows and columns. Does not know
 bits.
@@ -19,6 +19,7 @@ _UNIT = 4096  # of means: levels times this
 TABLE = 4096  # logarithms that are looked up
 _TABLE = TABLE
 _SHIFT, _SHIFT_LOG = 4, 64  # of larger numbers; their logarithm, in sixteenths of an octave
+_FIRST_SUM = 8192  # two levels, with which sums begin, unless twice the mean is more
 _LOG_13 = 59  # log2 13, in sixteenths of an octave
 _FIRST = 64  # the logarithm at which contexts begin: of 2^-8 times the unit
 
@@ -75,9 +76,11 @@ class MagnitudeContext:
         self._logs = _LOG2
         self._mean = mean_of(mean_code)
         self._log_mean = log2_of(self._mean)
+        self._first = max(2 * self._mean, _FIRST_SUM)
+        self._known = self._first // self._mean  # coordinates that it stands for
         self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
         self._column_sums = np.zeros(self._last + 1, np.int64)
-        self._column_logs = np.full(self._last + 1, log2_of(2 * self._mean), np.int32)
+        self._column_logs = np.full(self._last + 1, log2_of(self._first), np.int32)
         self._rows = self._log_rows = 0  # rows begun; the logarithm of their number and one
         self._row_sum = self._row_log = 0
         self._near = 0  # mean of the last few levels of the row, in the unit
@@ -85,13 +88,13 @@ class MagnitudeContext:
     def begin_row(self) -> None:
         """Go to the next row."""
         self._rows += 1
-        self._log_rows = self._log(self._rows + 1)
-        self._row_sum, self._row_log = 0, self._log(2 * self._mean)
+        self._log_rows = self._log(self._rows - 1 + self._known)
+        self._row_sum, self._row_log = 0, self._log(self._first)
         self._near = self._mean
 
     def context(self, column: int) -> int:
         """The context of the row's next coordinate, which is in this column: 0 to CONTEXTS − 1."""
-        row = self._row_log - self._log(column + 2)
+        row = self._row_log - self._log(column + self._known)
         if row < 0:
             row = 0
         near = self._log(10 * self._near + 3 * self._mean) - _LOG_13
@@ -110,10 +113,10 @@ class MagnitudeContext:
         self._near = (3 * self._near + _UNIT * level + 2) >> 2
         if level > 0:
             self._row_sum += level
-            self._row_log = self._log(_UNIT * self._row_sum + 2 * self._mean)
+            self._row_log = self._log(_UNIT * self._row_sum + self._first)
             if self._last > 0:
                 self._column_sums[column] += level
-                self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + 2 * self._mean)
+                self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + self._first)
 
     def _log(self, number: int) -> int:
         """As `log2_of`."""
