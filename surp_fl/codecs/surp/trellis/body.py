@@ -35,7 +35,7 @@ from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.types import Vector
 
 # Tuned constants of the encoder, not of the format.
-_TRIALS, _TRIALS_OF_FEW, _FEW = 5, 10, 1 << 16  # encodings of the vector, until it fits closely; of so few coordinates
+_TRIALS, _TRIALS_OF_MANY = 10, 5  # encodings of the vector, until it fits closely: two or three, as a rule
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
@@ -63,7 +63,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
     sample = StepSearch.on(vector, layers, bounds)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
-    trials = _TRIALS if vector.size > _FEW else _TRIALS_OF_FEW
+    trials = _TRIALS if vector.size < _MANY else _TRIALS_OF_MANY
     for number in range(trials):
         aim = math.log(8 * max(capacity - close * (0.4 + 0.5 * number / trials), 1))
         if not tried:

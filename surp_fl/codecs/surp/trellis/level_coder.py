@@ -21,8 +21,8 @@ from surp_fl.types import Floats, Integers, Vector
 
 LENGTHS = 24  # bits of the longest level
 _CONTEXTS, _LENGTHS = CONTEXTS, LENGTHS
-_STEP, _BEGINNING, _MOST = 16, 48, 1 << 14  # what a flag adds to its count; both counts at first, and at most
-_SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST = 1, 20, 1 << 14  # the same of signs; each count at first
+_STEP, _BEGINNING, _MOST = 16, 48, 1 << 12  # what a flag adds to its count; both counts at first, and at most
+_SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST = 1, 12, 1 << 14  # the same of signs; each count at first
 _RAW_BITS = 16  # at most, in one symbol
 _MEAN_ONE = 32  # the context of an expected level of 1
 _WORK_OF_CELL, _WORK_OF_LEVEL = 2, 20  # each coordinate, and each level that is not 0; see "Credit" in FORMAT.md
