@@ -39,6 +39,7 @@ _TRIALS, _TRIALS_OF_MANY = 10, 5  # encodings of the vector, until it fits close
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
+_LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.95  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**23  # of the largest coordinate
 
@@ -58,14 +59,16 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
     largest = float(np.abs(vector).max(initial=0.0))
     if not largest > 0:
         return None
-    layers, best = layers_of(side), None
+    layers, best, finest = layers_of(side), None, False
+    vector = np.ascontiguousarray(vector)
     bounds = (math.log(largest / _MOST_LEVELS), math.log(largest))
     sample = StepSearch.on(vector, layers, bounds)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
     trials = _TRIALS if vector.size < _MANY else _TRIALS_OF_MANY
     for number in range(trials):
-        aim = math.log(8 * max(capacity - close * (0.4 + 0.5 * number / trials), 1))
+        less = close * (0.4 + 0.5 * number / trials) if number < trials - 1 or best else _LAST_LESS * capacity
+        aim = math.log(8 * max(capacity - less, 1))
         if not tried:
             found = sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH)
         elif len(tried) == 1:  # the vector takes more than the sample by about the same factor in every step
@@ -75,12 +78,14 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
         coded = begun_with(terms, side, capacity)
         _code(coded, vector, layers, found)
         length = coded.length()
-        if length <= capacity and not coded.overdrawn and (best is None or length > best.length()):
-            best = coded
-        if 0 <= capacity - length <= close or (length < capacity and found.wanted == bounds[0]):
+        if coded.overdrawn:  # so it would be in every step
+            break
+        if length <= capacity and (best is None or length > best.length()):
+            best, finest = coded, found.wanted == bounds[0]
+        if 0 <= capacity - length <= close or (length < capacity and finest):
             break
         tried.append((found.wanted, math.log(8 * length)))
-    if best is None or (best.length() < _LEAST_SHARE * capacity and found.wanted > bounds[0]):
+    if best is None or (best.length() < _LEAST_SHARE * capacity and not finest):
         return None
     return best.finish()
 

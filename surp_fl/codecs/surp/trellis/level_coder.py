@@ -1,9 +1,10 @@
 """Levels of a layer ↔ a range coder: adaptive probabilities, in the contexts of `magnitude_context.py`.
 
 A level is its bit length, a flag for each bit ("is it longer?"), then the bits below its leading one: the first of them
-by context, the second by length, the rest as they are. Its sign has the odds of its row times those of its column.
-What was learnt of levels holds for all layers; signs begin anew in each. Encoder and decoder mirror each other. Knows
-contexts, states and the range coder. Does not know steps.
+by context, the second by length, the rest as they are. Its sign has the odds of its row times those of its column. A
+row begins with whether it has a level but 0, unless it is the only one. What was learnt of levels and rows holds for
+all layers; signs begin anew in each. Encoder and decoder mirror each other. Knows contexts, states and the range coder.
+Does not know steps.
 
 Source: for the adaptive flags, the Krichevsky–Trofimov estimator (1981), with counts that are halved.
 """
@@ -14,18 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, mean_of
-from surp_fl.codecs.surp.trellis.transitions import next_state
+from surp_fl.codecs.surp.trellis.transitions import after_zeros, next_state
 from surp_fl.entropy.integers import decode_bits, encode_bits
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Floats, Integers, Vector
 
 LENGTHS = 24  # bits of the longest level
 _CONTEXTS, _LENGTHS = CONTEXTS, LENGTHS
-_STEP, _BEGINNING, _MOST = 16, 48, 1 << 12  # what a flag adds to its count; both counts at first, and at most
-_SIGN_STEP, _SIGN_BEGINNING, _SIGN_MOST = 1, 12, 1 << 14  # the same of signs; each count at first
+_STEP, _MOST_COUNTS = 16, 1 << 12  # what a flag adds to its count; the most of both counts together
+_LENGTHS_BEGIN, _BITS_BEGIN = 48, 16  # both counts together, of lengths; each count, of bits and rows
+_SIGN_STEP, _SIGNS_BEGIN, _MOST_SIGNS = 1, 12, 1 << 14  # what a sign adds; each count at first; the most of both
 _RAW_BITS = 16  # at most, in one symbol
 _MEAN_ONE = 32  # the context of an expected level of 1
-_WORK_OF_CELL, _WORK_OF_LEVEL = 2, 20  # each coordinate, and each level that is not 0; see "Credit" in FORMAT.md
+# see "Credit" in FORMAT.md: each row of several; each coordinate of others, a run at a time; each level but 0
+_WORK_OF_ROW, _WORK_OF_CELL, _WORK_OF_LEVEL, _RUN = 2, 2, 20, 4096
 
 
 def _first_counts() -> Integers:
@@ -35,9 +38,9 @@ def _first_counts() -> Integers:
         mean = mean_of(context + 64 - _MEAN_ONE)
         longer = (mean << 16) // (mean + 4096)
         for length in range(LENGTHS):
-            ones = max(1, _BEGINNING * longer >> 16)
-            found[context, length] = max(1, _BEGINNING - ones), ones
-            if length > 0:  # from bit length l to l + 1 the level doubles
+            ones = max(1, _LENGTHS_BEGIN * longer >> 16)
+            found[context, length] = max(1, _LENGTHS_BEGIN - ones), ones
+            if length > 0:  # 1 and 2, of what is less, are a factor each; from 2^l to 2^(l + 1) there are 2^l of them
                 longer = longer * longer >> 16
     return found
 
@@ -54,8 +57,9 @@ class LevelModels:
 
     def __init__(self) -> None:
         self._lengths = np.concatenate([_FIRST_COUNTS, _FIRST_COUNTS]).reshape(-1)
-        self._first_bits = np.full(_CONTEXTS * _LENGTHS * 2, _STEP, np.int64)
-        self._second_bits = np.full(_LENGTHS * 4, _STEP, np.int64)
+        self._first_bits = np.full(_CONTEXTS * _LENGTHS * 2, _BITS_BEGIN, np.int64)
+        self._second_bits = np.full(_LENGTHS * 4, _BITS_BEGIN, np.int64)
+        self._rows, self._row = np.full(4, _BITS_BEGIN, np.int64), 0
         self.state = 0
         self.sign_bits = 0.0
 
@@ -102,6 +106,22 @@ class LevelModels:
         self.state = next_state(self.state, level & 1)
         return level
 
+    def encode_row(self, encoder: RangeEncoder, columns: int, other: bool) -> None:
+        """Encode whether a row has a level other than 0; if it has none, go to the state after it."""
+        encoder.spend(_WORK_OF_ROW)
+        self._encode_flag(encoder, self._rows, self._row, other)
+        self._row = 1 if other else 0
+        if not other:
+            self.state = after_zeros(self.state, columns)
+
+    def decode_row(self, decoder: RangeDecoder, columns: int) -> int:
+        """Decode that; not to be used if the decoder is exhausted after it."""
+        decoder.spend(_WORK_OF_ROW)
+        self._row = self._decode_flag(decoder, self._rows, self._row)
+        if not self._row:
+            self.state = after_zeros(self.state, columns)
+        return self._row
+
     def _encode_flag(self, encoder: RangeEncoder, counts: Integers, place: int, flag: int) -> None:
         zeros, ones = counts[2 * place], counts[2 * place + 1]
         if flag:
@@ -122,7 +142,7 @@ class LevelModels:
 
     def _learn(self, counts: Integers, at: int, flag: int) -> None:
         counts[at + (1 if flag else 0)] += _STEP
-        if counts[at] + counts[at + 1] > _MOST:
+        if counts[at] + counts[at + 1] > _MOST_COUNTS:
             counts[at] -= counts[at] >> 1
             counts[at + 1] -= counts[at + 1] >> 1
 
@@ -137,12 +157,12 @@ class SignOdds:
 
     def __init__(self, rows: int, columns: int) -> None:
         self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
-        self._columns = np.full(2 * self._last + 2, _SIGN_BEGINNING, np.int32)
-        self._row = np.full(2, _SIGN_BEGINNING, np.int32)
+        self._columns = np.full(2 * self._last + 2, _SIGNS_BEGIN, np.int32)
+        self._row = np.full(2, _SIGNS_BEGIN, np.int32)
 
     def begin_row(self) -> None:
         """Go to the next row."""
-        self._row[0] = self._row[1] = _SIGN_BEGINNING
+        self._row[0] = self._row[1] = _SIGNS_BEGIN
 
     def encode(self, encoder: RangeEncoder, column: int, negative: int) -> None:
         """Encode the sign of a level that is not 0."""
@@ -173,7 +193,7 @@ class SignOdds:
 
     def _count(self, counts: NDArray[np.int32], at: int, negative: int) -> None:
         counts[at + (1 if negative else 0)] += _SIGN_STEP
-        if counts[at] + counts[at + 1] > _SIGN_MOST:
+        if counts[at] + counts[at + 1] > _MOST_SIGNS:
             counts[at] -= counts[at] >> 1
             counts[at + 1] -= counts[at + 1] >> 1
 
@@ -193,21 +213,27 @@ def encode_layer(
     """
     rows = len(levels) // columns
     contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
-    column = 0
-    for i in range(len(levels)):
-        if column == 0:
-            encoder.spend(_WORK_OF_CELL * columns)
-            contexts.begin_row()
-            signs.begin_row()
-        level = int(levels[i])
-        models.encode(encoder, level, contexts.context(column))
-        if level > 0:
-            encoder.spend(_WORK_OF_LEVEL)
-            signs.encode(encoder, column, values[i] < 0)
-        contexts.add(column, level)
-        column += 1
-        if column == columns:
-            column = 0
+    for start in range(0, len(levels), columns):
+        contexts.begin_row()
+        if rows > 1:
+            other = False
+            for i in range(start, start + columns):
+                if levels[i] != 0:
+                    other = True
+                    break
+            models.encode_row(encoder, columns, other)
+            if not other:
+                continue
+        signs.begin_row()
+        for column in range(columns):
+            if column % _RUN == 0:
+                encoder.spend(_WORK_OF_CELL * min(_RUN, columns - column))
+            level = int(levels[start + column])
+            models.encode(encoder, level, contexts.context(column))
+            if level > 0:
+                encoder.spend(_WORK_OF_LEVEL)
+                signs.encode(encoder, column, values[start + column] < 0)
+            contexts.add(column, level)
 
 
 def decode_layer(
@@ -232,29 +258,32 @@ def decode_layer(
     """
     rows = len(values) // columns
     contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
-    column = 0
-    for i in range(len(values)):
-        if column == 0:
-            decoder.spend(_WORK_OF_CELL * columns)
-            contexts.begin_row()
-            signs.begin_row()
-        quantiser = models.state & 1
-        level = models.decode(decoder, contexts.context(column))
-        if decoder.exhausted():
-            return i
-        if level > 0:
-            decoder.spend(_WORK_OF_LEVEL)
-            bits_before = decoder.bits_read() if measured else 0.0
-            negative = signs.decode(decoder, column)
+    for start in range(0, len(values), columns):
+        contexts.begin_row()
+        if rows > 1:
+            other = models.decode_row(decoder, columns)
             if decoder.exhausted():
-                return i
-            if measured:
-                models.sign_bits += decoder.bits_read() - bits_before
-            magnitude = magnitudes[quantiser] if level == 1 else 16.0 * (2 * level - quantiser)
-            magnitude = min(magnitude * unit, most)
-            values[i] = -magnitude if negative else magnitude
-        contexts.add(column, level)
-        column += 1
-        if column == columns:
-            column = 0
+                return start
+            if not other:
+                continue
+        signs.begin_row()
+        for column in range(columns):
+            if column % _RUN == 0:
+                decoder.spend(_WORK_OF_CELL * min(_RUN, columns - column))
+            quantiser = models.state & 1
+            level = models.decode(decoder, contexts.context(column))
+            if decoder.exhausted():
+                return start + column
+            if level > 0:
+                decoder.spend(_WORK_OF_LEVEL)
+                bits_before = decoder.bits_read() if measured else 0.0
+                negative = signs.decode(decoder, column)
+                if decoder.exhausted():
+                    return start + column
+                if measured:
+                    models.sign_bits += decoder.bits_read() - bits_before
+                magnitude = magnitudes[quantiser] if level == 1 else 16.0 * (2 * level - quantiser)
+                magnitude = min(magnitude * unit, most)
+                values[start + column] = -magnitude if negative else magnitude
+            contexts.add(column, level)
     return len(values)

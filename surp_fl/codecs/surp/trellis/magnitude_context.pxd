@@ -3,13 +3,13 @@
 cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t
 
-cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST, _FIRST_SUM
+cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST_LOG, _PRIOR_SUM, _MOST_SUM
 
 
 @cython.final
 cdef class MagnitudeContext:
     cdef const int64_t[::1] _logs
-    cdef int64_t _mean, _log_mean, _first, _known, _rows, _log_rows, _row_sum, _row_log, _near
+    cdef int64_t _mean, _log_mean, _prior_sum, _prior, _rows, _log_rows, _row_sum, _row_log, _near
     cdef int64_t _last
     cdef int64_t[::1] _column_sums
     cdef int32_t[::1] _column_logs
@@ -19,7 +19,7 @@ cdef class MagnitudeContext:
     cdef int64_t context(self, int64_t column) except -1
     cdef int add(self, int64_t column, int64_t level) except -1
     @cython.locals(found=int64_t, log=int64_t)
-    cdef int64_t _log(self, int64_t number) except -1
+    cpdef int64_t log2(self, int64_t number) except -1
 
 
 @cython.locals(found=MagnitudeContext, i=int64_t, column=int64_t)

@@ -17,11 +17,12 @@ MEAN_CODES = 128  # of a layer's mean level: quarters of an octave around code 6
 _CONTEXTS = CONTEXTS
 _UNIT = 4096  # of means: levels times this
 TABLE = 4096  # logarithms that are looked up
-_TABLE = TABLE
+_TABLE = TABLE  # as a C number
 _SHIFT, _SHIFT_LOG = 4, 64  # of larger numbers; their logarithm, in sixteenths of an octave
-_FIRST_SUM = 8192  # two levels, with which sums begin, unless twice the mean is more
+_MOST_SUM = 1 << 38  # of levels, which 64 bits hold in the unit
+_PRIOR_SUM = 8192  # in the unit, with which sums begin, unless twice the mean is more
 _LOG_13 = 59  # log2 13, in sixteenths of an octave
-_FIRST = 64  # the logarithm at which contexts begin: of 2^-8 times the unit
+_FIRST_LOG = 64  # the logarithm at which contexts begin: of 2^-8 times the unit
 
 
 def _log2_table() -> list[int]:
@@ -54,15 +55,6 @@ def code_of_mean(mean: float) -> int:
     return int(min(max(round(64 + 4 * np.log2(mean)), 1), MEAN_CODES - 1))
 
 
-def log2_of(number: int) -> int:
-    """Sixteenths of an octave of a number from 1 on; of a large one, of its highest bits."""
-    found = 0
-    while number >= _TABLE:
-        number >>= _SHIFT
-        found += _SHIFT_LOG
-    return int(_LOG2[number]) + found
-
-
 class MagnitudeContext:
     """The contexts of a layer's coordinates, row by row.
 
@@ -75,12 +67,12 @@ class MagnitudeContext:
     def __init__(self, rows: int, columns: int, mean_code: int) -> None:
         self._logs = _LOG2
         self._mean = mean_of(mean_code)
-        self._log_mean = log2_of(self._mean)
-        self._first = max(2 * self._mean, _FIRST_SUM)
-        self._known = self._first // self._mean  # coordinates that it stands for
+        self._log_mean = self.log2(self._mean)
+        self._prior_sum = max(2 * self._mean, _PRIOR_SUM)
+        self._prior = self._prior_sum // self._mean  # coordinates that it stands for, at the mean
         self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
         self._column_sums = np.zeros(self._last + 1, np.int64)
-        self._column_logs = np.full(self._last + 1, log2_of(self._first), np.int32)
+        self._column_logs = np.full(self._last + 1, self.log2(self._prior_sum), np.int32)
         self._rows = self._log_rows = 0  # rows begun; the logarithm of their number and one
         self._row_sum = self._row_log = 0
         self._near = 0  # mean of the last few levels of the row, in the unit
@@ -88,38 +80,38 @@ class MagnitudeContext:
     def begin_row(self) -> None:
         """Go to the next row."""
         self._rows += 1
-        self._log_rows = self._log(self._rows - 1 + self._known)
-        self._row_sum, self._row_log = 0, self._log(self._first)
+        self._log_rows = self.log2(self._rows - 1 + self._prior)
+        self._row_sum, self._row_log = 0, self.log2(self._prior_sum)
         self._near = self._mean
 
     def context(self, column: int) -> int:
         """The context of the row's next coordinate, which is in this column: 0 to CONTEXTS − 1."""
-        row = self._row_log - self._log(column + self._known)
+        row = self._row_log - self.log2(column + self._prior)
         if row < 0:
             row = 0
-        near = self._log(10 * self._near + 3 * self._mean) - _LOG_13
+        near = self.log2(10 * self._near + 3 * self._mean) - _LOG_13
         if near < 0:
             near = 0
         expected = (
             ((11 * row + 5 * near) >> 4) + self._column_logs[min(column, self._last)] - self._log_rows - self._log_mean
         )
-        if expected < _FIRST:
+        if expected < _FIRST_LOG:
             return 0
-        expected = (expected - _FIRST) >> 2
+        expected = (expected - _FIRST_LOG) >> 2
         return expected if expected < _CONTEXTS else _CONTEXTS - 1
 
     def add(self, column: int, level: int) -> None:
         """Note the level, from 0 on, of that coordinate."""
         self._near = (3 * self._near + _UNIT * level + 2) >> 2
         if level > 0:
-            self._row_sum += level
-            self._row_log = self._log(_UNIT * self._row_sum + self._first)
+            self._row_sum = min(self._row_sum + level, _MOST_SUM)
+            self._row_log = self.log2(_UNIT * self._row_sum + self._prior_sum)
             if self._last > 0:
-                self._column_sums[column] += level
-                self._column_logs[column] = self._log(_UNIT * self._column_sums[column] + self._first)
+                self._column_sums[column] = min(self._column_sums[column] + level, _MOST_SUM)
+                self._column_logs[column] = self.log2(_UNIT * self._column_sums[column] + self._prior_sum)
 
-    def _log(self, number: int) -> int:
-        """As `log2_of`."""
+    def log2(self, number: int) -> int:
+        """Sixteenths of an octave of a number from 1 on, rounded down; of a large one, of its highest bits."""
         found = 0
         while number >= _TABLE:
             number >>= _SHIFT

@@ -84,7 +84,7 @@ def levels_of(values: Vector, columns: int, step: Step, rates: Floats, state: in
     contexts_of(rough, columns, code_of_mean(mean), contexts)
     for start in range(0, len(values), _RUN):
         run = slice(start, start + _RUN)
-        state = choose_levels(sizes[run], contexts[run], rates, step.slope, _FIRST, state, levels[run])
+        state = choose_levels(sizes[run], contexts[run], rates, step.slope, _ONES, state, levels[run])
     return Levels(levels, contexts, state)
 
 
@@ -114,7 +114,7 @@ def expected_bits(counts: Floats, found: Levels) -> float:
     return bits + float(more.sum())
 
 
-_FIRST = magnitudes_of(*OFFSETS) / 16  # in steps
+_ONES = magnitudes_of(*OFFSETS) / 16  # in steps
 _EXPECTED = 2.0 ** ((np.arange(CONTEXTS) - 32) / 4)[:, None]  # levels of each context
 _LONGER = _EXPECTED / (1 + _EXPECTED)  # the share of levels beyond each, geometrically distributed
 PRIOR_RATES = rates_of(np.zeros(2 * CONTEXTS * RATES))

@@ -9,7 +9,7 @@
 
 The code is an integer of `entropy/adaptive_integer.py`, of depth 4: 0 for a layer of zeros, else 1 and its difference
 from the code before (64 at first), zigzag. A level k of a state with quantiser q stands for (2k − q) steps, or level 1
-for what the offsets say; the number is rounded to float32, then added to what the terms say. The bytes may end
+for what the offsets say; the number is rounded to float32, then added to the sum of the terms. The bytes may end
 anywhere: coordinates that they do not determine are 0.
 """
 
@@ -36,7 +36,7 @@ TRELLIS, MODE, MODE_WITH_TERMS = 3, 0, 1  # in two bits each, the first one twic
 STEP_BITS, OFFSET_BITS = 16, 4
 CODES_DEPTH, FIRST_CODE = 4, 64
 _MODE_BITS = 6
-_MOST = float(np.finfo(np.float32).max)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Layer(NamedTuple):
@@ -81,7 +81,7 @@ def read_trellis(body: bytes, n: int, side: SideInformation, measured: bool = Fa
         The update, and what its bits are for: magnitudes are all but signs and the indices of terms.
 
     Raises:
-        MalformedBits: no encoder writes this body.
+        MalformedBits: no encoder writes this body. Values beyond float32, which sums with terms may have, are left.
     """
     decoder, vector, models = RangeDecoder(body), np.zeros(n, np.float32), LevelModels()
     decoder.grant(n)
@@ -108,7 +108,7 @@ def _read(
     measured: bool,
 ) -> tuple[bool, list[slice]]:
     """Whether all layers were read, and which parts of the vector."""
-    for _ in range(2):
+    for _ in range(2):  # TRELLIS, as `is_trellis` saw
         decode_bits(decoder, 2)
     mode = decode_bits(decoder, 2)
     if decoder.exhausted() and decoder.is_whole():
@@ -138,7 +138,7 @@ def _read(
             raise MalformedBits(f"code {code} of a mean level; expected 1 to {MEAN_CODES - 1}")
         values = vector[start : start + rows * columns]
         unit = decode_minifloat(step) / 16
-        done = decode_layer(decoder, models, values, columns, code, first, unit, _MOST, measured)
+        done = decode_layer(decoder, models, values, columns, code, first, unit, _LARGEST, measured)
         decoded.append(slice(start, start + done))
         if decoder.exhausted():
             return False, decoded

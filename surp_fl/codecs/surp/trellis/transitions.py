@@ -24,6 +24,12 @@ def next_state(state: int, parity: int) -> int:
     return 2 * low + ((parity ^ low ^ (low >> 1) ^ (state >> 2)) & 1)
 
 
-def halves_of(level: int, state: int) -> int:
-    """Steps of a level, from 0 on, in a state's quantiser."""
-    return 2 * level - (state & 1) if level > 0 else 0
+def after_zeros(state: int, count: int) -> int:
+    """The state after so many levels of 0: four of them lead back.
+
+    >>> [after_zeros(1, count) for count in (1, 3, 4, 401)]
+    [3, 4, 1, 3]
+    """
+    for _ in range(count & 3):
+        state = next_state(state, 0)
+    return state
