@@ -29,6 +29,7 @@ from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.updates import as_vector
+from tests import trellis_reference
 from tests.vectors import Vector, layout_for, vectors
 
 RNG = np.random.default_rng(0)
@@ -57,6 +58,27 @@ def written(vector: Vector, layout: Layout, capacity: int) -> bytes:
     body = write_trellis(vector, side_of(layout), capacity)
     assert body is not None
     return body
+
+
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "one array": [(30, 40)],
+    "several": [(8, 1, 3, 3), (8,), (12, 72), (12,), (0, 5), (10, 12)],
+    "a row": [(1, 400), (300,)],
+}
+
+
+@pytest.mark.parametrize("bits", [0.3, 1.5, 6, 20])
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def test_a_decoder_of_the_description_alone_reads_the_same(shapes: list[tuple[int, ...]], bits: float) -> None:
+    rng = np.random.default_rng(11)
+    arrays = {f"{i}": rng.laplace(size=shape).astype(np.float32) for i, shape in enumerate(shapes)}
+    for array in arrays.values():
+        array[: len(array) // 3] *= np.float32(0.01)  # rows of zeros, at few bits
+    layout = Layout.of(arrays)
+    body = written(layout.flatten(arrays), layout, max(int(bits * layout.size / 8), 12))
+    for length in (len(body), len(body) - 1, len(body) // 2, 9, 3):
+        mine = as_vector(read_trellis(body[:length], layout.size, side_of(layout))[0], layout.size)
+        np.testing.assert_array_equal(trellis_reference.decoded(body[:length], shapes), mine)
 
 
 def test_states_of_even_and_odd_levels_are_those_of_ungerboecks_trellis() -> None:
