@@ -42,6 +42,8 @@ LOOPS = [
     "surp_fl.codecs.surp.balanced_rows",
     "surp_fl.codecs.surp.trellis.transitions",
     "surp_fl.codecs.surp.trellis.magnitude_context",
+    "surp_fl.codecs.surp.trellis.level_models",
+    "surp_fl.codecs.surp.trellis.sign_odds",
     "surp_fl.codecs.surp.trellis.level_coder",
     "surp_fl.codecs.surp.trellis.search",
     "surp_fl.codecs.surp_unbiased.scale_factors",

@@ -15,7 +15,8 @@ from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.trellis.body import begun_with
-from surp_fl.codecs.surp.trellis.level_coder import LevelModels, encode_layer
+from surp_fl.codecs.surp.trellis.level_coder import encode_layer
+from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.integers import encode_bits

@@ -17,7 +17,8 @@ from surp_fl.codecs.surp.encoder import write_body
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.modes import write_better
 from surp_fl.codecs.surp.trellis.body import begun_with, write_trellis
-from surp_fl.codecs.surp.trellis.level_coder import LevelModels, decode_layer, encode_layer
+from surp_fl.codecs.surp.trellis.level_coder import decode_layer, encode_layer
+from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, code_of_mean, contexts_of, mean_of
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES
 from surp_fl.codecs.surp.trellis.reader import is_trellis, magnitudes_of, read_trellis

@@ -6,5 +6,6 @@ body.py               a vector → bytes, within the budget; the step from step_
 quantisation.py       a layer → levels, on the path of least error that search.py finds
 reader.py             bytes → a vector; the format
 transitions.py        the trellis of both ends
-level_coder.py        levels ↔ the range coder, in the contexts of magnitude_context.py
+level_coder.py        a layer ↔ the range coder: levels by level_models.py, in the contexts of magnitude_context.py,
+                      and signs by sign_odds.py
 """

@@ -14,7 +14,8 @@ import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one_selection import Term, write_terms
-from surp_fl.codecs.surp.trellis.level_coder import LevelModels, encode_layer
+from surp_fl.codecs.surp.trellis.level_coder import encode_layer
+from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
 from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Step, levels_of
 from surp_fl.codecs.surp.trellis.reader import (

@@ -22,7 +22,8 @@ import numpy as np
 from surp_fl.codecs.reader import BitBreakdown
 from surp_fl.codecs.surp.groups import GroupReader
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.trellis.level_coder import LevelModels, decode_layer
+from surp_fl.codecs.surp.trellis.level_coder import decode_layer
+from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import MEAN_CODES
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
