@@ -106,6 +106,6 @@ ROW = Registration(
     with_memory(SignSGD),
     examples={"signsgd": SignSGD(), "signsgd, one scale": SignSGD(per_array=False)},
     has_budget=False,
-    colour="crimson",
+    colour="black",
     marker="<",
 )

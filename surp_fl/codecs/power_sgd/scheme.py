@@ -92,6 +92,6 @@ ROW = Registration(
     },
     has_budget=False,
     keeps_signs=False,
-    colour="saddlebrown",
+    colour="turquoise",
     marker="p",
 )
