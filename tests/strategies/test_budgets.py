@@ -17,7 +17,7 @@ from surp_fl.strategies import DecodeUpdates, ExponentialBudgetDecay, NoUsableRe
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import app_with, initial
 
-SURP = SuRP(budget=300)
+SURP = SuRP(300, progressive=True)  # fills budgets to the byte
 
 
 def lengths(

@@ -42,8 +42,8 @@ from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, Run, app_with, initial, run
 
 NODES = 7
-SURP = SuRP(budget=100)
-WITHOUT_DEBTS = SuRP(budget=100, memory=NoMemory())  # for clipping on the client
+SURP = SuRP(100, progressive=True)
+WITHOUT_DEBTS = SuRP(100, progressive=True, memory=NoMemory())  # for clipping on the client
 ALL: dict[str, Any] = {
     "min_train_nodes": NODES,
     "min_evaluate_nodes": NODES,
