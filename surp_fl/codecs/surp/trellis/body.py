@@ -38,7 +38,7 @@ from surp_fl.types import Vector
 # Tuned constants of the encoder, not of the format.
 _TRIALS, _TRIALS_OF_MANY = 10, 5  # encodings of the vector, until it fits closely: two or three, as a rule
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
-_FIRST_SEARCH, _SECOND_SEARCH = 0.02, 0.001  # how close logarithms of bits come on the sample
+_FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.95  # of the budget, below which nothing is written: bits jump with the step there
