@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.bfloat16 import to_bfloat16
 from surp_fl.codecs.reader import BitBreakdown, Reader
-from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits, varint_bits
 from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.frame import HEADER_BYTES
 from surp_fl.layout import Layout
@@ -64,8 +64,7 @@ def largest_fitting(budget: int, max_count: int, chosen: Callable[[int], Indices
 
 def _bits(indices: Indices, n: int, value_bits: int) -> int:
     count = indices.size
-    varint = 8 * max(1, -(-count.bit_length() // 7))
-    return varint + 8 + gap_bits(indices, rice_parameter(count, n)) + count * value_bits
+    return varint_bits(count) + 8 + gap_bits(indices, rice_parameter(count, n)) + count * value_bits
 
 
 def write(vector: Vector, indices: Indices, value_bits: int) -> bytes:

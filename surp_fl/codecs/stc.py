@@ -18,7 +18,7 @@ import numpy as np
 from surp_fl.codecs.codec import Codec
 from surp_fl.codecs.reader import BitBreakdown, Reader
 from surp_fl.codecs.registry import Registration, with_memory
-from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits, varint_bits
 from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, read_size, rice_parameter, write_gaps
 from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
 from surp_fl.frame import HEADER_BYTES
@@ -75,8 +75,7 @@ class STC:
 
 def _bits(indices: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> int:
     count = indices.size
-    varint = 8 * max(1, -(-count.bit_length() // 7))
-    return varint + 16 + gap_bits(indices, rice_parameter(count, n)) + count
+    return varint_bits(count) + 16 + gap_bits(indices, rice_parameter(count, n)) + count
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Sparse:

@@ -75,6 +75,15 @@ class BitWriter:
         return self._bits.tobytes()
 
 
+def varint_bits(value: int) -> int:
+    """Bits that `BitWriter.write_varint` takes for a number.
+
+    >>> [varint_bits(value) for value in (0, 127, 128)]
+    [8, 8, 16]
+    """
+    return 8 * max(1, -(-value.bit_length() // 7))
+
+
 class BitReader:
     """Reads a bit string from its front.
 

@@ -25,7 +25,7 @@ from surp_fl.codecs.codec import Codec
 from surp_fl.codecs.reader import BitBreakdown, Reader
 from surp_fl.codecs.registry import Registration, with_memory
 from surp_fl.codecs.sbc.selection import Side, sides_of, sides_within
-from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits
+from surp_fl.entropy.bitio import BitReader, BitWriter, MalformedBits, varint_bits
 from surp_fl.entropy.golomb_rice import gap_bits, read_gaps, rice_parameter, write_gaps
 from surp_fl.entropy.minifloat import decode_finite, encode_minifloat
 from surp_fl.errors import DIVERGED
@@ -95,8 +95,7 @@ class SBC:
 def _bits(indices: Integers, size: int) -> int:
     """What a part takes."""
     k = indices.size
-    varint = 8 * max(1, -(-k.bit_length() // 7))
-    return varint + (_SIGN_AND_MAGNITUDE_BITS + gap_bits(indices, rice_parameter(k, size)) if k else 0)
+    return varint_bits(k) + (_SIGN_AND_MAGNITUDE_BITS + gap_bits(indices, rice_parameter(k, size)) if k else 0)
 
 
 def _code_of(mean: float) -> int:
