@@ -23,7 +23,7 @@ import numpy as np
 from surp_fl.codecs.reader import BitBreakdown
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.groups import MALFORMED, OVERDRAWN, GroupReader, values_of_codes
-from surp_fl.codecs.surp.trellis.reader import is_trellis, read_trellis
+from surp_fl.codecs.surp.trellis.reader import TRELLIS, is_trellis, read_trellis
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
 from surp_fl.entropy.range_coder import RangeDecoder
@@ -31,7 +31,6 @@ from surp_fl.layout import Layout
 from surp_fl.types import Reference, Update
 
 NO_CONTEXT, MODEL, HISTORY, WITH_TERMS = 0, 1, 2, 3
-_TRELLIS = 3  # after WITH_TERMS
 _NEEDS = {
     MODEL: "the model that the client was sent",
     HISTORY: "the model that the client was sent and the one that it was sent before",
@@ -44,7 +43,7 @@ def context_of(body: bytes) -> int:
     context = decode_bits(decoder, 2)
     if context == WITH_TERMS:
         context = decode_bits(decoder, 2)
-    return NO_CONTEXT if context == _TRELLIS else int(context)
+    return NO_CONTEXT if context == TRELLIS else int(context)
 
 
 def read(body: bytes, layout: Layout, reference: Reference) -> Update:

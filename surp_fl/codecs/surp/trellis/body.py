@@ -63,7 +63,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
     layers, best, finest = layers_of(side), None, False
     vector = np.ascontiguousarray(vector)
     bounds = (math.log(largest / _MOST_LEVELS), math.log(largest))
-    sample = StepSearch.on(vector, layers, bounds)
+    sample, begun = StepSearch.on(vector, layers, bounds), begun_with(terms, side, capacity)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
     trials = _TRIALS if vector.size < _MANY else _TRIALS_OF_MANY
@@ -76,7 +76,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
             found = sample.find(aim - tried[0][1] + found.log_bits, _SECOND_SEARCH)
         else:
             found = replace(found, wanted=next_step(tried, aim, bounds))  # its rates stay, so that bits change steadily
-        coded = begun_with(terms, side, capacity)
+        coded = begun.copy()
         _code(coded, vector, layers, found)
         length = coded.length()
         if coded.overdrawn:  # so it would be in every step

@@ -94,9 +94,7 @@ def rates_of(counts: Floats) -> Floats:
     Args:
         counts: as `count_levels` gives them.
     """
-    level = np.arange(RATES - 1)
-    prior = _PRIOR * np.where(level < RATES - 2, (1 - _LONGER) * _LONGER**level, _LONGER**level)
-    likely = counts.reshape(2, CONTEXTS, RATES)[:, :, :-1] + prior + _UNSEEN
+    likely = counts.reshape(2, CONTEXTS, RATES)[:, :, :-1] + _PRIOR_COUNTS + _UNSEEN
     rates = np.empty((2, CONTEXTS, RATES))
     rates[:, :, :-1] = np.log2(likely.sum(axis=2, keepdims=True)) - np.log2(likely)
     rates[:, :, 1:-1] += 1
@@ -117,4 +115,6 @@ def expected_bits(counts: Floats, found: Levels) -> float:
 _ONES = magnitudes_of(*OFFSETS) / 16  # in steps
 _EXPECTED = 2.0 ** ((np.arange(CONTEXTS) - 32) / 4)[:, None]  # levels of each context
 _LONGER = _EXPECTED / (1 + _EXPECTED)  # the share of levels beyond each, geometrically distributed
+_LEVEL = np.arange(RATES - 1)
+_PRIOR_COUNTS = _PRIOR * np.where(_LEVEL < RATES - 2, (1 - _LONGER) * _LONGER**_LEVEL, _LONGER**_LEVEL)
 PRIOR_RATES = rates_of(np.zeros(2 * CONTEXTS * RATES))
