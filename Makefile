@@ -64,7 +64,7 @@ docs: $(READY)  ## the site, from docs/, the docstrings and the committed result
 
 tests: $(READY)  # in two processes; tests of one xdist_group share one; those of codecs also with uncompiled loops
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
-	SURP_FL_PURE_PYTHON=1 HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/entropy tests/codecs
+	SURP_FL_PURE_PYTHON=1 HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not compiled" tests/entropy tests/codecs
 
 fuzz: $(READY)  ## every decoder against damaged and invented messages, in a build that checks every index
 	SURP_FL_CHECK_BOUNDS=1 $(BIN)/python setup.py --quiet build --build-temp build/checked-temp --build-lib build/checked

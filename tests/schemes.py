@@ -13,7 +13,7 @@ from surp_fl.frame import HEADER_BYTES, pack
 from surp_fl.types import Vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # so that it can be a key
 class Row:
     name: str
     scheme: Scheme

@@ -145,6 +145,22 @@ class Levels:
         return self._lengths[key]
 
 
+class Lags:
+    """Lags and weights of a layer."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols, self._any, self._same = symbols, [16, 16], [16, 16]
+        self._last: list[tuple[int, int]] = []
+
+    def read(self) -> list[tuple[int, int]]:
+        if not self._symbols.counted(self._any):
+            return []
+        if not self._last or not self._symbols.counted(self._same):
+            codes = [(self._symbols.bits(8), self._symbols.bits(6)) for _ in range(self._symbols.bits(3) + 1)]
+            self._last = [(lag + 1, (w // 2 + 1) * (-1) ** w) for lag, w in codes]
+        return self._last
+
+
 def decoded(body: bytes, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
     """The vector that a body of trellis mode says, for arrays of these shapes."""
     sizes = [int(np.prod(shape)) for shape in shapes]
@@ -152,25 +168,35 @@ def decoded(body: bytes, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.float3
     order = sorted((size, i) for i, size in enumerate(sizes) if size)
     symbols = Symbols(body)
     try:
-        head = [symbols.bits(width) for width in (2, 2, 2, 16, 4, 4)]
+        head = [symbols.bits(width) for width in (2, 2, 2, 20, 1)]
         assert head[:3] == [3, 3, 0]
-        step = (128 + head[3] % 128) * 2.0 ** (head[3] // 128 - 263)
-        ones = (24 + head[4], 16 + head[5])
-        codes, levels, m = MeanCodes(), Levels(symbols), 64
+        step = (2048 + head[3] % 2048) * 2.0 ** (head[3] // 2048 - 267)
+        ones = (24 + symbols.bits(4), 16 + symbols.bits(4)) if head[4] else (31, 21)
+        codes, lags, levels, m = MeanCodes(), Lags(symbols), Levels(symbols), 64
         for size, i in order:
             z = codes.read(symbols)
             if z:
                 m += (z - 1) // 2 if z % 2 else -(z // 2)
                 rows = shapes[i][0] if len(shapes[i]) > 1 else 1
                 layer = vector[starts[i] : starts[i] + size].reshape(rows, size // rows)
-                read_layer(symbols, levels, layer, m, step / 16, ones)
+                read_layer(symbols, levels, layer, m, step / 16, ones, lags.read() if min(layer.shape) > 1 else [])
     except UndeterminedError:
         pass
     return vector
 
 
+def factor(told: int) -> int:
+    return (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)[told % 8] << told // 8
+
+
 def read_layer(
-    symbols: Symbols, levels: Levels, layer: NDArray[np.float32], m: int, unit: float, ones: tuple[int, int]
+    symbols: Symbols,
+    levels: Levels,
+    layer: NDArray[np.float32],
+    m: int,
+    unit: float,
+    ones: tuple[int, int],
+    lags: list[tuple[int, int]],
 ) -> None:
     rows, columns = layer.shape
     mean = mean_of(m)
@@ -187,11 +213,19 @@ def read_layer(
             v = max(0, log2(10 * near + 3 * mean) - 59)
             e = (11 * u + 5 * v) // 16 + log2(4096 * column_sums[c] * (rows > 1) + prior)
             e -= log2(r + prior // mean) + log2(mean)
+            told = sum(weight * int(np.sign(layer[r, c - lag])) for lag, weight in lags if lag <= c)
+            told = min(48, max(-48, told))
+            e += 10 * abs(told) // 16
             q = levels.state % 2
             level = levels.read(min(103, (e - 64) // 4) if e >= 64 else 0)
             if level:
                 signs = column_signs[c] if rows > 1 else [12, 12]
-                negative = symbols.flag(row_signs[0] * signs[0], row_signs[1] * signs[1])
+                plus, minus = (row * column * 4096 for row, column in zip(row_signs, signs, strict=True))
+                plus, minus = (
+                    (plus // 4096 * factor(told), minus) if told > 0 else (plus, minus // 4096 * factor(-told))
+                )
+                share = max(1, min(2**16 - 1, 2**16 * minus // (plus + minus)))
+                negative = symbols.flag(2**16 - share, share)
                 for counts in (row_signs, signs):
                     counts[negative] += 1
                     halve(counts, 1 << 14)

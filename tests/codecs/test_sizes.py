@@ -68,6 +68,7 @@ def table() -> str:
     return text.getvalue()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", schemes())
 def test_messages_have_the_sizes_and_errors_of_the_committed_table(name: str) -> None:
     committed = list(csv.reader(io.StringIO(TABLE.read_text())))

@@ -44,6 +44,7 @@ def with_rows(scales: list[float], columns: int) -> tuple[Vector, Layout]:
     return matrix.reshape(-1), Layout.of({"w": matrix})
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("budget", [60, 150])
 def test_estimates_are_right_on_average(budget: int) -> None:
     """But for a thousandth of the variance: a Hadamard rotation is not uniformly random, and small blocks differ."""
@@ -71,6 +72,7 @@ def factors_of(vector: Vector, layout: Layout, budget: int) -> Integers:
     return _decoded(message[HEADER_BYTES + 4 :], layout).factors
 
 
+@pytest.mark.compiled
 def test_more_bytes_give_less_error_down_to_nothing() -> None:
     vector, layout = with_rows([1, 5, 0.1, 2] * 15, 20)
     errors = [variance(UnbiasedSuRP(budget), vector, layout, 5) for budget in (300, 600, 1200, 2400, 4800)]
@@ -89,6 +91,7 @@ def test_the_smallest_messages_hold_a_coordinate_whatever_the_scales_of_rows(bud
         assert through(UnbiasedSuRP(budget), vector, layout, budget).any()
 
 
+@pytest.mark.compiled
 def test_factors_are_sent_where_messages_with_them_have_less_variance() -> None:
     vector, layout = with_rows(list(np.exp(1.5 * np.random.default_rng(1).normal(size=40))), 50)
     one_band = Layout.of({"w": vector})
@@ -137,6 +140,7 @@ def test_the_variance_of_recorded_updates_is_two_thirds_of_edens(update: str, bu
     assert ours < 2 / 3 * edens
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("budget", "energy_a_bit"), [(120, 1.0), (500, 0.95)])
 def test_a_bit_of_alike_coordinates_holds_more_than_edens_and_less_than_shannons(
     budget: int, energy_a_bit: float

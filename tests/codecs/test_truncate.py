@@ -23,6 +23,7 @@ def error_of(vector: Vector, message: bytes, layout: Layout) -> float:
     return float(np.square(vector.astype(float) - decoded).sum())
 
 
+@pytest.mark.compiled
 @settings(max_examples=40)
 @given(vector=vectors(max_size=800), progressive=st.booleans())
 def test_every_length_is_a_message_and_more_is_never_worse(vector: Vector, progressive: bool) -> None:

@@ -18,6 +18,7 @@ from surp_fl.codecs.surp.trellis.body import begun_with
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
+from surp_fl.codecs.surp.trellis.sign_lags import MOST_LAGS, MOST_WEIGHT, NO_LAGS, LagModels, SignLags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.integers import encode_bits
 from surp_fl.frame import HEADER_BYTES
@@ -56,20 +57,24 @@ def test_terms_of_all_rows_take_no_longer_than_their_bytes_pay_for(step: int) ->
     "shapes", [[(1, 10_000_000)], [(2, 5_000_000)], [(2000, 5000)]], ids=["one row", "two", "many"]
 )
 @pytest.mark.parametrize("level", [0, 1, 3, 2**24 - 1])
+@pytest.mark.parametrize("number", [0, MOST_LAGS], ids=["no lags", "most lags"])
 def test_levels_that_cost_hardly_a_bit_take_no_longer_than_their_bytes_pay_for(
-    shapes: list[tuple[int, ...]], level: int
+    number: int, shapes: list[tuple[int, ...]], level: int
 ) -> None:
     """As many equal levels as the credit allows; the message is cut where it does not."""
     victim = writer.victim(shapes, 0)
     (rows, columns), most = shapes[0], 1_500_000
     encoder = begun_with((), Context.of(victim.layout, None).side, 10_000_000)
-    for value, width in ((32_768, 16), (7, 4), (5, 4)):
+    for value, width in ((1 << 19, 20), (0, 1)):
         encode_bits(encoder, value, width)
     code = 1 if level == 0 else code_of_mean(level)
     AdaptiveInteger(4).encode(encoder, 1 + (2 * (code - 64) if code >= 64 else 2 * (64 - code) - 1))
+    lags = SignLags(np.arange(1, number + 1), np.full(number, MOST_WEIGHT, np.int64)) if rows > 1 else NO_LAGS
+    if rows > 1:
+        LagModels().encode(encoder, lags)
     levels = np.full(most // columns * columns if rows > 2 else columns, level, np.int32)
     levels[:: min(columns, 5000)] = 1  # no row is without
-    encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), columns, code)
+    encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), columns, code, *lags)
     body = encoder.finish()
     low, high = 1, len(body)
     while low < high:  # the longest prefix that a decoder takes

@@ -117,7 +117,7 @@ def test_a_kept_context_is_that_of_its_layout_too() -> None:
 def test_the_messages_of_a_round_share_one_context(downlink: SuRP | None, readings: list[tuple[Any, Any]]) -> None:
     """On the server: as many replies as there are nodes, one reading. On a client: one to write and to read back."""
     rounds, nodes = 2, 4
-    app = app_with([CompressUpdates(SuRP(budget=100))])
+    app = app_with([CompressUpdates(SuRP(budget=100, progressive=True))])  # groups, which need a context
     strategy = DecodeUpdates(fedavg(nodes), downlink=downlink)
     run(app, strategy, rounds=rounds, nodes=nodes)
     assert [traffic.failures for traffic in strategy.traffic] == [0] * rounds

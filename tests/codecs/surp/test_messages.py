@@ -50,6 +50,7 @@ def error(scheme: Scheme, reference: Reference = None) -> float:
     return float(np.linalg.norm(vector - scheme.codec.decode(message, layout, reference=reference)))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("budget", [50, 100, 218, 436, 1000, 2000, 20_000])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_budget_is_used_up(budget: int, progressive: bool) -> None:
@@ -76,6 +77,7 @@ def test_a_vector_with_little_to_say_takes_little() -> None:
     np.testing.assert_allclose(codec.decode(message, layout), vector, rtol=1 / 32)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("budget", [50, 100, 218, 436, 1000, 2000])
 def test_the_error_is_below_stcs_with_context_and_from_a_hundred_bytes_without(budget: int) -> None:
     _, _, model, before = update()

@@ -52,6 +52,7 @@ def test_any_vector_fits_any_budget_and_every_prefix_is_a_message(
         assert np.isfinite(decoded(body[:end], layout)).all()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_vectors_are_coded_with_hardly_any_error_where_the_bytes_suffice(name: str) -> None:
     vector = AWKWARD[name]
@@ -60,6 +61,7 @@ def test_awkward_vectors_are_coded_with_hardly_any_error_where_the_bytes_suffice
     assert np.linalg.norm(left) <= 0.02 * np.linalg.norm(vector.astype(np.float64))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("bits", [0.05, 0.3, 1.0, 2.0, 4.0, 6.0])
 def test_the_error_is_smaller_than_that_of_groups_for_updates(bits: float) -> None:
     layout, vector = model()
@@ -71,6 +73,7 @@ def test_the_error_is_smaller_than_that_of_groups_for_updates(bits: float) -> No
     assert error(vector, body, layout) < (0.95 if bits > 1 else 1.0) * least
 
 
+@pytest.mark.compiled
 def test_at_high_rates_a_bit_a_coordinate_halves_the_error() -> None:
     layout, vector = model()
     errors = [
@@ -82,6 +85,7 @@ def test_at_high_rates_a_bit_a_coordinate_halves_the_error() -> None:
     assert error(vector, most, layout) < 5e-4
 
 
+@pytest.mark.compiled
 def test_a_truncated_message_is_as_good_at_its_points_as_one_made_for_them() -> None:
     layout, vector = model()
     budget, point = 20_000, 4000

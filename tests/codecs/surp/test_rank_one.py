@@ -106,6 +106,7 @@ def test_vectors_of_any_scale_are_encoded(scale: float) -> None:
     assert np.isfinite(SuRP(90).codec.decode(message, layout)).all()
 
 
+@pytest.mark.compiled
 @given(st.integers(0, 2**32), st.integers(60, 3000))
 def test_terms_whose_bits_were_underestimated_are_dropped_until_the_message_fits(seed: int, budget: int) -> None:
     rng = np.random.default_rng(seed)
@@ -153,6 +154,7 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
         SuRP(218, rank_one=share)
 
 
+@pytest.mark.compiled
 @given(st.integers(0, 2**32), st.integers(20, 400), st.booleans(), st.floats(0.1, 1))
 def test_every_prefix_decodes_and_no_message_exceeds_its_budget(
     seed: int, budget: int, contextual: bool, share: float

@@ -24,6 +24,7 @@ def test_gathering_finds_the_same_in_a_tensor(name: str, count: int) -> None:
     np.testing.assert_array_equal(values_on_device, values)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("budget", [50, 218, 2000, 20_000])
 def test_a_tensor_gives_the_bytes_that_the_array_gives(device: str, budget: int) -> None:

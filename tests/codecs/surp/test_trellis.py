@@ -14,10 +14,12 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.encoder import write_body
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.modes import write_better
+from surp_fl.codecs.surp.trellis import body, lag_search
 from surp_fl.codecs.surp.trellis.body import begun_with, write_trellis
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
-from surp_fl.codecs.surp.trellis.reader import is_trellis, magnitudes_of, read_trellis
+from surp_fl.codecs.surp.trellis.reader import code_of_step, is_trellis, magnitudes_of, read_trellis, step_of
+from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import encode_bits, encode_uint
@@ -57,7 +59,7 @@ def written(vector: Vector, layout: Layout, capacity: int) -> bytes:
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "one array": [(30, 40)],
     "several": [(8, 1, 3, 3), (8,), (12, 72), (12,), (0, 5), (10, 12)],
-    "a row": [(1, 400), (300,)],
+    "a row": [(1, 900), (700,)],
 }
 
 
@@ -73,6 +75,37 @@ def test_a_decoder_of_the_description_alone_reads_the_same(shapes: list[tuple[in
     for length in (len(body), len(body) - 1, len(body) // 2, 9, 3):
         mine = as_vector(read_trellis(body[:length], layout.size, side_of(layout))[0], layout.size)
         np.testing.assert_array_equal(trellis_reference.decoded(body[:length], shapes), mine)
+
+
+def smooth(rows: int, columns: int, lag: int, seed: int = 0) -> Vector:
+    """Rows in which a coordinate is like those some columns before."""
+    noise = np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
+    for column in range(lag, columns):
+        noise[:, column] += np.float32(0.9) * noise[:, column - lag]
+    return noise
+
+
+@pytest.mark.parametrize("bits", [0.5, 2])
+def test_a_decoder_of_the_description_alone_reads_lags(bits: float) -> None:
+    """Of its own, those of the layer before, and none."""
+    arrays = {str(i): smooth(20, 90, 5 if i != 1 else 3, seed=i) for i in range(4)}
+    arrays["none"] = np.random.default_rng(4).standard_normal((30, 70)).astype(np.float32)
+    layout = Layout.of(arrays)
+    capacity, shapes = int(bits * layout.size / 8), [array.shape for array in arrays.values()]
+    whole = written(layout.flatten(arrays), layout, capacity)
+    for length in (len(whole), len(whole) // 2):
+        mine = as_vector(read_trellis(whole[:length], layout.size, side_of(layout))[0], layout.size)
+        np.testing.assert_array_equal(trellis_reference.decoded(whole[:length], shapes), mine)
+
+
+@pytest.mark.compiled
+def test_signs_that_are_alike_a_few_columns_apart_save_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = smooth(60, 200, 7)
+    layout, errors = Layout.of({"w": array}), []
+    for lags in (lag_search.lags_of, lambda *_: NO_LAGS):
+        monkeypatch.setattr(body, "lags_of", lags)
+        errors.append(error(array.ravel(), written(array.ravel(), layout, array.size // 8), layout))
+    assert errors[0] < 0.9 * errors[1]
 
 
 @given(vectors(max_size=600), st.integers(5, 3000))
@@ -99,13 +132,15 @@ def test_a_cut_body_is_a_body_and_a_longer_one_is_never_worse(vector: Vector) ->
     assert all(after <= before + 1e-6 for before, after in pairwise(errors))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("bits", [0.1, 0.3, 1, 2, 4, 8])
 def test_the_budget_is_used_up(bits: float) -> None:
-    layout, vector = update()
+    layout, vector = update(200, 300)  # at the fewest bits, one coordinate more or less is far below a percent of them
     capacity = int(bits * layout.size / 8)
     assert 0.99 * capacity <= len(written(vector, layout, capacity)) <= capacity
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("bits", "share"), [(0.15, 0.98), (0.3, 0.95), (1, 0.9), (2, 0.75)])
 def test_the_error_is_below_that_of_groups(bits: float, share: float) -> None:
     layout, vector = update()
@@ -115,6 +150,7 @@ def test_the_error_is_below_that_of_groups(bits: float, share: float) -> None:
     assert error(vector, written(vector, layout, budget - 4), layout) < share * other
 
 
+@pytest.mark.compiled
 def test_a_bit_a_coordinate_halves_the_error() -> None:
     layout, vector = update(60, 80)
     errors = [error(vector, written(vector, layout, bits * layout.size // 8), layout) for bits in (3, 4, 5, 6, 12)]
@@ -129,6 +165,7 @@ def test_more_than_enough_bytes_are_not_used() -> None:
     assert error(vector, body, layout) < 1e-5
 
 
+@pytest.mark.compiled
 def test_terms_come_first_and_are_added() -> None:
     """Half of the energy is of rank one, and no coordinate stands out."""
     rng = np.random.default_rng(5)
@@ -152,8 +189,18 @@ def body_of(*parts: tuple[int, int]) -> bytes:
     return encoder.finish()
 
 
+@given(st.floats(1e-40, 1e38))
+def test_steps_are_told_to_a_2000th(step: float) -> None:
+    told = step_of(code_of_step(step))
+    assert step * (1 - 2**-11) < told <= step
+
+
+def test_the_least_step_is_not_0() -> None:
+    assert 0 < step_of(code_of_step(1e-300)) < 1e-76
+
+
 HEAD = ((3, 2), (3, 2))
-STEP = ((32768, 16), (7, 4), (5, 4))
+STEP = ((1 << 19, 20), (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +208,7 @@ STEP = ((32768, 16), (7, 4), (5, 4))
     [
         (body_of(*HEAD, (2, 2), *STEP), "mode 2"),
         (body_of(*HEAD, (3, 2), *STEP), "mode 3"),
-        (body_of(*HEAD, (0, 2), (0, 16), (7, 4), (5, 4), (1, 3)), "a step of 0"),
+        (body_of(*HEAD, (0, 2), (0, 20), (1, 1), (7, 4), (5, 4), (1, 3)), "a step of 0"),
         (b"\xff" * 20, "no symbol"),
     ],
 )
@@ -210,7 +257,8 @@ def test_work_is_bounded_by_the_bytes() -> None:
     AdaptiveInteger(4).encode(encoder, 2 * 63)  # the least mean level
     levels = np.zeros(2_000_000, np.int32)
     levels[::1000] = 1
-    encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), 1000, 1)
+    LagModels().encode(encoder, NO_LAGS)
+    encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), 1000, 1, *NO_LAGS)
     assert encoder.length() < 1500
     with pytest.raises(MalformedBits, match="more work"):
         read_trellis(encoder.finish(), layout.size, side_of(layout))
@@ -228,6 +276,7 @@ def test_long_rows_and_rows_of_zeros_stay_within_the_credit(shape: tuple[int, ..
     assert error(array.ravel(), body, layout) < 0.3
 
 
+@pytest.mark.compiled
 def test_few_magnitudes_go_as_groups_without_loss() -> None:
     """As the first step of Adam, or what another scheme has quantised."""
     vector = np.sign(np.random.default_rng(9).standard_normal(20_000)).astype(np.float32)
@@ -236,6 +285,7 @@ def test_few_magnitudes_go_as_groups_without_loss() -> None:
     np.testing.assert_array_equal(codec.decode(codec.encode(vector, layout, rng=RNG), layout), vector)
 
 
+@pytest.mark.compiled
 def test_terms_that_do_not_pay_are_not_sent() -> None:
     """Uniform numbers are without outliers, and of no low rank."""
     vector = np.random.default_rng(10).uniform(-1, 1, 20_000).astype(np.float32)

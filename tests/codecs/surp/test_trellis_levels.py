@@ -15,11 +15,13 @@ from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeCon
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES
 from surp_fl.codecs.surp.trellis.reader import magnitudes_of
 from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
+from surp_fl.codecs.surp.trellis.sign_lags import SignLags
 from surp_fl.codecs.surp.trellis.step_search import next_step
 from surp_fl.codecs.surp.trellis.transitions import STATES, after_zeros, next_state
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 
 FIRST = magnitudes_of(7, 5) / 16
+LAGS = SignLags(np.array([1, 7, 39]), np.array([-3, 32, 5]))
 
 
 def test_states_of_even_and_odd_levels_are_those_of_ungerboecks_trellis() -> None:
@@ -81,10 +83,10 @@ def test_levels_and_signs_come_back(code: int) -> None:
     levels = np.minimum(rng.geometric(1 / (1 + mean_of(code) / 4096), 1200) - 1, 2**24 - 1).astype(np.int32)
     signs = rng.choice([-1, 1], 1200).astype(np.float32)
     encoder, models = RangeEncoder(20_000), LevelModels()
-    encode_layer(encoder, models, levels, signs, 40, code)
+    encode_layer(encoder, models, levels, signs, 40, code, *LAGS)
     values, decoder = np.zeros(1200, np.float32), RangeDecoder(encoder.finish())
     read = LevelModels()
-    found = decode_layer(decoder, read, values, 40, code, 16 * FIRST, 1 / 16, 3e38, measured=False)
+    found = decode_layer(decoder, read, values, 40, code, *LAGS, 16 * FIRST, 1 / 16, 3e38, measured=False)
     assert not decoder.exhausted()
     assert found == 1200
     assert read.state == models.state

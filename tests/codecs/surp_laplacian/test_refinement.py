@@ -42,6 +42,7 @@ def test_pairs_are_those_of_the_literal_algorithm_at_the_size_of_a_model() -> No
     assert_same(vector, Limits(bits=8 * 218), 19, 0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", AWKWARD)
 def test_a_refinement_without_limits_ends(name: str, side: str) -> None:

@@ -66,6 +66,7 @@ def test_indices_are_those_of_the_plain_algorithm_at_the_size_of_a_model() -> No
     assert_same_refinement(vector, Limits(bits=8 * 218), 19, 0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", AWKWARD)
 def test_a_refinement_without_limits_ends(name: str) -> None:
     refinement = refined(AWKWARD[name], Schedule.of(len(AWKWARD[name])), Limits(), 12, 0)

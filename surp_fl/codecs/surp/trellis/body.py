@@ -14,10 +14,11 @@ import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one_selection import Term, write_terms
+from surp_fl.codecs.surp.trellis.lag_search import lags_of
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
-from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Step, levels_of
+from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, levels_of
 from surp_fl.codecs.surp.trellis.reader import (
     CODES_DEPTH,
     FIRST_CODE,
@@ -26,9 +27,13 @@ from surp_fl.codecs.surp.trellis.reader import (
     OFFSET_BITS,
     STEP_BITS,
     TRELLIS,
+    USUAL_OFFSETS,
     Layer,
+    code_of_step,
     layers_of,
+    step_of,
 )
+from surp_fl.codecs.surp.trellis.sign_lags import LagModels, SignLags, have_lags
 from surp_fl.codecs.surp.trellis.step_search import StepSearch, Tried, next_step
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.integers import encode_bits
@@ -39,9 +44,9 @@ from surp_fl.types import Vector
 _TRIALS, _TRIALS_OF_MANY = 10, 5  # encodings of the vector, until it fits closely: two or three, as a rule
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come on the sample
-_CLOSE, _CLOSE_OF_MANY, _MANY = 0.001, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
+_CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
-_LEAST_SHARE = 0.95  # of the budget, below which nothing is written: bits jump with the step there
+_LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**23  # of the largest coordinate
 
 
@@ -66,6 +71,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
     sample, begun = StepSearch.on(vector, layers, bounds), begun_with(terms, side, capacity)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
+    lags: dict[int, SignLags] = {}  # of layers, by where they begin; about the same in every step
     trials = _TRIALS if vector.size < _MANY else _TRIALS_OF_MANY
     for number in range(trials):
         less = close * (0.4 + 0.5 * number / trials) if number < trials - 1 or best else _LAST_LESS * capacity
@@ -77,7 +83,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
         else:
             found = replace(found, wanted=next_step(tried, aim, bounds))  # its rates stay, so that bits change steadily
         coded = begun.copy()
-        _code(coded, vector, layers, found)
+        _code(coded, vector, layers, found, lags)
         length = coded.length()
         if coded.overdrawn:  # so it would be in every step
             break
@@ -102,21 +108,31 @@ def begun_with(terms: Sequence[Term], side: SideInformation, capacity: int) -> R
     return encoder
 
 
-def _code(encoder: RangeEncoder, vector: Vector, layers: Sequence[Layer], found: Tried) -> None:
-    """Code a vector in a step."""
-    step, models, codes = Step.near(found.wanted), LevelModels(), AdaptiveInteger(CODES_DEPTH)
-    for value, width in ((step.code, STEP_BITS), *((each, OFFSET_BITS) for each in OFFSETS)):
-        encode_bits(encoder, value, width)
+def _code(
+    encoder: RangeEncoder, vector: Vector, layers: Sequence[Layer], found: Tried, lags: dict[int, SignLags]
+) -> None:
+    """Code a vector in a step, with the lags that were found for its layers before, or are now."""
+    code, models = code_of_step(math.exp(found.wanted)), LevelModels()
+    step = step_of(code)
+    codes, lag_models = AdaptiveInteger(CODES_DEPTH), LagModels()
+    encode_bits(encoder, code, STEP_BITS)
+    encode_bits(encoder, OFFSETS != USUAL_OFFSETS, 1)
+    for each in OFFSETS if OFFSETS != USUAL_OFFSETS else ():
+        encode_bits(encoder, each, OFFSET_BITS)
     code_before = FIRST_CODE
     for start, rows, columns in layers:
         values = vector[start : start + rows * columns]
         levels = levels_of(values, columns, step, found.rates, models.state).levels
         mean = float(levels.mean(dtype=np.float64))
         if mean > 0:
-            code = code_of_mean(mean)
-            codes.encode(encoder, 1 + _zigzag(code - code_before))
-            encode_layer(encoder, models, levels, values, columns, code)
-            code_before = code
+            mean_code = code_of_mean(mean)
+            codes.encode(encoder, 1 + _zigzag(mean_code - code_before))
+            if start not in lags:
+                lags[start] = lags_of(levels, values, columns, lag_models.before)
+            if have_lags(rows, columns):
+                lag_models.encode(encoder, lags[start])
+            encode_layer(encoder, models, levels, values, columns, mean_code, *lags[start])
+            code_before = mean_code
         else:
             codes.encode(encoder, 0)
 

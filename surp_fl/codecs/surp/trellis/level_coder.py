@@ -13,15 +13,16 @@ from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import MagnitudeContext
 from surp_fl.codecs.surp.trellis.sign_odds import SignOdds
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
-from surp_fl.types import Floats, Vector
+from surp_fl.types import Floats, Integers, Vector
 
-# see "Credit" in FORMAT.md: each coordinate, a run of a row at a time; each level but 0
-_WORK_OF_CELL, _WORK_OF_LEVEL, _RUN = 2, 20, 4096
+# see "Credit" in FORMAT.md: each coordinate, a run of a row at a time, without lags and with; each level but 0
+_WORK_OF_CELL, _WORK_WITH_LAGS, _WORK_OF_LEVEL, _RUN = 2, 3, 20, 4096
 
 
 def encode_layer(
-    encoder: RangeEncoder, models: LevelModels, levels: NDArray[np.int32], values: Vector, columns: int, mean_code: int
-) -> None:
+    encoder: RangeEncoder, models: LevelModels, levels: NDArray[np.int32], values: Vector, columns: int, mean_code: int,
+    lags: Integers, weights: Integers,
+) -> None:  # fmt: skip
     """Encode the levels of a layer, not all of which are 0.
 
     Args:
@@ -31,9 +32,11 @@ def encode_layer(
         values: whose signs they have; float32, shape (n,).
         columns: n is a multiple of it.
         mean_code: of the layer's mean level, which the decoder knows.
+        lags, weights: of signs, as `SignLags` has them, which the decoder knows.
     """
     rows = len(levels) // columns
-    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
+    work = _WORK_WITH_LAGS if len(lags) > 0 else _WORK_OF_CELL
+    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns, lags, weights)
     for start in range(0, len(levels), columns):
         contexts.begin_row()
         if rows > 1:
@@ -48,18 +51,19 @@ def encode_layer(
         signs.begin_row()
         for column in range(columns):
             if column % _RUN == 0:
-                encoder.spend(_WORK_OF_CELL * min(_RUN, columns - column))
+                encoder.spend(work * min(_RUN, columns - column))
             level = int(levels[start + column])
-            models.encode(encoder, level, contexts.context(column))
+            told = signs.told(column)
+            models.encode(encoder, level, contexts.context(column, abs(told)))
             if level > 0:
                 encoder.spend(_WORK_OF_LEVEL)
-                signs.encode(encoder, column, values[start + column] < 0)
+                signs.encode(encoder, column, told, values[start + column] < 0)
             contexts.add(column, level)
 
 
 def decode_layer(
-    decoder: RangeDecoder, models: LevelModels, values: Vector, columns: int, mean_code: int, magnitudes: Floats,
-    unit: float, most: float, measured: bool,
+    decoder: RangeDecoder, models: LevelModels, values: Vector, columns: int, mean_code: int, lags: Integers,
+    weights: Integers, magnitudes: Floats, unit: float, most: float, measured: bool,
 ) -> int:  # fmt: skip
     """Decode a layer.
 
@@ -68,7 +72,7 @@ def decode_layer(
         models: after the layers before; updated.
         values: filled in, from its beginning on; float32, shape (n,), of zeros.
         columns: n is a multiple of it.
-        mean_code: as the encoder was given.
+        mean_code, lags, weights: as the encoder was given.
         magnitudes: of level 1 in both quantisers, in units; float64, shape (2,).
         unit: of magnitudes; a step has 16.
         most: the largest magnitude.
@@ -78,7 +82,8 @@ def decode_layer(
         How many coordinates were decoded before the decoder was exhausted.
     """
     rows = len(values) // columns
-    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns)
+    work = _WORK_WITH_LAGS if len(lags) > 0 else _WORK_OF_CELL
+    contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns, lags, weights)
     for start in range(0, len(values), columns):
         contexts.begin_row()
         if rows > 1:
@@ -90,15 +95,16 @@ def decode_layer(
         signs.begin_row()
         for column in range(columns):
             if column % _RUN == 0:
-                decoder.spend(_WORK_OF_CELL * min(_RUN, columns - column))
+                decoder.spend(work * min(_RUN, columns - column))
             quantiser = models.state & 1
-            level = models.decode(decoder, contexts.context(column))
+            told = signs.told(column)
+            level = models.decode(decoder, contexts.context(column, abs(told)))
             if decoder.exhausted():
                 return start + column
             if level > 0:
                 decoder.spend(_WORK_OF_LEVEL)
                 bits_before = decoder.bits_read() if measured else 0.0
-                negative = signs.decode(decoder, column)
+                negative = signs.decode(decoder, column, told)
                 if decoder.exhausted():
                     return start + column
                 if measured:

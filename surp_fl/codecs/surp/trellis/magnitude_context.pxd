@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t
 
-cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST_LOG, _PRIOR_SUM, _MOST_SUM
+cdef int64_t _CONTEXTS, _UNIT, _TABLE, _SHIFT, _SHIFT_LOG, _LOG_13, _FIRST_LOG, _PRIOR_SUM, _MOST_SUM, _PER_AGREEMENT
 
 
 @cython.final
@@ -16,7 +16,7 @@ cdef class MagnitudeContext:
 
     cdef int begin_row(self) except -1
     @cython.locals(row=int64_t, near=int64_t, expected=int64_t)
-    cdef int64_t context(self, int64_t column) except -1
+    cdef int64_t context(self, int64_t column, int64_t told) except -1
     cdef int add(self, int64_t column, int64_t level) except -1
     @cython.locals(found=int64_t, log=int64_t)
     cpdef int64_t log2(self, int64_t number) except -1

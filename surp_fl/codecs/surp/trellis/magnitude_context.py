@@ -22,6 +22,7 @@ _SHIFT, _SHIFT_LOG = 4, 64  # of larger numbers; their logarithm, in sixteenths 
 _MOST_SUM = 1 << 38  # of levels, which 64 bits hold in the unit
 _PRIOR_SUM = 8192  # in the unit, with which sums begin, unless twice the mean is more
 _LOG_13 = 59  # log2 13, in sixteenths of an octave
+_PER_AGREEMENT = 10  # sixteenths, of a sixteenth of an octave, for an eighth of one of odds
 _FIRST_LOG = 64  # the logarithm at which contexts begin: of 2^-8 times the unit
 
 
@@ -84,8 +85,13 @@ class MagnitudeContext:
         self._row_sum, self._row_log = 0, self.log2(self._prior_sum)
         self._near = self._mean
 
-    def context(self, column: int) -> int:
-        """The context of the row's next coordinate, which is in this column: 0 to CONTEXTS − 1."""
+    def context(self, column: int, told: int) -> int:
+        """The context of the row's next coordinate: 0 to CONTEXTS − 1.
+
+        Args:
+            column: in which it is.
+            told: how much signs nearby agree on its sign, in eighths of an octave of odds.
+        """
         row = self._row_log - self.log2(column + self._prior)
         if row < 0:
             row = 0
@@ -95,6 +101,7 @@ class MagnitudeContext:
         expected = (
             ((11 * row + 5 * near) >> 4) + self._column_logs[min(column, self._last)] - self._log_rows - self._log_mean
         )
+        expected += _PER_AGREEMENT * told >> 4
         if expected < _FIRST_LOG:
             return 0
         expected = (expected - _FIRST_LOG) >> 2
@@ -134,5 +141,5 @@ def contexts_of(levels: NDArray[np.int32], columns: int, mean_code: int, context
         column = i % columns
         if column == 0:
             found.begin_row()
-        contexts[i] = found.context(column)
+        contexts[i] = found.context(column, 0)
         found.add(column, int(levels[i]))

@@ -6,51 +6,24 @@ geometric distribution where little was counted. Knows layers and steps. Does no
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of
-from surp_fl.codecs.surp.trellis.reader import magnitudes_of
+from surp_fl.codecs.surp.trellis.reader import USUAL_OFFSETS, magnitudes_of
 from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
-from surp_fl.entropy.minifloat import decode_minifloat, encode_minifloat
 from surp_fl.types import Floats, Vector
 
 # Tuned constants of the encoder, not of the format; chosen on recorded updates of LeNet-5 and of a CNN with batch
 # normalization. simulations.experiments.update_rates measures what a change does.
-OFFSETS = (7, 5)  # codes of the magnitude of level 1 in both quantisers; see `magnitudes_of`
+OFFSETS = USUAL_OFFSETS  # codes of the magnitude of level 1 in both quantisers; see `magnitudes_of`
 _SLOPE = 0.2  # squared steps that a bit has to remove
-_SLOPE_PER_STEP, _MOST_CHANGE = 7.0, 0.01  # of the slope for a step's, both relative, that gives as many bits
 _ROUNDING = 0.35  # of a plain rounding to even steps: what is added before it is rounded down
 _RUN = 1 << 15  # coordinates of a path, after which the best state is kept
 _PRIOR = 4.0  # coordinates, as if seen before, in each context
 _UNSEEN = 1e-3  # the same of each level
-
-
-class Step(NamedTuple):
-    """A step, and how much squared error a bit has to remove, in squared steps.
-
-    Attributes:
-        code: of the step, a minifloat.
-        size: of the step.
-        slope: of squared error, in squared steps, per bit.
-    """
-
-    code: int
-    size: float
-    slope: float
-
-    @classmethod
-    def near(cls, logarithm: float) -> Step:
-        """The next finer step that has a code, with a slope that makes up for the difference."""
-        code = max(encode_minifloat(math.exp(logarithm)), 1)
-        if decode_minifloat(code) > math.exp(logarithm) and code > 1:
-            code -= 1
-        size = decode_minifloat(code)
-        change = min(max(logarithm - math.log(size), 0.0), _MOST_CHANGE)
-        return cls(code, size, _SLOPE * math.exp(_SLOPE_PER_STEP * change))
 
 
 class Levels(NamedTuple):
@@ -67,7 +40,7 @@ class Levels(NamedTuple):
     state: int
 
 
-def levels_of(values: Vector, columns: int, step: Step, rates: Floats, state: int) -> Levels:
+def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: int) -> Levels:
     """Choose the levels of a layer.
 
     Args:
@@ -77,14 +50,14 @@ def levels_of(values: Vector, columns: int, step: Step, rates: Floats, state: in
         rates: as `rates_of` gives them.
         state: of the trellis before them.
     """
-    sizes = (np.abs(values) / np.float64(step.size)).astype(np.float32)  # in steps
+    sizes = (np.abs(values) / np.float64(step)).astype(np.float32)  # in steps
     rough = (np.float32(0.5) * sizes + np.float32(_ROUNDING)).astype(np.int32)
     mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
     contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
     contexts_of(rough, columns, code_of_mean(mean), contexts)
     for start in range(0, len(values), _RUN):
         run = slice(start, start + _RUN)
-        state = choose_levels(sizes[run], contexts[run], rates, step.slope, _ONES, state, levels[run])
+        state = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
     return Levels(levels, contexts, state)
 
 

@@ -2,10 +2,12 @@
 
     mode        2, 2 and 2 bits   3, 3 and 0; or 1, where rank-one terms follow
     terms                         how many, as `encode_uint`; then each, as in rank_one.py
-    step        16 bits           a minifloat
-    offsets     4 bits each       of the magnitude of level 1 in both quantisers
+    step        20 bits           see `step_of`
+    offsets     1 bit, or 9       of the magnitude of level 1 in both quantisers: 0 for the usual ones, or 1 and
+                                  4 bits each
     layers                        in the order of coding, those without coordinates left out: the code of its mean
-                                  level, then its levels as in level_coder.py, row by row
+                                  level; lags of signs, as in sign_lags.py, of layers that have several rows and
+                                  columns; then its levels and signs as in level_coder.py, row by row
 
 The code is an integer of `entropy/adaptive_integer.py`, of depth 4: 0 for a layer of zeros, else 1 and its difference
 from the code before (64 at first), zigzag. A level k of a state with quantiser q stands for (2k − q) steps, or level 1
@@ -15,6 +17,7 @@ anywhere: coordinates that they do not determine are 0.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +28,18 @@ from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.trellis.level_coder import decode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import MEAN_CODES
+from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, have_lags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
-from surp_fl.entropy.minifloat import decode_minifloat
 from surp_fl.entropy.range_coder import RangeDecoder
 from surp_fl.types import Floats, Update, Vector
 from surp_fl.updates import compact
 
 TRELLIS, MODE, MODE_WITH_TERMS = 3, 0, 1  # in two bits each, the first one twice
-STEP_BITS, OFFSET_BITS = 16, 4
+STEP_BITS, OFFSET_BITS = 20, 4
+USUAL_OFFSETS = (7, 5)
+_MANTISSA_BITS, _LEAST_EXPONENT = 11, -267  # of a step
 CODES_DEPTH, FIRST_CODE = 4, 64
 _MODE_BITS = 6
 _LARGEST = float(np.finfo(np.float32).max)
@@ -61,6 +66,24 @@ def magnitudes_of(even: int, odd: int) -> Floats:
     array([32., 16.])
     """
     return np.array([24.0 + even, 16.0 + odd])
+
+
+def step_of(code: int) -> float:
+    """The step of a code, 1 to 2^20 − 1: 11 bits of it are a mantissa that begins with 1, the upper ones its exponent.
+
+    >>> step_of(code_of_step(1.0)), step_of(code_of_step(0.3)) / 0.3 > 1 - 2**-11
+    (1.0, True)
+    """
+    mantissa = (1 << _MANTISSA_BITS) + (code & ((1 << _MANTISSA_BITS) - 1))
+    return math.ldexp(mantissa, (code >> _MANTISSA_BITS) + _LEAST_EXPONENT)
+
+
+def code_of_step(step: float) -> int:
+    """The code of the largest step that is not larger, or the least one."""
+    mantissa, exponent = math.frexp(step)
+    above = int(math.ldexp(mantissa, _MANTISSA_BITS + 1)) - (1 << _MANTISSA_BITS)
+    code = ((exponent - _MANTISSA_BITS - 1 - _LEAST_EXPONENT) << _MANTISSA_BITS) + above
+    return min(max(code, 1), (1 << STEP_BITS) - 1)
 
 
 def is_trellis(body: bytes) -> bool:
@@ -121,12 +144,15 @@ def _read(
     if mode == MODE_WITH_TERMS and terms.read_terms():
         raise MalformedBits("terms of no possible number or magnitude")
     step = decode_bits(decoder, STEP_BITS)
-    first = magnitudes_of(decode_bits(decoder, OFFSET_BITS), decode_bits(decoder, OFFSET_BITS))
+    even, odd = USUAL_OFFSETS
+    if decode_bits(decoder, 1):
+        even, odd = decode_bits(decoder, OFFSET_BITS), decode_bits(decoder, OFFSET_BITS)
     if decoder.exhausted():
         return False, []
     if step == 0:
         raise MalformedBits("a step of 0")
-    codes, code = AdaptiveInteger(CODES_DEPTH), FIRST_CODE
+    first = magnitudes_of(even, odd)
+    codes, code, all_lags = AdaptiveInteger(CODES_DEPTH), FIRST_CODE, LagModels()
     decoded: list[slice] = []
     for start, rows, columns in layers_of(side):
         change = codes.decode(decoder)
@@ -137,9 +163,12 @@ def _read(
         code += (change - 1) >> 1 if change & 1 else -(change >> 1)
         if not 0 < code < MEAN_CODES:
             raise MalformedBits(f"code {code} of a mean level; expected 1 to {MEAN_CODES - 1}")
+        lags = all_lags.decode(decoder) if have_lags(rows, columns) else NO_LAGS
+        if decoder.exhausted():
+            return False, decoded
         values = vector[start : start + rows * columns]
-        unit = decode_minifloat(step) / 16
-        done = decode_layer(decoder, models, values, columns, code, first, unit, _LARGEST, measured)
+        unit = step_of(step) / 16
+        done = decode_layer(decoder, models, values, columns, code, *lags, first, unit, _LARGEST, measured)
         decoded.append(slice(start, start + done))
         if decoder.exhausted():
             return False, decoded

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS
-from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, Step, expected_bits, levels_of, rates_of
+from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, expected_bits, levels_of, rates_of
 from surp_fl.codecs.surp.trellis.reader import Layer
 from surp_fl.codecs.surp.trellis.search import RATES, count_levels
 from surp_fl.types import Floats, Vector
@@ -98,7 +98,7 @@ class StepSearch:
 
         Rates that came of an earlier choice would favour that choice again.
         """
-        step, total, bits, state = Step.near(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
+        step, total, bits, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
         for (start, rows, columns), weight in zip(self.layers, self.weights, strict=True):
             counts = np.zeros(2 * CONTEXTS * RATES)
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
@@ -112,8 +112,10 @@ class StepSearch:
 def next_step(tried: Sequence[tuple[float, float]], aim: float, bounds: tuple[float, float]) -> float:
     """The logarithm of the step to try next: a secant of two trials, with `aim` between them where there are such.
 
+    Where the last two came out on the same side, the other one's distance counts half (the Illinois method).
+
     Args:
-        tried: logarithms of steps and of the bits that they took; larger steps take fewer.
+        tried: logarithms of steps and of the bits that they took, in turn; larger steps take fewer.
         aim: logarithm of the bits that are wanted.
         bounds: of the logarithm of the step.
 
@@ -123,7 +125,10 @@ def next_step(tried: Sequence[tuple[float, float]], aim: float, bounds: tuple[fl
     over = max((each for each in tried if each[1] > aim), default=None)
     under = min((each for each in tried if each[1] <= aim), default=None)
     if over and under and over[0] < under[0]:
-        part = (over[1] - aim) / (over[1] - under[1])
+        more, less = over[1] - aim, aim - under[1]
+        if len(tried) > 2 and (tried[-1][1] > aim) == (tried[-2][1] > aim):
+            more, less = (more, less / 2) if tried[-1][1] > aim else (more / 2, less)
+        part = more / (more + less)
         wanted = over[0] + min(max(part, _LEAST_PART), 1 - _LEAST_PART) * (under[0] - over[0])
     elif tried:
         near, *far = sorted(tried, key=lambda each: abs(each[1] - aim))[:2]

@@ -1,0 +1,120 @@
+"""Which signs of its row a sign is alike, and how much so: a few lags with weights for a layer ↔ a range coder.
+
+A layer has none, those of the layer before it that had some, or lags of its own, from the nearest on. Encoder and
+decoder mirror each other. Knows the range coder. Does not know signs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from surp_fl.entropy.bitio import MalformedBits
+from surp_fl.entropy.integers import decode_bits, encode_bits
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
+from surp_fl.types import Integers
+
+MOST_LAGS, MOST_WEIGHT = 8, 32
+NUMBER_BITS, LAG_BITS, WEIGHT_BITS = 3, 8, 6  # of lags; of FARTHEST lags; of a weight's size and, lowest, its sign
+_STEP, _BEGIN, _MOST_COUNTS = 16, 16, 1 << 12  # of flags, as in level_models.py
+
+
+class SignLags(NamedTuple):
+    """Lags of a layer.
+
+    Attributes:
+        lags: columns back, ascending, 1 to FARTHEST; int64, shape (k,), at most MOST_LAGS.
+        weights: how much a sign speaks for the same one, in eighths of an octave of its odds; from −MOST_WEIGHT to
+            MOST_WEIGHT, not 0; int64, shape (k,).
+    """
+
+    lags: Integers
+    weights: Integers
+
+    def same(self, other: SignLags) -> bool:
+        """Whether both are the same lags and weights."""
+        return np.array_equal(self.lags, other.lags) and np.array_equal(self.weights, other.weights)
+
+
+NO_LAGS = SignLags(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def have_lags(rows: int, columns: int) -> bool:
+    """Whether a layer of this shape says which lags it has."""
+    return rows > 1 and columns > 1
+
+
+class LagModels:
+    """What both ends know of the lags of layers so far.
+
+    Attributes:
+        before: those of the last layer that had some.
+    """
+
+    def __init__(self) -> None:
+        self._any, self._same = _Flag(), _Flag()
+        self.before = NO_LAGS
+
+    def encode(self, encoder: RangeEncoder, found: SignLags) -> None:
+        """Encode a layer's lags."""
+        self._any.encode(encoder, found.lags.size > 0)
+        if not found.lags.size:
+            return
+        if self.before.lags.size:
+            same = found.same(self.before)
+            self._same.encode(encoder, same)
+            if same:
+                return
+        encode_bits(encoder, found.lags.size - 1, NUMBER_BITS)
+        for lag, weight in zip(found.lags.tolist(), found.weights.tolist(), strict=True):
+            encode_bits(encoder, lag - 1, LAG_BITS)
+            encode_bits(encoder, 2 * (abs(weight) - 1) + (weight < 0), WEIGHT_BITS)
+        self.before = found
+
+    def decode(self, decoder: RangeDecoder) -> SignLags:
+        """Decode a layer's lags; not to be used if the decoder is exhausted after it.
+
+        Raises:
+            MalformedBits: no encoder writes them.
+        """
+        if not self._any.decode(decoder):
+            return NO_LAGS
+        if self.before.lags.size and self._same.decode(decoder):
+            return self.before
+        number = decode_bits(decoder, NUMBER_BITS) + 1
+        lags, weights = np.zeros(number, np.int64), np.zeros(number, np.int64)
+        for place in range(number):
+            lags[place] = decode_bits(decoder, LAG_BITS) + 1
+            code = decode_bits(decoder, WEIGHT_BITS)
+            weights[place] = -(code >> 1) - 1 if code & 1 else (code >> 1) + 1
+        if decoder.exhausted():
+            return NO_LAGS
+        if (np.diff(lags) <= 0).any():
+            raise MalformedBits("lags that do not ascend")
+        self.before = SignLags(lags, weights)
+        return self.before
+
+
+class _Flag:
+    """A flag that comes once for a layer, by how often it was 0 and 1."""
+
+    def __init__(self) -> None:
+        self._counts = [_BEGIN, _BEGIN]
+
+    def encode(self, encoder: RangeEncoder, flag: bool) -> None:
+        zeros, ones = self._counts
+        encoder.encode(zeros if flag else 0, ones if flag else zeros, zeros + ones)
+        self._learn(flag)
+
+    def decode(self, decoder: RangeDecoder) -> bool:
+        zeros, ones = self._counts
+        flag = bool(decoder.decode_target(zeros + ones) >= zeros)
+        decoder.decode_update(zeros if flag else 0, ones if flag else zeros, zeros + ones)
+        self._learn(flag)
+        return flag
+
+    def _learn(self, flag: bool) -> None:
+        self._counts[1 if flag else 0] += _STEP
+        if sum(self._counts) > _MOST_COUNTS:
+            self._counts = [count - (count >> 1) for count in self._counts]
