@@ -203,7 +203,7 @@ def read_layer(
     prior = max(2 * mean, 8192)
     column_sums, column_signs = [0] * columns, [[12, 12] for _ in range(columns)]
     for r in range(rows):
-        row_sum, row_signs, near = 0, [12, 12], mean
+        row_sum, row_signs, near, sent = 0, [12, 12], mean, [0] * columns
         if rows > 1 and not levels.row_has_any():
             for _ in range(columns):
                 levels.state = after(levels.state, 0)
@@ -213,7 +213,7 @@ def read_layer(
             v = max(0, log2(10 * near + 3 * mean) - 59)
             e = (11 * u + 5 * v) // 16 + log2(4096 * column_sums[c] * (rows > 1) + prior)
             e -= log2(r + prior // mean) + log2(mean)
-            told = sum(weight * int(np.sign(layer[r, c - lag])) for lag, weight in lags if lag <= c)
+            told = sum(weight * sent[c - lag] for lag, weight in lags if lag <= c)
             told = min(48, max(-48, told))
             e += 10 * abs(told) // 16
             q = levels.state % 2
@@ -226,6 +226,7 @@ def read_layer(
                 )
                 share = max(1, min(2**16 - 1, 2**16 * minus // (plus + minus)))
                 negative = symbols.flag(2**16 - share, share)
+                sent[c] = 1 - 2 * negative
                 for counts in (row_signs, signs):
                     counts[negative] += 1
                     halve(counts, 1 << 14)

@@ -69,7 +69,11 @@ def test_levels_that_cost_hardly_a_bit_take_no_longer_than_their_bytes_pay_for(
         encode_bits(encoder, value, width)
     code = 1 if level == 0 else code_of_mean(level)
     AdaptiveInteger(4).encode(encoder, 1 + (2 * (code - 64) if code >= 64 else 2 * (64 - code) - 1))
-    lags = SignLags(np.arange(1, number + 1), np.full(number, MOST_WEIGHT, np.int64)) if rows > 1 else NO_LAGS
+    lags = (
+        SignLags(np.arange(1, number + 1, dtype=np.int64), np.full(number, MOST_WEIGHT, np.int64))
+        if rows > 1
+        else NO_LAGS
+    )
     if rows > 1:
         LagModels().encode(encoder, lags)
     levels = np.full(most // columns * columns if rows > 2 else columns, level, np.int32)

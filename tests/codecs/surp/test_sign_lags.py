@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from surp_fl.codecs.surp.trellis.lag_search import lags_of
-from surp_fl.codecs.surp.trellis.sign_lags import MOST_LAGS, MOST_WEIGHT, NO_LAGS, LagModels, SignLags
-from surp_fl.codecs.surp.trellis.sign_odds import EIGHTHS, FARTHEST
+from surp_fl.codecs.surp.trellis.sign_lags import FARTHEST, MOST_LAGS, MOST_WEIGHT, NO_LAGS, LagModels, SignLags
+from surp_fl.codecs.surp.trellis.sign_odds import EIGHTHS
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Vector
@@ -36,7 +38,7 @@ def test_lags_come_back(layers: list[SignLags]) -> None:
 
 
 def test_lags_of_the_layer_before_take_a_few_bits() -> None:
-    layer = SignLags(np.arange(1, 9), np.arange(1, 9))
+    layer = SignLags(np.arange(1, 9, dtype=np.int64), np.arange(1, 9, dtype=np.int64))
     sizes = []
     for count in (1, 21):
         encoder, models = RangeEncoder(1000), LagModels()
@@ -69,6 +71,7 @@ def alike(rows: int, columns: int, lag: int, share: float) -> tuple[np.ndarray, 
 def test_the_lag_of_signs_that_are_alike_is_found(lag: int) -> None:
     """Of two signs, 85 in 100 are the same: odds of 5.7, or 20 eighths of an octave."""
     found = lags_of(*alike(40, 150, lag, 0.3), 150, NO_LAGS)
+    assert found is not None
     assert lag in found.lags
     assert abs(int(found.weights[found.lags == lag][0]) - 20) <= 5
 
@@ -76,15 +79,35 @@ def test_the_lag_of_signs_that_are_alike_is_found(lag: int) -> None:
 @pytest.mark.parametrize(("rows", "columns"), [(1, 3000), (3000, 1), (50, 60)])
 def test_signs_that_are_not_alike_have_no_lags(rows: int, columns: int) -> None:
     levels, signs = alike(rows, columns, 1, 1.0)
-    assert not lags_of(levels, signs, columns, NO_LAGS).lags.size
+    found = lags_of(levels, signs, columns, NO_LAGS)
+    assert found is None or not found.lags.size
+
+
+def test_of_few_signs_nothing_is_said() -> None:
+    levels, signs = alike(2, 15, 1, 0.0)
+    assert lags_of(levels, signs, 15, NO_LAGS) is None
+
+
+def test_a_wide_layer_takes_no_more_memory_than_a_few_vectors() -> None:
+    levels, signs = alike(2, 1_000_000, 1, 0.5)
+    tracemalloc.start()
+    found = lags_of(levels, signs, 1_000_000, NO_LAGS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is not None
+    assert found.lags[0] == 1
+    assert peak < 2 * signs.nbytes + 16_000_000
 
 
 def test_the_lags_before_are_taken_where_they_are_as_good() -> None:
     levels, signs = alike(10, 60, 3, 0.3)
     found = lags_of(levels, signs, 60, NO_LAGS)
+    assert found is not None
     assert lags_of(levels, signs, 60, found) is found
     other = SignLags(found.lags, -found.weights)
-    assert not lags_of(levels, signs, 60, other).same(other)
+    chosen = lags_of(levels, signs, 60, other)
+    assert chosen is not None
+    assert chosen.same(found)
 
 
 def test_eighths_of_an_octave_are_rounded() -> None:

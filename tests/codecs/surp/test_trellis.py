@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,17 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.encoder import write_body
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.modes import write_better
-from surp_fl.codecs.surp.trellis import body, lag_search
+from surp_fl.codecs.surp.trellis import body as writer
+from surp_fl.codecs.surp.trellis import lag_search
 from surp_fl.codecs.surp.trellis.body import begun_with, write_trellis
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.reader import code_of_step, is_trellis, magnitudes_of, read_trellis, step_of
-from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels
+from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, SignLags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import encode_bits, encode_uint
-from surp_fl.entropy.range_coder import RangeEncoder
+from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.updates import as_vector
 from tests import trellis_reference
 from tests.vectors import Vector, layout_for, vectors
@@ -85,17 +87,97 @@ def smooth(rows: int, columns: int, lag: int, seed: int = 0) -> Vector:
     return noise
 
 
-@pytest.mark.parametrize("bits", [0.5, 2])
-def test_a_decoder_of_the_description_alone_reads_lags(bits: float) -> None:
-    """Of its own, those of the layer before, and none."""
+def test_a_decoder_of_the_description_alone_reads_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer's own, those of the one before, and none; whole and cut anywhere."""
     arrays = {str(i): smooth(20, 90, 5 if i != 1 else 3, seed=i) for i in range(4)}
     arrays["none"] = np.random.default_rng(4).standard_normal((30, 70)).astype(np.float32)
-    layout = Layout.of(arrays)
-    capacity, shapes = int(bits * layout.size / 8), [array.shape for array in arrays.values()]
-    whole = written(layout.flatten(arrays), layout, capacity)
-    for length in (len(whole), len(whole) // 2):
+    layout, found = Layout.of(arrays), list[tuple[int, bool]]()
+    decode = LagModels.decode
+
+    def noted(models: LagModels, decoder: RangeDecoder) -> SignLags:
+        before, lags = models.before, decode(models, decoder)
+        found.append((lags.lags.size, lags is before))
+        return lags
+
+    whole = written(layout.flatten(arrays), layout, layout.size // 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(LagModels, "decode", noted)
+        read_trellis(whole, layout.size, side_of(layout))
+    assert {(0, False), (found[0][0], True)} <= {(size, same) for size, same in found}
+    assert sum(size > 0 and not same for size, same in found) >= 2
+    shapes = [array.shape for array in arrays.values()]
+    for length in (*range(1, 48), len(whole) // 2, len(whole)):
         mine = as_vector(read_trellis(whole[:length], layout.size, side_of(layout))[0], layout.size)
         np.testing.assert_array_equal(trellis_reference.decoded(whole[:length], shapes), mine)
+
+
+@pytest.mark.parametrize("step", [1 << 19, 1, (1 << 20) - 1, 104 << 11], ids=["usual", "least", "largest", "denormal"])
+@pytest.mark.parametrize("offsets", [None, (0, 15)], ids=["usual", "others"])
+@pytest.mark.parametrize(
+    ("lags", "weights"),
+    [
+        ([1, 2, 3], [32, -20, 9]),
+        ([1, 30, 256], [-32, 1, 5]),
+        (list(range(1, 9)), [32] * 8),
+        (list(range(1, 9)), [-32] * 8),
+    ],
+    ids=["few", "beyond the row", "all for", "all against"],
+)
+def test_a_decoder_of_the_description_alone_reads_any_lags(
+    lags: list[int], weights: list[int], offsets: tuple[int, int] | None, step: int
+) -> None:
+    """Also those that this encoder would not choose; signs are as told, and then the contrary."""
+    layout = Layout.of({"w": np.zeros((6, 300 if 256 in lags else 30), np.float32)})
+    rows, columns = layout.arrays[0].shape
+    encoder = begun_with((), side_of(layout), 10_000)
+    offset_bits = [(0, 1)] if offsets is None else [(1, 1), *((each, 4) for each in offsets)]
+    for value, width in ((step, 20), *offset_bits):
+        encode_bits(encoder, value, width)
+    AdaptiveInteger(4).encode(encoder, 1)
+    told = SignLags(np.array(lags, np.int64), np.array(weights, np.int64))
+    LagModels().encode(encoder, told)
+    levels = np.random.default_rng(2).integers(0, 4, rows * columns).astype(np.int32)
+    signs = np.where(np.arange(rows * columns) < rows * columns // 2, 1, -1).astype(np.float32)
+    encode_layer(encoder, LevelModels(), levels, signs, columns, 64, *told)
+    body = encoder.finish()
+    for length in (len(body), *range(1, 40)):
+        with np.errstate(over="ignore"):
+            mine = as_vector(read_trellis(body[:length], layout.size, side_of(layout))[0], layout.size)
+        np.testing.assert_array_equal(trellis_reference.decoded(body[:length], [(rows, columns)]), mine)
+    assert np.count_nonzero(mine) <= np.count_nonzero(levels)
+
+
+def test_a_coordinate_with_lags_is_more_work() -> None:
+    """Zeros of a row that has a level: a third more is spent than without."""
+    credits = []
+    for lags in (NO_LAGS, SignLags(np.array([1], np.int64), np.array([1], np.int64))):
+        encoder, levels = RangeEncoder(1000), np.zeros(8000, np.int32)
+        levels[[0, 4000]] = 1
+        encoder.grant(0)
+        layers = 0
+        while not encoder.overdrawn:
+            encode_layer(encoder, LevelModels(), levels, levels.astype(np.float32), 4000, 1, *lags)
+            layers += 1
+        credits.append(layers)
+    assert 1.2 < credits[0] / credits[1] < 1.8
+
+
+def test_a_vector_whose_lags_are_too_much_work_is_sent_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, asked = Layout.of({"w": smooth(60, 200, 7)}), list[int]()
+    encode = encode_layer
+
+    def overdrawn(encoder: RangeEncoder, *rest: Any) -> None:
+        asked.append(len(rest[-2]))
+        encode(encoder, *rest)
+        if len(rest[-2]):
+            encoder.grant(0)
+            encoder.spend(1 << 40)
+
+    monkeypatch.setattr(writer, "encode_layer", overdrawn)
+    body = written(smooth(60, 200, 7).ravel(), layout, 1500)
+    assert asked[0] > 0
+    assert set(asked[1:]) == {0}
+    assert error(smooth(60, 200, 7).ravel(), body, layout) < 0.9
 
 
 @pytest.mark.compiled
@@ -103,7 +185,7 @@ def test_signs_that_are_alike_a_few_columns_apart_save_bytes(monkeypatch: pytest
     array = smooth(60, 200, 7)
     layout, errors = Layout.of({"w": array}), []
     for lags in (lag_search.lags_of, lambda *_: NO_LAGS):
-        monkeypatch.setattr(body, "lags_of", lags)
+        monkeypatch.setattr(writer, "lags_of", lags)
         errors.append(error(array.ravel(), written(array.ravel(), layout, array.size // 8), layout))
     assert errors[0] < 0.9 * errors[1]
 
@@ -195,8 +277,11 @@ def test_steps_are_told_to_a_2000th(step: float) -> None:
     assert step * (1 - 2**-11) < told <= step
 
 
-def test_the_least_step_is_not_0() -> None:
-    assert 0 < step_of(code_of_step(1e-300)) < 1e-76
+def test_codes_of_steps_end_where_their_bits_do() -> None:
+    assert code_of_step(1e-300) == 1
+    assert 0 < step_of(1) < 1e-76
+    assert code_of_step(1e300) == 2**20 - 1
+    assert step_of(2**20 - 1) == 4095 * 2.0**244
 
 
 HEAD = ((3, 2), (3, 2))

@@ -21,7 +21,7 @@ from surp_fl.codecs.surp.trellis.transitions import STATES, after_zeros, next_st
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 
 FIRST = magnitudes_of(7, 5) / 16
-LAGS = SignLags(np.array([1, 7, 39]), np.array([-3, 32, 5]))
+LAGS = SignLags(np.array([1, 7, 39], np.int64), np.array([-3, 32, 5], np.int64))
 
 
 def test_states_of_even_and_odd_levels_are_those_of_ungerboecks_trellis() -> None:

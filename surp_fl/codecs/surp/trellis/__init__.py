@@ -8,4 +8,5 @@ reader.py             bytes → a vector; the format
 transitions.py        the trellis of both ends
 level_coder.py        a layer ↔ the range coder: levels by level_models.py, in the contexts of magnitude_context.py,
                       and signs by sign_odds.py
+sign_lags.py          how many columns back signs of a layer tell something; lag_search.py finds it
 """

@@ -33,7 +33,7 @@ from surp_fl.codecs.surp.trellis.reader import (
     layers_of,
     step_of,
 )
-from surp_fl.codecs.surp.trellis.sign_lags import LagModels, SignLags, have_lags
+from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, SignLags, may_have_lags
 from surp_fl.codecs.surp.trellis.step_search import StepSearch, Tried, next_step
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.integers import encode_bits
@@ -71,7 +71,7 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
     sample, begun = StepSearch.on(vector, layers, bounds), begun_with(terms, side, capacity)
     close = (_CLOSE if vector.size < _MANY else _CLOSE_OF_MANY) * capacity + 1
     tried: list[tuple[float, float]] = []  # logarithms of steps, and of the bits of the vector
-    lags: dict[int, SignLags] = {}  # of layers, by where they begin; about the same in every step
+    lags: dict[int, SignLags] = {}  # of layers, by where they begin; sought once, as they are much alike in all steps
     trials = _TRIALS if vector.size < _MANY else _TRIALS_OF_MANY
     for number in range(trials):
         less = close * (0.4 + 0.5 * number / trials) if number < trials - 1 or best else _LAST_LESS * capacity
@@ -85,6 +85,9 @@ def write_trellis(vector: Vector, side: SideInformation, capacity: int, terms: S
         coded = begun.copy()
         _code(coded, vector, layers, found, lags)
         length = coded.length()
+        if coded.overdrawn and any(each.lags.size for each in lags.values()):  # a coordinate with lags is more work
+            lags = dict.fromkeys((layer.start for layer in layers), NO_LAGS)
+            continue
         if coded.overdrawn:  # so it would be in every step
             break
         if length <= capacity and (best is None or length > best.length()):
@@ -127,11 +130,12 @@ def _code(
         if mean > 0:
             mean_code = code_of_mean(mean)
             codes.encode(encoder, 1 + _zigzag(mean_code - code_before))
-            if start not in lags:
-                lags[start] = lags_of(levels, values, columns, lag_models.before)
-            if have_lags(rows, columns):
-                lag_models.encode(encoder, lags[start])
-            encode_layer(encoder, models, levels, values, columns, mean_code, *lags[start])
+            if start not in lags and (own := lags_of(levels, values, columns, lag_models.before)) is not None:
+                lags[start] = own
+            mine = lags.get(start, NO_LAGS)
+            if may_have_lags(rows, columns):
+                lag_models.encode(encoder, mine)
+            encode_layer(encoder, models, levels, values, columns, mean_code, *mine)
             code_before = mean_code
         else:
             codes.encode(encoder, 0)

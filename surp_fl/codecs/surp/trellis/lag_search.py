@@ -10,56 +10,60 @@ Source: autocorrelation by Wiener–Khinchin; iteratively reweighted least squar
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surp_fl.codecs.surp.trellis.sign_lags import MOST_LAGS, MOST_WEIGHT, NO_LAGS, SignLags, have_lags
-from surp_fl.codecs.surp.trellis.sign_odds import FARTHEST
+from surp_fl.codecs.surp.trellis.sign_lags import (
+    FARTHEST,
+    MOST_LAGS,
+    MOST_WEIGHT,
+    NO_LAGS,
+    SignLags,
+    may_have_lags,
+)
+from surp_fl.codecs.surp.trellis.sign_odds import SIGNS_BEGIN
 from surp_fl.types import Floats, Vector
 
-Signs = NDArray[np.float32]
+Signs = NDArray[np.int8]
 
 # Tuned constants of the encoder, not of the format.
 _CELLS, _SIGNS = 1 << 16, 1 << 12  # of the sample, at most
 _LEAST_SIGNS = 32  # of a layer that is looked at
 _CANDIDATES, _LEAST_PEAK = 12, 12.0  # lags that are tried; squared standard deviations of a peak from none
-_STEPS, _RIDGE = 4, 2.0  # of the regression; as if so many signs spoke for no weight
-_LUCK = 4.0  # bits that the best of some lags seems to save in a sample, if all are worth nothing
+_ITERATIONS, _RIDGE = 4, 2.0  # of the regression; as if so many signs spoke for no weight
+_LUCK = 4.0  # bits that a lag which was picked seems to save in a sample, if it is worth nothing
 _BITS_OF_SET, _BITS_OF_LAG = 6.0, 14.0  # that lags take
 _EIGHTHS = 8 / math.log(2)  # of an octave, in a unit of the natural logarithm
-_BEGIN = 12.0  # counts of signs at first, as in sign_odds.py
 
 
-def lags_of(levels: NDArray[np.int32], values: Vector, columns: int, before: SignLags) -> SignLags:
+def lags_of(levels: NDArray[np.int32], values: Vector, columns: int, before: SignLags) -> SignLags | None:
     """The lags and weights that make the signs of a layer take the fewest bits, those of telling them included.
 
     Args:
         levels: from 0 on, row by row; int32, shape (n,).
         values: whose signs they have; float32, shape (n,).
         columns: n is a multiple of it.
-        before: lags that can be had for nothing.
+        before: lags that can be had for a bit or so.
+
+    Returns:
+        None where there are too few signs to tell.
     """
     rows = len(levels) // columns
-    if not have_lags(rows, columns):
-        return NO_LAGS
-    sample = _sample(levels, values, columns)
+    sample = _sample(levels, values, columns) if may_have_lags(rows, columns) else None
     if sample is None:
-        return NO_LAGS
-    best, most = NO_LAGS, 0.0
-    for found, bits in ((before, 0.0), (_found(sample), None)):
-        if found.lags.size:
-            cost = _BITS_OF_SET + _BITS_OF_LAG * found.lags.size if bits is None else bits
-            if (gain := sample.gain(found) - cost) > most:
-                best, most = found, gain
-    return best
+        return None
+    own = _found(sample)
+    cost = _BITS_OF_SET + _BITS_OF_LAG * own.lags.size
+    return max((0.0, NO_LAGS), (sample.gain(before), before), (sample.gain(own) - cost, own), key=itemgetter(0))[1]
 
 
 class _Sample:
     """Signs of some rows of a layer.
 
     Attributes:
-        signs: −1, 0 or 1; float32, shape (rows, columns).
+        signs: −1, 0 or 1; int8, shape (rows, columns).
         share: of the layer's signs.
 
     Args:
@@ -77,14 +81,14 @@ class _Sample:
         farthest = min(FARTHEST, self.signs.shape[1] - 1)
         alike, both = (_autocorrelation(each)[1 : farthest + 1] for each in (self.signs, np.abs(self.signs)))
         deviations = alike**2 / np.maximum(both, 1)
-        order = np.argsort(-deviations)[:_CANDIDATES]
+        order = np.argsort(-deviations, kind="stable")[:_CANDIDATES]
         return np.sort(order[deviations[order] > _LEAST_PEAK]) + 1
 
     def regression(self, lags: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Weights in natural logarithms, and how many bits each of them is worth in the sample."""
         near = self._near(lags)
         weights = np.zeros(len(lags))
-        for _ in range(_STEPS):
+        for _ in range(_ITERATIONS):
             likely = 1 / (1 + np.exp(-np.clip(self._odds + near @ weights, -30, 30)))
             slope = near.T @ (self._positive - likely) - _RIDGE * weights
             curvature = (near * (likely * (1 - likely))[:, None]).T @ near + _RIDGE * np.eye(len(lags))
@@ -106,13 +110,13 @@ class _Sample:
 
 
 def _found(sample: _Sample) -> SignLags:
-    """Lags whose weights are worth their bits, by regression, without the least one again and again."""
+    """Lags whose weights are worth their bits, by regression, again and again without those that are worth least."""
     lags = sample.peaks()
     while lags.size:
         weights, worth = sample.regression(lags)
         order = np.argsort(worth)
         dear = int(np.count_nonzero((worth - _LUCK) / sample.share < _BITS_OF_LAG))
-        drop = max((dear + 1) // 2, min(len(lags) - MOST_LAGS, (len(lags) + 1) // 2))
+        drop = max((dear + 1) // 2, len(lags) - MOST_LAGS)
         if drop <= 0:
             eighths = np.clip(np.rint(weights * _EIGHTHS), -MOST_WEIGHT, MOST_WEIGHT).astype(np.int64)
             return SignLags(lags[eighths != 0], eighths[eighths != 0])
@@ -121,15 +125,18 @@ def _found(sample: _Sample) -> SignLags:
 
 
 def _sample(levels: NDArray[np.int32], values: Vector, columns: int) -> _Sample | None:
-    """Evenly spaced rows of those that have signs; None if there are too few signs."""
-    signs = np.where(levels > 0, np.sign(values), np.float32(0)).reshape(-1, columns)
+    """Evenly spaced rows of those that have signs, of long ones the beginning; None if there are too few signs."""
+    part = slice(None, min(columns, _CELLS // 2))
+    positive = np.signbit(values.reshape(-1, columns)[:, part]) == 0
+    signs = np.where(levels.reshape(-1, columns)[:, part] > 0, np.where(positive, 1, -1), 0).astype(np.int8)
     told = np.count_nonzero(signs, axis=1)
     if told.sum() < _LEAST_SIGNS:
         return None
     signs, told = signs[told > 0], told[told > 0]
     stride = max(1, -(-signs.size // _CELLS), -(-int(told.sum()) // _SIGNS))
     rows = np.arange((len(told) - 1) % stride // 2, len(told), stride)
-    return _Sample(signs[rows], _log_odds(signs, rows), float(told[rows].sum() / told.sum()))
+    share = float(told[rows].sum() / max(int(np.count_nonzero(levels)), 1))
+    return _Sample(signs[rows], _log_odds(signs, rows), share)
 
 
 def _log_odds(signs: Signs, rows: NDArray[np.int64]) -> Floats:
@@ -139,12 +146,12 @@ def _log_odds(signs: Signs, rows: NDArray[np.int64]) -> Floats:
         between = np.add.reduceat(of, rows, axis=0, dtype=np.int64)  # from each of the rows to the next
         column = np.cumsum(np.vstack([of[: rows[0]].sum(axis=0), between[:-1]]), axis=0)
         row: NDArray[np.int64] = np.cumsum(of[rows], axis=1) - of[rows]
-        odds += factor * (np.log(row + _BEGIN) + np.log(column + _BEGIN))
+        odds += factor * (np.log(row + SIGNS_BEGIN) + np.log(column + SIGNS_BEGIN))
     return odds
 
 
 def _autocorrelation(rows: Signs) -> Floats:
-    """Sums of products of each row with itself, a lag apart: by lag, over all rows."""
-    length = 1 << (2 * rows.shape[1] - 1).bit_length()
-    spectrum = np.fft.rfft(rows, length, axis=1)
+    """Sums of products of each row with itself, a lag apart: by lag up to FARTHEST, over all rows."""
+    length = 1 << (rows.shape[1] + FARTHEST).bit_length()
+    spectrum = np.fft.rfft(rows.astype(np.float64), length, axis=1)  # NumPy 2 would stay with float32
     return np.fft.irfft((spectrum.real**2 + spectrum.imag**2).sum(axis=0), length)

@@ -28,7 +28,7 @@ from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.trellis.level_coder import decode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import MEAN_CODES
-from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, have_lags
+from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, may_have_lags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
@@ -39,7 +39,7 @@ from surp_fl.updates import compact
 TRELLIS, MODE, MODE_WITH_TERMS = 3, 0, 1  # in two bits each, the first one twice
 STEP_BITS, OFFSET_BITS = 20, 4
 USUAL_OFFSETS = (7, 5)
-_MANTISSA_BITS, _LEAST_EXPONENT = 11, -267  # of a step
+_MANTISSA_BITS, _LEAST_EXPONENT = 11, -267  # of a step, as a whole number of 12 bits times a power of two
 CODES_DEPTH, FIRST_CODE = 4, 64
 _MODE_BITS = 6
 _LARGEST = float(np.finfo(np.float32).max)
@@ -69,7 +69,7 @@ def magnitudes_of(even: int, odd: int) -> Floats:
 
 
 def step_of(code: int) -> float:
-    """The step of a code, 1 to 2^20 − 1: 11 bits of it are a mantissa that begins with 1, the upper ones its exponent.
+    """The step of a code, 1 to 2^20 − 1: 11 bits are a mantissa without the leading 1, the upper ones an exponent.
 
     >>> step_of(code_of_step(1.0)), step_of(code_of_step(0.3)) / 0.3 > 1 - 2**-11
     (1.0, True)
@@ -163,7 +163,7 @@ def _read(
         code += (change - 1) >> 1 if change & 1 else -(change >> 1)
         if not 0 < code < MEAN_CODES:
             raise MalformedBits(f"code {code} of a mean level; expected 1 to {MEAN_CODES - 1}")
-        lags = all_lags.decode(decoder) if have_lags(rows, columns) else NO_LAGS
+        lags = all_lags.decode(decoder) if may_have_lags(rows, columns) else NO_LAGS
         if decoder.exhausted():
             return False, decoded
         values = vector[start : start + rows * columns]

@@ -1,7 +1,7 @@
-"""Which signs of its row a sign is alike, and how much so: a few lags with weights for a layer ↔ a range coder.
+"""Lags ↔ a range coder: how many columns back the signs of a row speak for, or against, the same sign.
 
-A layer has none, those of the layer before it that had some, or lags of its own, from the nearest on. Encoder and
-decoder mirror each other. Knows the range coder. Does not know signs.
+A layer has none, those of the last layer that had some, or its own, ascending. Encoder and decoder mirror each other.
+Knows the range coder. Does not know signs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from surp_fl.entropy.integers import decode_bits, encode_bits
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Integers
 
-MOST_LAGS, MOST_WEIGHT = 8, 32
-NUMBER_BITS, LAG_BITS, WEIGHT_BITS = 3, 8, 6  # of lags; of FARTHEST lags; of a weight's size and, lowest, its sign
-_STEP, _BEGIN, _MOST_COUNTS = 16, 16, 1 << 12  # of flags, as in level_models.py
+_NUMBER_BITS, _LAG_BITS, _SIZE_BITS = 3, 8, 5  # of how many lags there are; of a lag; of a weight without its sign
+MOST_LAGS, FARTHEST, MOST_WEIGHT = 1 << _NUMBER_BITS, 1 << _LAG_BITS, 1 << _SIZE_BITS
+_STEP, _BEGIN, _MOST_COUNTS = 16, 16, 1 << 12  # of flags, those of "Flag" in FORMAT.md
 
 
 class SignLags(NamedTuple):
@@ -40,8 +40,8 @@ class SignLags(NamedTuple):
 NO_LAGS = SignLags(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def have_lags(rows: int, columns: int) -> bool:
-    """Whether a layer of this shape says which lags it has."""
+def may_have_lags(rows: int, columns: int) -> bool:
+    """Whether a layer of this shape tells its lags, or that it has none."""
     return rows > 1 and columns > 1
 
 
@@ -66,10 +66,10 @@ class LagModels:
             self._same.encode(encoder, same)
             if same:
                 return
-        encode_bits(encoder, found.lags.size - 1, NUMBER_BITS)
+        encode_bits(encoder, found.lags.size - 1, _NUMBER_BITS)
         for lag, weight in zip(found.lags.tolist(), found.weights.tolist(), strict=True):
-            encode_bits(encoder, lag - 1, LAG_BITS)
-            encode_bits(encoder, 2 * (abs(weight) - 1) + (weight < 0), WEIGHT_BITS)
+            encode_bits(encoder, lag - 1, _LAG_BITS)
+            encode_bits(encoder, 2 * (abs(weight) - 1) + (weight < 0), _SIZE_BITS + 1)
         self.before = found
 
     def decode(self, decoder: RangeDecoder) -> SignLags:
@@ -82,11 +82,11 @@ class LagModels:
             return NO_LAGS
         if self.before.lags.size and self._same.decode(decoder):
             return self.before
-        number = decode_bits(decoder, NUMBER_BITS) + 1
+        number = decode_bits(decoder, _NUMBER_BITS) + 1
         lags, weights = np.zeros(number, np.int64), np.zeros(number, np.int64)
         for place in range(number):
-            lags[place] = decode_bits(decoder, LAG_BITS) + 1
-            code = decode_bits(decoder, WEIGHT_BITS)
+            lags[place] = decode_bits(decoder, _LAG_BITS) + 1
+            code = decode_bits(decoder, _SIZE_BITS + 1)
             weights[place] = -(code >> 1) - 1 if code & 1 else (code >> 1) + 1
         if decoder.exhausted():
             return NO_LAGS

@@ -1,7 +1,7 @@
 """Signs ↔ a range coder: the odds of a sign are those of its row times those of its column times those by signs nearby.
 
-Counts of a row begin with the row, those of columns with the layer. Which signs of the row are looked at, and what each
-tells, `sign_lags.py` knows: in a convolution those of the same kernel, in a layer behind one those of the same map.
+Counts of a row begin with the row, those of columns with the layer. Nearby are the signs so many columns back, by the
+layer's lags and weights: in a convolution those of the same kernel, in a layer behind one those of the same map.
 Encoder and decoder mirror each other. Knows the range coder. Does not know levels.
 """
 
@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from surp_fl.codecs.surp.trellis.sign_lags import FARTHEST
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Integers
 
-FARTHEST = 256  # columns back
-EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)  # of an octave, in 1/4096
+EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)  # 2^(i / 8), in 1/4096
 _MOST_EIGHTHS = 48  # that signs nearby tell: odds of 64 to 1
 _FARTHEST, _EVEN = FARTHEST, 4096  # as C numbers
-_SIGN_STEP, _SIGNS_BEGIN, _MOST_SIGNS = 1, 12, 1 << 14  # what a sign adds; each count at first; the most of both
+SIGNS_BEGIN = 12
+_SIGN_STEP, _SIGNS_BEGIN, _MOST_SIGNS = (
+    1,
+    SIGNS_BEGIN,
+    1 << 14,
+)  # what a sign adds; each count at first; the most of both
 _TOTAL, _TOTAL_BITS = 1 << 16, 16  # of frequencies
 
 
