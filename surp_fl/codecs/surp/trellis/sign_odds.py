@@ -16,12 +16,8 @@ from surp_fl.types import Integers
 EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)  # 2^(i / 8), in 1/4096
 _MOST_EIGHTHS = 48  # that signs nearby tell: odds of 64 to 1
 _FARTHEST, _EVEN = FARTHEST, 4096  # as C numbers
-SIGNS_BEGIN = 12
-_SIGN_STEP, _SIGNS_BEGIN, _MOST_SIGNS = (
-    1,
-    SIGNS_BEGIN,
-    1 << 14,
-)  # what a sign adds; each count at first; the most of both
+SIGNS_BEGIN = 12  # each count at first
+_SIGN_STEP, _SIGNS_BEGIN, _MOST_SIGNS = 1, SIGNS_BEGIN, 1 << 14  # what a sign adds to its count; the most of both
 _TOTAL, _TOTAL_BITS = 1 << 16, 16  # of frequencies
 
 
