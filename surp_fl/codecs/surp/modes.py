@@ -13,7 +13,7 @@ import numpy as np
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
-from surp_fl.codecs.surp.rank_one_selection import flat, terms_within, without
+from surp_fl.codecs.surp.rank_one_selection import flat, terms_beside_levels, terms_within, without
 from surp_fl.codecs.surp.trellis.body import write_trellis
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
@@ -32,6 +32,7 @@ _TRELLIS_BITS, _CLOSE_BITS = 0.06, 0.25
 _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate
+_LEAST_ERROR = 0.1  # of levels alone, relative; with less, terms took away nothing at 91,000 B
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -60,20 +61,25 @@ def write_better(
     if not np.isfinite(whole).all():
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
+
+    def error_of(body: bytes) -> float:
+        return norm_of(whole - as_vector(read(body, layout, reference), layout.size))
+
     is_flat = flat(whole if delta is None else delta, side)
     bodies = [write_trellis(whole, side, capacity)]
-    if is_flat and rank_one:
+    terms = []
+    if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-        if terms:
-            bodies.append(write_trellis(without(whole, terms, side), side, capacity, terms))
+    if rank_one and not terms and (bodies[0] is None or error_of(bodies[0]) > _LEAST_ERROR * norm_of(whole)):
+        terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side)
+    if terms:
+        bodies.append(write_trellis(without(whole, terms, side), side, capacity, terms))
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
     if close or few or not any(bodies) or _few_magnitudes(whole):
         bodies.append(write_body(vector, layout, reference, budget, progressive, rank_one, delta))
     found = [body for body in bodies if body is not None]
-    if len(found) == 1:
-        return found[0]
-    return min(found, key=lambda body: norm_of(whole - as_vector(read(body, layout, reference), layout.size)))
+    return found[0] if len(found) == 1 else min(found, key=error_of)
 
 
 def _few_magnitudes(vector: Vector) -> bool:

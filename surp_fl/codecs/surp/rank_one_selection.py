@@ -48,6 +48,10 @@ _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW'
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD's 1 to 2.5 did harm, AdamW has 5 to 85
+# Beside levels: by how much more a term's bit has to remove than one of groups at the same rate, and the share of the
+# bits that terms may take. Of 0.25 to 3, and 0.9 to 1, by recorded updates of LeNet-5 and the CNN with normalization.
+_STEEPER, _MOST_BESIDE_LEVELS = 1.5, 0.9
+_MOST_CELLS = 1 << 27  # that the search for them reads, each about a dozen times; under a second
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
@@ -105,6 +109,28 @@ def terms_within(
     importance = _importance_of(update, side)
     terms = select_terms(whole.copy(), side, share * bits, slope, importance)
     return _reselect(terms, whole, side, share * bits, slope, importance)
+
+
+def terms_beside_levels(bits: float, share: float, vector: Vector, side: SideInformation) -> list[Term]:
+    """The terms of a message that tells every coordinate's level as well, best first.
+
+    A dense layer's gradient is a sum of outer products, one for each example; so is an update of a few local steps.
+    With bits for levels beside them, terms do not displace what single coordinates tell.
+
+    Args:
+        bits: of the message.
+        share: of the bits that terms may take, 0 to 1.
+        vector: float32, shape (n,).
+        side: what the decoder holds.
+    """
+    if not _in_range(vector):
+        return []
+    slope = _STEEPER * slope_of(select_groups(vector, side, bits))
+    equal = np.ones(len(layers_with_terms(side)))
+    if not slope > 0:
+        return []
+    most_bits = min(share, _MOST_BESIDE_LEVELS) * bits
+    return select_terms(vector.copy(), side, most_bits, slope, equal, most_cells=_MOST_CELLS)
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
@@ -185,6 +211,7 @@ def select_terms(
     importance: NDArray[np.float64],
     *,
     slope_at_the_end: float | None = None,
+    most_cells: float = math.inf,
 ) -> list[Term]:
     """Select terms that remove more squared error than their bits would elsewhere, best first.
 
@@ -196,6 +223,7 @@ def select_terms(
         importance: of a squared error in each layer that may have terms.
         slope_at_the_end: the same, of the bits that are left when a layer's best term does not fit any more and one
             that fits is found; None to take none that way.
+        most_cells: of all layers that are searched, together; a layer of which a term was taken is searched again.
     """
     layers = layers_with_terms(side)
     matrices = [_matrix(residual, side, int(layer)) for layer in layers]
@@ -203,10 +231,12 @@ def select_terms(
 
     def find(place: int) -> None:
         """Have the layer's best term that fits among the candidates, if there is one."""
+        nonlocal most_cells
         candidates.pop(place, None)
         matrix, weight = matrices[place], float(importance[place])
-        if _thin(matrix):
+        if _thin(matrix) or matrix.size > most_cells:
             return
+        most_cells -= matrix.size
         right = _right_singular_vector(matrix)
         found = None if right is None else _term_near(right, matrix, place, slope / weight, math.inf, 1.0)
         if found is not None and right is not None and found.bits > bits:
