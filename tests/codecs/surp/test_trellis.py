@@ -27,7 +27,7 @@ from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.updates import as_vector
-from tests import trellis_reference
+from tests.format_walk.body import Setting, read_body
 from tests.vectors import Vector, layout_for, vectors
 
 RNG = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_a_decoder_of_the_description_alone_reads_the_same(shapes: list[tuple[in
     body = written(layout.flatten(arrays), layout, max(int(bits * layout.size / 8), 12))
     for length in (len(body), len(body) - 1, len(body) // 2, 9, 3):
         mine = as_vector(read_trellis(body[:length], layout.size, side_of(layout))[0], layout.size)
-        np.testing.assert_array_equal(trellis_reference.decoded(body[:length], shapes), mine)
+        np.testing.assert_array_equal(read_body(body[:length], Setting(tuple(shapes))), mine)
 
 
 def smooth(rows: int, columns: int, lag: int, seed: int = 0) -> Vector:
@@ -108,7 +108,7 @@ def test_a_decoder_of_the_description_alone_reads_lags(monkeypatch: pytest.Monke
     shapes = [array.shape for array in arrays.values()]
     for length in (*range(1, 48), len(whole) // 2, len(whole)):
         mine = as_vector(read_trellis(whole[:length], layout.size, side_of(layout))[0], layout.size)
-        np.testing.assert_array_equal(trellis_reference.decoded(whole[:length], shapes), mine)
+        np.testing.assert_array_equal(read_body(whole[:length], Setting(tuple(shapes))), mine)
 
 
 @pytest.mark.parametrize("step", [1 << 19, 1, (1 << 20) - 1, 104 << 11], ids=["usual", "least", "largest", "denormal"])
@@ -143,7 +143,7 @@ def test_a_decoder_of_the_description_alone_reads_any_lags(
     for length in (len(body), *range(1, 40)):
         with np.errstate(over="ignore"):
             mine = as_vector(read_trellis(body[:length], layout.size, side_of(layout))[0], layout.size)
-        np.testing.assert_array_equal(trellis_reference.decoded(body[:length], [(rows, columns)]), mine)
+        np.testing.assert_array_equal(read_body(body[:length], Setting(((rows, columns),))), mine)
     assert np.count_nonzero(mine) <= np.count_nonzero(levels)
 
 
