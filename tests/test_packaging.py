@@ -65,7 +65,7 @@ def check_wheel(wheel: Path, wanted: set[str]) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if name.endswith(".py")} == wanted
     assert len(names) == len(set(names))
-    assert {"surp_fl/py.typed", "surp_fl/FORMAT.md"} <= set(names)
+    assert {"surp_fl/py.typed", "surp_fl/FORMAT.md", "surp_fl/c/surp.h", "surp_fl/c/decode.c"} <= set(names)
     assert any(name.endswith("LICENSE") for name in names)
 
 
