@@ -41,7 +41,7 @@ def load_origin(context: Context, local: Mapping[str, Array]) -> Arrays | None:
             values[name] = stored.get(_PLACES + name), old
     try:
         return Overwritten(values, int(stored[_CHANGED][0])).restored(local)
-    except (LookupError, ValueError) as fault:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
         log.warning("surp-fl: this client's origin does not fit its model, it is sent in full: %r", fault)
         return None
 

@@ -80,15 +80,15 @@ class ServerDirectives:
             if isinstance(budget, bool) or not isinstance(budget, int):
                 raise ValueError(f"the train config has {BUDGET} = {budget!r:.99}; expected a whole number of bytes")
             budgets += [budget] if BUDGET in config else []
-        retained = found.get(ROUNDS, [])
-        assert isinstance(retained, list)
+        rounds = found.get(ROUNDS, [])
+        retained = [each for each in rounds if isinstance(each, int)] if isinstance(rounds, list) else []
         session_round = number(ROUND) or 0
         server_round = number("server-round")
         return cls(
             session_round if server_round is None else server_round,
             number(SESSION) if session_round else None,
             session_round,
-            tuple(map(int, retained)),
+            tuple(retained),
             number(APPLIED),
             min(budgets, default=None),
         )
@@ -139,8 +139,11 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
     last, applied = stored[STATE_ROUND], directives.applied
     assert isinstance(last, int)
     if applied is not None and applied < last and "residual" in memory and (sent := stored_arrays(context, SENT)):
-        add_to(memory["residual"], (sent["indices"], sent["values"]) if "indices" in sent else sent["values"])
-        log.info("surp-fl: the message of round %d was not applied: it is added back to the residual", last)
+        try:
+            add_to(memory["residual"], (sent["indices"], sent["values"]) if "indices" in sent else sent["values"])
+            log.info("surp-fl: the message of round %d was not applied: it is added back to the residual", last)
+        except (LookupError, TypeError, ValueError) as fault:  # by arrays that somebody else wrote, or that are damaged
+            log.warning("surp-fl: what this client sent in round %d cannot be read, and is lost: %r", last, fault)
     if applied is not None and applied > last:
         log.warning(
             "surp-fl: the server applied this client's message of round %d, and its state is of round %d: Flower did "
@@ -280,13 +283,14 @@ def stored_arrays(context: Context, name: str) -> dict[str, NDArray[Any]]:
 
 
 def _fits(vector: NDArray[Any], layout: Layout) -> bool:
-    """Whether a vector has the size of this layout; logs a warning if not."""
-    if vector.shape == (layout.size,):
+    """Whether a vector is float32 and has the size of this layout; logs a warning if not."""
+    if vector.shape == (layout.size,) and vector.dtype == np.float32:
         return True
     log.warning(
-        "surp-fl: this client's memory is of a model with other sizes %s than the one received (%d coordinates): "
-        "it starts from nothing",
+        "surp-fl: this client's memory is of a model with other sizes %s or types (%s) than the one received (%d "
+        "coordinates, float32): it starts from nothing",
         vector.shape,
+        vector.dtype,
         layout.size,
     )
     return False

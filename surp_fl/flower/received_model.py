@@ -175,9 +175,10 @@ def _chain_in(config: ConfigRecord) -> list[tuple[Any, Any, Any, Any]]:
         "flags": config.get(UNTIED, [False] * len(bases)),
     }
     for name, column in columns.items():
-        found = len(column) if isinstance(column, list) else 0
+        found = len(column) if isinstance(column, list) else -1
         if found != len(bases):
-            raise MalformedMessage(f"the server's message has {len(bases)} deltas, and {name} of {found}")
+            of = found if found >= 0 else "no list"
+            raise MalformedMessage(f"the server's message has {len(bases)} deltas, and {name} of {of}")
     return list(zip(bases, *columns.values(), strict=True))  # type: ignore[arg-type]
 
 
