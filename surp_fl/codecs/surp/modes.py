@@ -70,8 +70,10 @@ def write_better(
     terms = []
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-    if rank_one and not terms and (bodies[0] is None or error_of(bodies[0]) > _LEAST_ERROR * norm_of(whole)):
-        terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side)
+    norm = norm_of(whole)
+    error = norm if bodies[0] is None else error_of(bodies[0])
+    if rank_one and not terms and error > _LEAST_ERROR * norm:
+        terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side, error)
     if terms:
         bodies.append(write_trellis(without(whole, terms, side), side, capacity, terms))
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)

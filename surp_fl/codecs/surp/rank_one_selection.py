@@ -48,9 +48,13 @@ _FLAT_KURTOSIS = 6.0  # twice that of a normal distribution; at most 4 in AdamW'
 _SAMPLE = 1 << 16  # coordinates of a layer
 _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's own update
 _FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD's 1 to 2.5 did harm, AdamW has 5 to 85
-# Beside levels: by how much more a term's bit has to remove than one of groups at the same rate, and the share of the
-# bits that terms may take. Of 0.25 to 3, and 0.9 to 1, by recorded updates of LeNet-5 and the CNN with normalization.
-_STEEPER, _MOST_BESIDE_LEVELS = 1.5, 0.9
+# Beside levels: what a term's bit has to remove, in mean squared errors of levels alone (at high rates a bit removes
+# 2·ln 2 of one), and the share of the bits that terms may take. Of 1 to 8, and 0.9 to 1, by recorded updates of LeNet-5
+# and the CNN with batch normalization.
+_ERRORS_A_BIT, _MOST_BESIDE_LEVELS = 2.5, 0.9
+_LEAST_NET_GAIN = (
+    0.01  # of terms beside levels, as a share of what levels alone leave; below, a second trial is a waste
+)
 _MOST_CELLS = 1 << 27  # that the search for them reads, each about a dozen times; under a second
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
@@ -111,7 +115,7 @@ def terms_within(
     return _reselect(terms, whole, side, share * bits, slope, importance)
 
 
-def terms_beside_levels(bits: float, share: float, vector: Vector, side: SideInformation) -> list[Term]:
+def terms_beside_levels(bits: float, share: float, vector: Vector, side: SideInformation, error: float) -> list[Term]:
     """The terms of a message that tells every coordinate's level as well, best first.
 
     A dense layer's gradient is a sum of outer products, one for each example; so is an update of a few local steps.
@@ -122,15 +126,16 @@ def terms_beside_levels(bits: float, share: float, vector: Vector, side: SideInf
         share: of the bits that terms may take, 0 to 1.
         vector: float32, shape (n,).
         side: what the decoder holds.
+        error: norm of what levels alone leave of the vector; more than 0.
     """
     if not _in_range(vector):
         return []
-    slope = _STEEPER * slope_of(select_groups(vector, side, bits))
+    slope = _ERRORS_A_BIT * error * error / vector.size
     equal = np.ones(len(layers_with_terms(side)))
-    if not slope > 0:
-        return []
     most_bits = min(share, _MOST_BESIDE_LEVELS) * bits
-    return select_terms(vector.copy(), side, most_bits, slope, equal, most_cells=_MOST_CELLS)
+    terms = select_terms(vector.copy(), side, most_bits, slope, equal, most_cells=_MOST_CELLS)
+    net_gain = sum(term.gain - slope * term.bits for term in terms)
+    return terms if net_gain > _LEAST_NET_GAIN * error * error else []
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
