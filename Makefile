@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results
+MINUTES ?= 60
 
 LOOPS := $(shell find surp_fl -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find surp_fl -name '*.pxd'))
 
-.PHONY: run test quick docs lint types tests fuzz compat compat-short reproduce flower bench peers deployment render \
+.PHONY: run test quick docs lint types tests fuzz attacks conformance chaos compat compat-short reproduce flower bench peers deployment render \
 	setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
@@ -66,9 +67,22 @@ tests: $(READY)  # in two processes; tests of one xdist_group share one; those o
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	SURP_FL_PURE_PYTHON=1 HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not compiled" tests/entropy tests/codecs
 
-fuzz: $(READY)  ## every decoder against damaged and invented messages, in a build that checks every index
+fuzz: $(READY)  ## every reader: damaged and invented messages, then libFuzzer (for C too, where there is clang) for MINUTES
 	SURP_FL_CHECK_BOUNDS=1 $(BIN)/python setup.py --quiet build --build-temp build/checked-temp --build-lib build/checked
 	PYTHONPATH=build/checked:. $(BIN)/python -P -m tests.fuzz.messages --count 200000
+	$(PYTHON) -m venv build/fuzz
+	build/fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 numpy bitarray flwr tqdm
+	PYTHONPATH=build/checked:. build/fuzz/bin/python -P -m tests.fuzz.guided --minutes $(MINUTES) --jobs 2
+
+attacks: $(READY)  ## named attacks, each of which must fail, and what they came to
+	$(BIN)/python -m tests.attacks
+
+conformance: $(READY)  ## 10,000 messages that no encoder chose, through the library, compiled and not, and the reader in C
+	$(BIN)/python -m tests.conformance.run --count 10000
+
+chaos: $(READY)  ## 1,000 rounds in process, and of processes of Flower, with clients and server killed, delayed, duplicated
+	$(BIN)/python -m tests.chaos.in_process --rounds 1000
+	$(BIN)/python -m tests.chaos.deployment --rounds 1000
 
 compat:  ## Flower, Python and NumPy, oldest to newest, each in an environment of its own in build/compat
 	$(PYTHON) -m tests.compat.run

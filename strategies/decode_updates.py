@@ -323,7 +323,7 @@ class DecodeUpdates(AroundStrategy):
 
     def _aggregate_evaluation(self, server_round: int, answers: list[Message]) -> MetricRecord | None:
         """The metrics that the inner strategy makes of evaluate replies; those that it cannot use are errors to it."""
-        usable, errors = check_evaluation(answers)
+        usable, errors = check_evaluation(answers, self._aggregator.weight_key)
         log_rejections(errors)
         return self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flwr.app import Message
 
@@ -26,7 +27,8 @@ log = logging.getLogger("flwr")
 LINES = 20  # log lines about one round's errors
 _REJECTED = "surp-fl: "  # how the reasons of our error replies begin
 _MAX_WEIGHT = 1e15  # larger weights, or smaller ones than 1 / this, would overflow or underflow in float32 sums
-_MetricForm = tuple[str, str, frozenset[tuple[str, int]]]  # names of both records; (metric, length of a list or -1)
+_Lengths = frozenset[tuple[str, int]]  # of metrics that are lists; −1 of those that are none
+_MetricForm = tuple[str, str, _Lengths]  # names of both records first
 
 
 @dataclass(frozen=True)
@@ -106,18 +108,36 @@ def parse_replies(
     return usable, errors
 
 
-def check_evaluation(replies: list[Message]) -> tuple[list[Message], list[Message]]:
-    """Check that the metrics of evaluation replies can be logged.
+def check_evaluation(replies: list[Message], weight_key: str | None) -> tuple[list[Message], list[Message]]:
+    """Check that the metrics of evaluation replies can be logged, and aggregated.
+
+    Args:
+        replies: as they came.
+        weight_key: a metric that the strategy needs as a weight; None for none.
 
     Returns:
         The usable replies; and error replies, those that came and those that replace unusable replies.
     """
 
     def check(reply: Message) -> None:
-        for record in reply.content.metric_records.values():
+        records = reply.content.metric_records
+        for record in records.values():
             check_numbers(record)
+            _check_weight(record, weight_key)
+        if weight_key is not None and len(records) != 1:
+            raise MalformedMessage(f"its evaluation has {len(records)} records of metrics; expected one")
 
-    return _partition(replies, check)
+    usable, errors = _partition(replies, check)
+    most_common = Counter(map(_evaluation_form_of, usable)).most_common(1)
+
+    def check_form(reply: Message) -> None:
+        if (found := _evaluation_form_of(reply)) != most_common[0][0]:
+            raise MalformedMessage(
+                f"the metrics of its evaluation are {printable(sorted(found), 130)}; most replies of this round have "
+                f"{printable(sorted(most_common[0][0]), 130)}: let every client report the same ones"
+            )
+
+    return _partition([*usable, *errors], check_form)
 
 
 def _partition(replies: list[Message], check: Callable[[Message], None]) -> tuple[list[Message], list[Message]]:
@@ -214,8 +234,17 @@ def _parse(reply: Message, registry: NodeRegistry) -> ParsedReply:
 def _metric_form_of(parsed: ParsedReply) -> _MetricForm:
     """Names of the records and metrics, and the length of those that are lists."""
     compressed = parsed.compressed
-    lengths = {(name, len(value) if isinstance(value, list) else -1) for name, value in compressed.metrics.items()}
-    return compressed.arrays_name or parsed.sent_model.arrays_name, compressed.metrics_name, frozenset(lengths)
+    name = compressed.arrays_name or parsed.sent_model.arrays_name
+    return name, compressed.metrics_name, _lengths_in(compressed.metrics)
+
+
+def _evaluation_form_of(reply: Message) -> frozenset[tuple[str, _Lengths]]:
+    """Names of the records, and of their metrics."""
+    return frozenset((name, _lengths_in(record)) for name, record in reply.content.metric_records.items())
+
+
+def _lengths_in(metrics: Mapping[str, Any]) -> _Lengths:
+    return frozenset((name, len(value) if isinstance(value, list) else -1) for name, value in metrics.items())
 
 
 def _check_metrics(parsed: ParsedReply, most_common: _MetricForm, weight_key: str | None) -> None:
@@ -227,6 +256,10 @@ def _check_metrics(parsed: ParsedReply, most_common: _MetricForm, weight_key: st
             f"{printable(_described(most_common), 130)}: "
             "let every client report the same ones, in records of the same names"
         )
+    _check_weight(metrics, weight_key)
+
+
+def _check_weight(metrics: Mapping[str, Any], weight_key: str | None) -> None:
     weight = metrics.get(weight_key) if weight_key is not None else 1.0
     fits = isinstance(weight, int | float) and (weight == 0 or 1 / _MAX_WEIGHT <= weight <= _MAX_WEIGHT)
     if not fits:

@@ -20,7 +20,8 @@ from surp_fl.types import Vector
 State = Mapping[str, NDArray[Any]]
 
 LAST_SENT = "last sent"  # what the last message said; shape (n,)
-_SENT_SHARE = "sent share"  # of the squared norm of what the client wanted to send, in its last message; shape ()
+VECTORS = ("residual", "velocity")  # in states of these memories: float32, shape (n,)
+SENT_SHARE = "sent share"  # of the squared norm of what the client wanted to send, in its last message; shape ()
 
 
 class Memory(Protocol):
@@ -114,9 +115,9 @@ class ErrorFeedback:
 
     def _share_to_be_sent(self, state: State) -> float:
         """The share of the residual that will be sent, if each message holds as much as the last; the rest decays."""
-        if self.keep == 1 or _SENT_SHARE not in state:
+        if self.keep == 1 or SENT_SHARE not in state:
             return self.keep
-        each = float(state[_SENT_SHARE])
+        each = float(state[SENT_SHARE])
         return self.keep * each / (1 - self.keep * (1 - each))
 
     def recall(self, delta: Vector, state: State) -> Vector:
@@ -138,7 +139,7 @@ class ErrorFeedback:
         if not 0 < whole < math.inf:
             return {"residual": residual}
         share = min(max(1 - (norm_of(residual) / whole) ** 2, 0.0), 1.0)
-        return {"residual": residual, _SENT_SHARE: np.asarray(share, np.float32)}
+        return {"residual": residual, SENT_SHARE: np.asarray(share, np.float32)}
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _decayed_residual(state: State, keep: float) -> Vector:
 
 
 def _check_size(state: State, delta: Vector) -> None:
-    for name in ("residual", "velocity"):
+    for name in VECTORS:
         vector = state.get(name, delta)
         if vector.shape != delta.shape:
             raise ValueError(

@@ -19,6 +19,7 @@ from surp_fl.change import change_of
 from surp_fl.codecs.codec import Scheme
 from surp_fl.flower.delta import Delta, apply_delta, changed_since, reference_of
 from surp_fl.flower.packed_model import Packed, digest_of
+from surp_fl.flower.protocol import MAX_DELTAS
 from surp_fl.layout import Layout
 from surp_fl.lossless import MAX_RATIO
 from surp_fl.merged_change import merge
@@ -30,7 +31,6 @@ from surp_fl.types import Arrays, Reference
 
 log = logging.getLogger("flwr")
 
-_MAX_DELTAS = 128  # in a chain; a client applies them one after the other, each in one pass over its model
 _DELTA_OVERHEAD = 16  # bytes of a delta beside its payload: the digest of its base, and lengths
 
 
@@ -229,7 +229,7 @@ class PublicModel:
     def _drop_long_chains(self) -> None:
         """Drop the oldest deltas until the chain has at most half the model's bytes and 128 deltas."""
         chain_bytes = sum(delta.change.payload + _DELTA_OVERHEAD for delta in self._deltas)
-        while chain_bytes > self.full_bytes // 2 or len(self._deltas) > _MAX_DELTAS:
+        while chain_bytes > self.full_bytes // 2 or len(self._deltas) > MAX_DELTAS:
             chain_bytes -= self._deltas.popleft().change.payload + _DELTA_OVERHEAD
 
     def chain_from(self, version: bytes) -> list[Delta] | None:

@@ -33,7 +33,7 @@ from surp_fl.flower.protocol import (
 )
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
-from surp_fl.memory import State
+from surp_fl.memory import SENT_SHARE, VECTORS, State
 from surp_fl.statistics import Kinds
 from surp_fl.types import Update
 from surp_fl.updates import add_to, as_vector
@@ -122,9 +122,10 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
         directives: of the server, in this round.
     """
     memory = stored_arrays(context, NAME)
-    stored = context.state.config_records.get(SESSION, ConfigRecord())
+    stored = _session_of(context)
     held = _held_layout(stored, layout)
-    if "residual" in memory and not _fits(memory["residual"], held):
+    fits = all(_fits(each, held) for name, each in memory.items() if name in VECTORS)
+    if not fits or (SENT_SHARE in memory and memory[SENT_SHARE].shape != ()):
         memory = {}
     same_session = stored.get(SESSION) == directives.session
     same_model = stored.get(STATE_FINGERPRINT) == held.fingerprint
@@ -153,10 +154,10 @@ def load(context: Context, layout: Layout, directives: ServerDirectives) -> Stor
         )
     retained = same_model and last in directives.retained_rounds
     model = stored_arrays(context, MODEL) if retained else {}
-    fits = "model" in model and _fits(model["model"], held)
+    has_model = "model" in model and _fits(model["model"], held)
     return StoredState(
         _converted(memory, held, layout),
-        _converted(model, held, layout)["model"] if fits else None,
+        _converted(model, held, layout)["model"] if has_model else None,
         _presence(stored, directives),
     )
 
@@ -187,7 +188,7 @@ def save(
         stored[STATE_COPIES] = [name for pair in layout.copies for name in pair]
     in_session = directives.session is not None
     if directives.session is not None:
-        before = context.state.config_records.get(SESSION, ConfigRecord())
+        before = _session_of(context)
         first, messages = _first_and_messages(before, directives) or (directives.session_round, 0)
         stored |= {SESSION: directives.session, STATE_ROUND: directives.session_round}
         stored |= {STATE_FIRST: first, STATE_MESSAGES: messages + 1}
@@ -224,6 +225,18 @@ def save_local_version(
     if reference is not None and before is not None and reference == (base or digest_of(before)):
         store_arrays(context, MODEL, {"model": _held_layout(stored, Layout.of(before, kinds)).flatten(before)})
     store_arrays(context, HELD, arrays)
+
+
+def _session_of(context: Context) -> ConfigRecord:
+    """What is stored of the session; nothing if an entry is of another kind, as only damage makes it."""
+    stored = context.state.config_records.get(SESSION, ConfigRecord())
+    numbers = [stored.get(key, 0) for key in (STATE_ROUND, STATE_FIRST, STATE_MESSAGES)]
+    copies = stored.get(STATE_COPIES, [])
+    fits = all(isinstance(each, int) for each in numbers) and (SESSION not in stored or STATE_ROUND in stored)
+    if fits and isinstance(copies, list) and len(copies) % 2 == 0:
+        return stored
+    log.warning("surp-fl: what this client stored of its session cannot be read: it starts from nothing")
+    return ConfigRecord()
 
 
 def _first_and_messages(stored: ConfigRecord, directives: ServerDirectives) -> tuple[int, int] | None:

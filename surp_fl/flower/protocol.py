@@ -72,6 +72,8 @@ Knows names alone.
 
 NAME = "surp-fl"
 
+MAX_DELTAS = 128  # in a message to a client, which applies them one after the other, each in one pass over its model
+
 STATISTICS = f"{NAME}:statistics"
 INTEGER_ARRAYS = f"{NAME}:exact"
 UNTIED = f"{NAME}:untied"

@@ -27,6 +27,7 @@ from surp_fl.flower.protocol import (
     INITIAL,
     KEEP,
     MANIFEST,
+    MAX_DELTAS,
     MERGED,
     ORIGIN,
     PACKED,
@@ -169,6 +170,8 @@ def _chain_in(config: ConfigRecord) -> list[tuple[Any, Any, Any, Any]]:
     bases = config.get(BASES, []) if MERGED not in config else []
     if not isinstance(bases, list):
         raise MalformedMessage(f"the server's message has {type(bases).__name__} in place of the bases of its deltas")
+    if len(bases) > MAX_DELTAS:
+        raise MalformedMessage(f"the server's message has {len(bases)} deltas; a client applies {MAX_DELTAS} at most")
     columns = {
         "messages": config.get(DELTAS, []),
         "sections": config.get(SECTIONS, [_NO_SECTIONS] * len(bases)),

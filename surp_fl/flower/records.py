@@ -163,7 +163,10 @@ def announced_kinds(content: RecordDict) -> Kinds | None:
     """
     for config in content.config_records.values():
         if KINDS in config:
-            kinds = json.loads(str(config[KINDS]))
+            try:
+                kinds = json.loads(str(config[KINDS]))
+            except RecursionError:
+                kinds = None
             if not isinstance(kinds, dict):
                 raise ValueError(f"the server's message has {KINDS} = {config[KINDS]!r:.60}; expected a JSON object")
             return kinds

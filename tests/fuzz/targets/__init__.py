@@ -1,0 +1,1 @@
+"""Targets of the fuzzers: every reader of bytes, as a function of bytes that must return."""
