@@ -6,6 +6,8 @@ The keys: protocol.py. Knows Flower's Context. Does not know how a message is ma
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,7 +173,7 @@ def save(
     directives: ServerDirectives,
     version: bytes | None = None,
 ) -> None:
-    """Write the state of a round; a failure before this call leaves the state as it was.
+    """Write the state of a round; a failure before this call, or within it, leaves the state as it was.
 
     Args:
         context: of the client.
@@ -182,7 +184,6 @@ def save(
         directives: of the server, in this round.
         version: digest of the local version, if the model equals it: then the model is not stored a second time.
     """
-    store_arrays(context, NAME, memory)
     stored: dict[str, int | bytes | list[str]] = {STATE_FINGERPRINT: layout.fingerprint}
     if layout.copies:
         stored[STATE_COPIES] = [name for pair in layout.copies for name in pair]
@@ -194,9 +195,27 @@ def save(
         stored |= {STATE_FIRST: first, STATE_MESSAGES: messages + 1}
     if in_session and version is not None and model is not None:
         stored[STATE_HELD], model = version, None
-    context.state[SESSION] = ConfigRecord(stored)  # type: ignore[arg-type]
-    store_arrays(context, SENT, _as_arrays(sent, layout) if in_session and "residual" in memory else {})
-    store_arrays(context, MODEL, {"model": model} if in_session and model is not None else {})
+    with _all_or_nothing(context):
+        store_arrays(context, NAME, memory)
+        context.state[SESSION] = ConfigRecord(stored)  # type: ignore[arg-type]
+        store_arrays(context, SENT, _as_arrays(sent, layout) if in_session and "residual" in memory else {})
+        store_arrays(context, MODEL, {"model": model} if in_session and model is not None else {})
+
+
+@contextmanager
+def _all_or_nothing(context: Context) -> Iterator[None]:
+    """Put the records of before back if one cannot be written: Flower keeps the state of an app that raised."""
+    names = (NAME, SESSION, SENT, MODEL)
+    before = {name: context.state[name] for name in names if name in context.state}
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            if name in before:
+                context.state[name] = before[name]
+            elif name in context.state:
+                del context.state[name]
+        raise
 
 
 def load_local_version(context: Context) -> dict[str, NDArray[Any]] | None:
