@@ -9,8 +9,8 @@ MINUTES ?= 60
 
 LOOPS := $(shell find surp_fl -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find surp_fl -name '*.pxd'))
 
-.PHONY: run test quick docs lint types tests fuzz attacks conformance chaos compat compat-short reproduce flower bench peers deployment render \
-	setup clean
+.PHONY: run test quick docs lint types tests fuzz attacks conformance chaos compat compat-short reproduce flower bench peers \
+	deployment render setup clean
 
 run: $(READY)  ## LeNet-5 on MNIST over 10 clients: dense FedAvg, SuRP and the paper's SuRP at 218 B and 2,050 B, 20 rounds
 	$(BIN)/python -m simulations.experiments.compare --schemes dense surp surp-paper --budgets 218 2050 --rounds 20 --out $(OUT)
