@@ -16,8 +16,9 @@ from flwr.serverapp.strategy import Result, Strategy
 from surp_fl.codecs.codec import Scheme
 from surp_fl.codecs.dense import longest
 from surp_fl.errors import MalformedMessage
+from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.protocol import SESSION
-from surp_fl.flower.records import count_bytes
+from surp_fl.flower.records import arrays_of, count_bytes
 from surp_fl.memory import norm_of
 from surp_fl.statistics import Kinds
 from surp_fl.strategies.aggregation import NOT_FINITE, Aggregator, Decoded, RoundReplies
@@ -43,7 +44,7 @@ from surp_fl.strategies.replies import (
     reject,
 )
 from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, MetricsChoice, RoundStats
-from surp_fl.strategies.sessions import Session
+from surp_fl.strategies.sessions import SavedSession, Session, save_session
 from surp_fl.strategies.sparse_mean import needs_weighted_mean_only
 from surp_fl.strategies.translated import chain_of
 from surp_fl.strategies.untrained_mean import UntrainedMean
@@ -209,6 +210,26 @@ class DecodeUpdates(AroundStrategy):
         """End a run: one that begins with the model that it ended with continues the session."""
         if self._model is not None:
             self._session.end(self._model)
+
+    def saved_session(self) -> bytes:
+        """What another process needs, beside the last model, for clients to go on with what they owe.
+
+        Call it in `evaluate_fn`, where the round's updates are in the model, and keep it with the model.
+        """
+        return self._session.saved.to_bytes()
+
+    def resume_session(self, saved: bytes, model: ArrayRecord) -> None:
+        """Have the next start from a model continue the session that was saved with it.
+
+        Args:
+            saved: what `saved_session` gave in the round of the model. Of another round it would have clients send
+                again what the model has, or not what it lacks.
+            model: that the start gets as `initial_arrays`.
+
+        Raises:
+            ValueError: it is no saved session.
+        """
+        save_session(digest_of(arrays_of(model)), SavedSession.from_bytes(saved))
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -7,6 +7,7 @@ which clients discard their residuals. Knows digests of models. Does not know me
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass, field
 
@@ -34,6 +35,27 @@ class SavedSession:
     session: int
     session_round: int
     applied: dict[int, int] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """JSON, to be kept with a model."""
+        return json.dumps([self.session, self.session_round, list(self.applied.items())]).encode()
+
+    @classmethod
+    def from_bytes(cls, saved: bytes) -> SavedSession:
+        """Read what `to_bytes` made.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            session, session_round, applied = json.loads(saved)
+            found = cls(session, session_round, dict(applied))
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise ValueError(f"{saved[:60]!r} is no saved session: {fault}; give what saved_session() gave") from fault
+        numbers = [found.session, found.session_round, *found.applied, *found.applied.values()]
+        if not all(type(each) is int for each in numbers):
+            raise ValueError(f"{saved[:60]!r} is no saved session: not all is numbers; give what saved_session() gave")
+        return found
 
 
 _saved: dict[bytes, SavedSession] = {}  # by digest of the final model, the oldest first
@@ -87,7 +109,12 @@ class Session:
         self.registry.applied.update(saved.applied)
         self.initial = InitialModel(self._kinds)
 
+    @property
+    def saved(self) -> SavedSession:
+        """As it is now."""
+        return SavedSession(self.id, self.round, dict(self.registry.applied))
+
     def end(self, final: ArrayRecord) -> None:
         """Save the session under the final model."""
         self._final = digest_of(arrays_of(final))
-        save_session(self._final, SavedSession(self.id, self.round, dict(self.registry.applied)))
+        save_session(self._final, self.saved)

@@ -16,10 +16,8 @@ from flwr.app import ArrayRecord
 from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import CompressUpdates
-from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates
-from surp_fl.strategies.sessions import SavedSession, save_session
 from surp_fl.testing import as_server
 from tests.chaos.checks import check_model, check_received
 from tests.chaos.clock import patched
@@ -58,7 +56,8 @@ class Federation:
         self.troubles = Troubles(self.seed, self.allowed)
         self.model = self.setting.model()
         self.ledger = Ledger(trained(self.model).size, self.setting.momentum)
-        self._session: SavedSession | None = None
+        self._session: bytes | None = None  # saved with the model
+        self._resumed: bytes | None = None  # that the next server goes on with
 
     def run(self, progress: Progress = lambda server_round, federation: None) -> None:
         """Run all rounds.
@@ -100,6 +99,9 @@ class Federation:
             downlink=setting.downlink,
             initial=setting.model if setting.initial else None,
         )
+        if self._resumed is not None:
+            self.strategy.resume_session(self._resumed, record_of(self.model))
+            self._resumed = None
         self.strategy.start(
             grid=self.grid,
             initial_arrays=record_of(self.model),
@@ -122,8 +124,7 @@ class Federation:
                 raise ServerKilled(grid.kill)
             self.server_round += 1
             self.model = after
-            session = self.strategy._session
-            self._session = SavedSession(session.id, session.round, dict(session.registry.applied))
+            self._session = self.strategy.saved_session()
             self.ledger.server_saves()
             grid.between_rounds()
             self._progress(self.server_round, self)
@@ -138,9 +139,8 @@ class Federation:
         """A new server goes on from the saved model, with its session or without."""
         with_session = self._session is not None and self.troubles.random.random() < self.setting.keeps_session
         self.troubles.note("resumed with session" if with_session else "resumed without session", death)
-        if with_session and self._session is not None:
-            save_session(digest_of(self.model), self._session)
-        else:
+        self._resumed = self._session if with_session else None
+        if not with_session:
             self._session = None
         self.ledger.server_resumes(with_session, self.grid.nodes())
 

@@ -14,12 +14,10 @@ from flwr.serverapp.strategy import FedAvg
 
 from surp_fl import STC, CompressUpdates, SuRP
 from surp_fl.flower import client_state
-from surp_fl.flower.packed_model import digest_of
 from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.strategies import DecodeUpdates, decode_updates
 from surp_fl.strategies.directives import put_directives
 from surp_fl.strategies.replies import parse_replies
-from surp_fl.strategies.sessions import SavedSession, save_session
 from surp_fl.testing import InProcessGrid, as_server
 from tests.chaos.federation import Federation
 from tests.chaos.ledger import Broken
@@ -186,12 +184,10 @@ def test_what_clients_owe_outlives_a_server_whose_session_is_known_again(
     names: dict[str, Any] = {}
     exec(page.read_text().split("```python\n")[1].split("```")[0], names)
     first: DecodeUpdates = names["strategy"]
-    session: list[SavedSession] = []
     learning = [True]
 
     def save(server_round: int, record: ArrayRecord) -> None:
         names["save"](server_round, record)
-        session[:] = [SavedSession(first._session.id, first._session.round, dict(first._session.registry.applied))]
         if server_round == 3:
             raise Stops
 
@@ -205,11 +201,11 @@ def test_what_clients_owe_outlives_a_server_whose_session_is_known_again(
         with pytest.raises(Stops):
             first.start(grid=grid, initial_arrays=record_of(initial()), num_rounds=9, evaluate_fn=save)
         learning[0], model = False, arrays_of(names["last_model"]())
-        if kept == "session":
-            save_session(digest_of(model), session[0])
         if kept == "process":
             first.end()
-        second = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
+        second = names["strategy"] = DecodeUpdates(FedAvg(fraction_evaluate=0.0))
+        if kept == "session":
+            names["resume"]()
         result = second.start(grid=grid, initial_arrays=names["last_model"](), num_rounds=1)
     moved = arrays_of(result.arrays)["weight"] - model["weight"]
     assert np.any(moved != 0) == (kept != "model alone")

@@ -64,11 +64,11 @@ def test_the_journal_of_a_deployment_is_a_true_account_and_shows_a_false_one(tmp
 @pytest.mark.deployment
 @pytest.mark.xdist_group("servers")
 def test_a_deployment_goes_on_when_a_supernode_and_the_server_are_killed(tmp_path: Path) -> None:
-    with Deployment(tmp_path, clients=2, seed=0) as deployed:
-        deployed.run(4, {1: "server killed", 2: "SuperNode killed"})
-        assert saved(deployed.journal)[1] >= 4
+    with Deployment(tmp_path, clients=2, seed=0, timeout=30.0) as deployed:
+        deployed.run(3, {1: "server killed", 2: "SuperNode killed"})
+        assert saved(deployed.journal)[1] >= 3
         assert deployed.happened["server killed"] == deployed.happened["SuperNode killed"] == 1
     account = Account.of(deployed.journal, trained(plain()).size)
     sessions = {each.session for each in read(deployed.journal, Round, "round-*.npz")}
-    assert account.applied >= 4
+    assert account.applied >= 3
     assert len(sessions) == 2

@@ -20,6 +20,7 @@ from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
 from surp_fl.memory import MAX_RESIDUAL_RATIO, fault_of, norm_of
 from surp_fl.strategies import DecodeUpdates, sessions
+from surp_fl.strategies.sessions import SavedSession
 from surp_fl.testing import InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, fedavg, initial, learn, run
 
@@ -294,3 +295,16 @@ def test_ends_are_remembered_in_bounded_number_and_taken_up_once() -> None:
     assert sessions.resume(b"37") == sessions.SavedSession(7, 2)
     assert sessions.resume(b"162") == sessions.SavedSession(162, 1)
     assert sessions.resume(b"162") is None
+
+
+def test_a_saved_session_is_read_as_it_was() -> None:
+    session = SavedSession(7, 3, {1 << 63: 2, 5: 0})
+    assert SavedSession.from_bytes(session.to_bytes()) == session
+
+
+@pytest.mark.parametrize(
+    "saved", [b"", b"{}", b"[1, 2]", b"[1, 2, [[3]]]", b'["1", 2, []]', b"[1, 2, [[3, true]]]", b"[" * 9999]
+)
+def test_what_is_no_saved_session_is_refused_with_what_was_expected(saved: bytes) -> None:
+    with pytest.raises(ValueError, match=r"no saved session: .*; give what saved_session"):
+        DecodeUpdates(fedavg()).resume_session(saved, record_of(initial()))
