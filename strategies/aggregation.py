@@ -78,6 +78,8 @@ class Aggregator:
 
     Attributes:
         weight_key: the metric that weighs a reply; None where the strategy has none.
+        evaluation_key: the same of evaluations, which Flower's FedAvg needs to be of one form; None where the strategy
+            aggregates them in a way of its own.
         untrained_apart: whether integer arrays and running statistics are averaged apart from the strategy.
         stagnation: warns where the strategy discards most of what clients send.
     """
@@ -87,6 +89,8 @@ class Aggregator:
         self._strategy = strategy
         self._mean_only = mean_only
         self.weight_key: Any = getattr(innermost, "weighted_by_key", None)
+        own = isinstance(innermost, FedAvg) and type(innermost).aggregate_evaluate is FedAvg.aggregate_evaluate
+        self.evaluation_key: Any = self.weight_key if own else None
         self.untrained_apart = mean_only or averages_untrained_apart(strategy)
         self.stagnation = StagnationMonitor(innermost)
 

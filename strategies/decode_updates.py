@@ -42,6 +42,7 @@ from surp_fl.strategies.replies import (
     log_rejections,
     parse_replies,
     reject,
+    weights_of,
 )
 from surp_fl.strategies.round_stats import PREFIX, DownlinkBytes, MetricsChoice, RoundStats
 from surp_fl.strategies.sessions import SavedSession, Session, save_session
@@ -214,8 +215,14 @@ class DecodeUpdates(AroundStrategy):
     def saved_session(self) -> bytes:
         """What another process needs, beside the last model, for clients to go on with what they owe.
 
-        Call it in `evaluate_fn`, where the round's updates are in the model, and keep it with the model.
+        Call it in `evaluate_fn` of round 1 and later, where the round's updates are in the model, and keep it with the
+        model.
+
+        Raises:
+            RuntimeError: no round has begun, so that there is no session yet.
         """
+        if self._model is None:
+            raise RuntimeError("no round has begun: save the session from round 1 on, and keep what was saved before")
         return self._session.saved.to_bytes()
 
     def resume_session(self, saved: bytes, model: ArrayRecord) -> None:
@@ -224,7 +231,8 @@ class DecodeUpdates(AroundStrategy):
         Args:
             saved: what `saved_session` gave in the round of the model. Of another round it would have clients send
                 again what the model has, or not what it lacks.
-            model: that the start gets as `initial_arrays`.
+            model: that the start gets as `initial_arrays`. Where this strategy ended a run with the same model, it goes
+                on with its own session.
 
         Raises:
             ValueError: it is no saved session.
@@ -344,8 +352,12 @@ class DecodeUpdates(AroundStrategy):
 
     def _aggregate_evaluation(self, server_round: int, answers: list[Message]) -> MetricRecord | None:
         """The metrics that the inner strategy makes of evaluate replies; those that it cannot use are errors to it."""
-        usable, errors = check_evaluation(answers, self._aggregator.weight_key)
+        key = self._aggregator.evaluation_key
+        usable, errors = check_evaluation(answers, key)
         log_rejections(errors)
+        if usable and key is not None and not any(weights_of(usable, key)):
+            log.warning("surp-fl: all evaluations of this round weigh 0 ('%s'): there is no mean of them", key)
+            return None
         return self.strategy.aggregate_evaluate(server_round, usable + self._aggregator.errors_to_show(errors))
 
     def _metrics_choice(self) -> MetricsChoice:

@@ -109,11 +109,12 @@ def parse_replies(
 
 
 def check_evaluation(replies: list[Message], weight_key: str | None) -> tuple[list[Message], list[Message]]:
-    """Check that the metrics of evaluation replies can be logged, and aggregated.
+    """Check that the metrics of evaluation replies can be logged, and aggregated where that is done in Flower's way.
 
     Args:
         replies: as they came.
-        weight_key: a metric that the strategy needs as a weight; None for none.
+        weight_key: a metric that Flower's FedAvg needs as a weight, with all others of one form; None for strategies
+            that aggregate evaluations in a way of their own.
 
     Returns:
         The usable replies; and error replies, those that came and those that replace unusable replies.
@@ -123,21 +124,31 @@ def check_evaluation(replies: list[Message], weight_key: str | None) -> tuple[li
         records = reply.content.metric_records
         for record in records.values():
             check_numbers(record)
-            _check_weight(record, weight_key)
-        if weight_key is not None and len(records) != 1:
-            raise MalformedMessage(f"its evaluation has {len(records)} records of metrics; expected one")
+        if weight_key is not None:
+            if len(records) != 1:
+                raise MalformedMessage(f"its evaluation has {len(records)} records of metrics; expected one")
+            _check_weight(next(iter(records.values())), weight_key)
 
     usable, errors = _partition(replies, check)
-    most_common = Counter(map(_evaluation_form_of, usable)).most_common(1)
+    if weight_key is None:
+        return usable, errors
+    by_node = sorted(usable, key=lambda reply: reply.metadata.src_node_id)
+    most_common = Counter(map(_evaluation_form_of, by_node)).most_common(1)
 
     def check_form(reply: Message) -> None:
         if (found := _evaluation_form_of(reply)) != most_common[0][0]:
             raise MalformedMessage(
-                f"the metrics of its evaluation are {printable(sorted(found), 130)}; most replies of this round have "
-                f"{printable(sorted(most_common[0][0]), 130)}: let every client report the same ones"
+                f"the metrics of its evaluation are {printable(_names_in(found[1]), 130)} in '{printable(found[0])}'; "
+                f"most replies of this round have {printable(_names_in(most_common[0][0][1]), 130)}: "
+                "let every client report the same ones, in a record of the same name"
             )
 
     return _partition([*usable, *errors], check_form)
+
+
+def weights_of(evaluations: list[Message], weight_key: str) -> list[float]:
+    """The weights of evaluation replies that were checked."""
+    return [float(record[weight_key]) for each in evaluations for record in each.content.metric_records.values()]  # type: ignore[arg-type]
 
 
 def _partition(replies: list[Message], check: Callable[[Message], None]) -> tuple[list[Message], list[Message]]:
@@ -238,9 +249,10 @@ def _metric_form_of(parsed: ParsedReply) -> _MetricForm:
     return name, compressed.metrics_name, _lengths_in(compressed.metrics)
 
 
-def _evaluation_form_of(reply: Message) -> frozenset[tuple[str, _Lengths]]:
-    """Names of the records, and of their metrics."""
-    return frozenset((name, _lengths_in(record)) for name, record in reply.content.metric_records.items())
+def _evaluation_form_of(reply: Message) -> tuple[str, _Lengths]:
+    """Name of the only record of metrics, and of these."""
+    ((name, record),) = reply.content.metric_records.items()
+    return name, _lengths_in(record)
 
 
 def _lengths_in(metrics: Mapping[str, Any]) -> _Lengths:
@@ -270,5 +282,8 @@ def _check_weight(metrics: Mapping[str, Any], weight_key: str | None) -> None:
 
 
 def _described(form: _MetricForm) -> str:
-    names = sorted(f"{name}[{length}]" if length >= 0 else name for name, length in form[2])
-    return f"{names} in '{form[1]}' beside '{form[0]}'"
+    return f"{_names_in(form[2])} in '{form[1]}' beside '{form[0]}'"
+
+
+def _names_in(lengths: _Lengths) -> list[str]:
+    return sorted(f"{name}[{length}]" if length >= 0 else name for name, length in lengths)

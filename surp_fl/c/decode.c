@@ -13,7 +13,8 @@ size_t surp_workspace(const surp_model *model)
     uint64_t coordinates = model_coordinates(model), picks = coordinates < MOST_PICKS ? coordinates : MOST_PICKS;
     if (coordinates >= MOST_COORDINATES || model->array_count >= MOST_COORDINATES)
         return 0;
-    return (size_t)(21 * coordinates + 4 * picks + 160 * (uint64_t)model->array_count + 160000);
+    uint64_t bytes = 21 * coordinates + 4 * picks + 320 * (uint64_t)model->array_count + 160000;
+    return bytes > SIZE_MAX ? 0 : (size_t)bytes;
 }
 
 static uint32_t check_of(const uint8_t *message, size_t length, uint32_t data)
@@ -108,11 +109,13 @@ static surp_status decode_surp(const uint8_t *body, size_t length, context *x, f
     memset(sums, 0, x->coordinates * sizeof *sums);
     memset(result, 0, x->coordinates * sizeof *result);
     coder_read(&c, body, length, x->coordinates);
-    int end = setjmp(c.end);
-    if (end == 0)
+    switch (setjmp(c.end)) {
+    case 0:
         read_body(&c, x, sums, result, &by_trellis, r);
-    if (end == MALFORMED)
+        break;
+    case MALFORMED:
         return SURP_MALFORMED;
+    }
     for (uint32_t i = 0; i < x->coordinates; i++) {
         double sum = sums[i] + result[i];
         if (fabs(sum) >= 0x1.ffffffp127) /* what rounds to infinity */

@@ -52,7 +52,7 @@ typedef struct {
 /* The fingerprint of a model, from the names of its arrays and all their lengths; axes[i] of them for array i. */
 uint32_t surp_fingerprint(size_t array_count, const char *const *names, const size_t *axes, const size_t *const *lengths);
 
-/* Bytes that decoding and encoding need beside the result: at most 25 for each coordinate, 160 for each array, and 160,000;
+/* Bytes that decoding and encoding need beside the result: at most 25 for each coordinate, 320 for each array, and 160,000;
    0 if there are too many coordinates. */
 size_t surp_workspace(const surp_model *model);
 
@@ -68,7 +68,7 @@ surp_status surp_decode(const uint8_t *message, size_t length, const surp_model 
    update: one float for each coordinate.
    message: `budget` bytes, at least 5.
    length: how many were written; unspecified unless SURP_OK.
-   told: one float for each coordinate: what the message decodes to.
+   told: one float for each coordinate: what the message decodes to; not the memory of `update`.
    workspace: as for decoding. */
 surp_status surp_encode(const float *update, size_t budget, const surp_model *model, uint8_t *message, size_t *length,
                         float *told, void *workspace);

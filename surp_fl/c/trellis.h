@@ -6,8 +6,6 @@
 
 typedef struct trellis trellis;
 
-size_t trellis_bytes(uint32_t coordinates); /* of the workspace */
-
 /* Reads what follows the flag of terms; values are added to `result`, whose zeros are the sums of terms. */
 void trellis_read(coder *c, const context *x, float *result, room *r);
 

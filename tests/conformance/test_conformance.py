@@ -113,3 +113,10 @@ def test_the_c_encoder_writes_zeros_and_refuses_what_is_not_finite(c: Testee) ->
     assert c.answer_to(encode_request(1, shapes, 4, zeros)) == "invalid"
     zeros[3] = np.inf
     assert c.answer_to(encode_request(1, shapes, 50, zeros)) == "invalid"
+
+
+def test_a_model_of_many_empty_arrays_has_room_in_the_workspace(c: Testee) -> None:
+    shapes = [(1, 40), *[(0, 0)] * 6000]
+    values = np.arange(40, dtype=np.float32)
+    answer = c.answer_to(encode_request(1, shapes, 60, values)).split()
+    assert c.answer_to(decode_request(1, shapes, bytes.fromhex(answer[1]))).startswith("ok")

@@ -52,9 +52,7 @@ _FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD'
 # 2·ln 2 of one), and the share of the bits that terms may take. Of 1 to 8, and 0.9 to 1, by recorded updates of LeNet-5
 # and the CNN with batch normalization.
 _ERRORS_A_BIT, _MOST_BESIDE_LEVELS = 2.5, 0.9
-_LEAST_NET_GAIN = (
-    0.01  # of terms beside levels, as a share of what levels alone leave; below, a second trial is a waste
-)
+_LEAST_NET_GAIN = 0.01  # of these, as a share of what levels alone leave; below, a second trial is a waste
 _MOST_CELLS = 1 << 27  # that the search for them reads, each about a dozen times; under a second
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
