@@ -23,6 +23,7 @@ from surp_fl.flower.records import arrays_of, record_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates, NoUsableReplyError
 from surp_fl.testing import InProcessGrid, as_server
+from surp_fl.updates import as_vector
 from tests.flower_app import Arrays, app_with, initial, learn
 
 pytestmark = pytest.mark.slow
@@ -106,14 +107,13 @@ class Watched(DecodeUpdates):
 
     def _decoded(self, parsed: Any, errors: Any) -> Any:
         for each, decoded in super()._decoded(parsed, errors):
-            indices, values = decoded.update
-            self.applied[each.node][indices] += values
+            self.applied[each.node] += as_vector(decoded.update, LAYOUT.size)
             yield each, decoded
 
 
 def memory_of(grid: InProcessGrid, node: int, name: str, key: str) -> Vector:
     records = grid.contexts[node].state.array_records
-    return arrays_of(records[name])[key] if name in records else np.zeros(0)
+    return arrays_of(records[name]).get(key, np.zeros(0)) if name in records else np.zeros(0)
 
 
 def residual_of(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
@@ -124,7 +124,8 @@ def residual_of(grid: InProcessGrid, node: int, applied_round: int) -> Vector:
         vector += residual
     state = grid.contexts[node].state.config_records
     if "surp-fl:session" in state and state["surp-fl:session"]["round"] != applied_round:
-        vector[memory_of(grid, node, SENT, "indices").astype(int)] += memory_of(grid, node, SENT, "values")
+        indices, values = (memory_of(grid, node, SENT, key) for key in ("indices", "values"))
+        vector[indices.astype(int) if len(indices) else slice(None)] += values if len(values) else 0
     return vector
 
 
