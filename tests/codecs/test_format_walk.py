@@ -26,6 +26,8 @@ from tests.format_walk.specials import ones, special_cases
 from tests.format_walk.stream import random_cases
 from tests.format_walk.taste import Taste
 
+pytestmark = pytest.mark.compiled  # tests/conformance asks the uncompiled reader as well
+
 CASES = 700
 RNG = np.random.default_rng(0)
 
