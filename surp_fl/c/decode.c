@@ -2,7 +2,6 @@
 #include "groups.h"
 #include "trellis.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 

@@ -121,50 +121,49 @@ static size_t with_trellis(job *j, uint32_t step)
     return coder_finish(&c);
 }
 
-/* The least lowest bin that fits, for a number of groups; the length then, or 0. */
-static size_t fill_with_groups(job *j, uint32_t groups, uint32_t *lowest)
+static size_t written(job *j, const choice *made)
+{
+    return made->step > 0 ? with_trellis(j, made->step) : with_groups(j, made->lowest, made->groups);
+}
+
+/* Finds the least value of a choice's field with which its body fits, up to `high`; or, sooner, one that gives at least `enough`
+   bytes. Fills in the gain; false if none fits. */
+static bool least_that_fits(job *j, choice *made, uint32_t *field, uint32_t low, uint32_t high, double enough)
+{
+    size_t length = 0;
+    while (low < high && (double)length < enough) {
+        *field = low + (high - low) / 2;
+        size_t found = written(j, made);
+        if (found > 0) {
+            high = *field;
+            length = found;
+            made->gain = j->gain;
+        } else {
+            low = *field + 1;
+        }
+    }
+    *field = high;
+    return length > 0;
+}
+
+static bool fill_with_groups(job *j, choice *made)
 {
     uint32_t low = BINS, high;
     for (uint64_t most = 0; low > 1 && most < 4 * (uint64_t)j->most; low--) /* a pick takes two bits or more */
         most += j->counts[low - 1];
     for (high = BINS; high > low && j->counts[high - 1] == 0; high--) {
     }
-    size_t length = 0;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        size_t found = with_groups(j, middle, groups);
-        if (found > 0) {
-            high = middle;
-            length = found;
-        } else {
-            low = middle + 1;
-        }
-    }
-    *lowest = high;
-    return length;
+    return least_that_fits(j, made, &made->lowest, low, high, INFINITY);
 }
 
-/* The least step that fits, or one that nearly fills the budget. */
-static size_t fill_with_trellis(job *j, double largest, uint32_t *step)
+static bool fill_with_trellis(job *j, choice *made, double largest)
 {
     int exponent;
     frexp(largest, &exponent);
     int32_t high = (exponent + 258) * 2048, low = high - 28 * 2048;
     high = high < STEP_CODES - 1 ? high : STEP_CODES - 1;
     low = low > 1 ? low : 1;
-    size_t length = 0;
-    while (low < high && (double)length < FULL_ENOUGH * (double)j->most) {
-        int32_t middle = low + (high - low) / 2;
-        size_t found = with_trellis(j, (uint32_t)middle);
-        if (found > 0) {
-            high = middle;
-            length = found;
-        } else {
-            low = middle + 1;
-        }
-    }
-    *step = (uint32_t)high;
-    return length;
+    return low < high && least_that_fits(j, made, &made->step, (uint32_t)low, (uint32_t)high, FULL_ENOUGH * (double)j->most);
 }
 
 /* Takes the first terms off the update. */
@@ -181,18 +180,12 @@ static void prepare(job *j, uint32_t term_count)
         j->counts[bin_of(j->rest[i])]++;
 }
 
-static size_t written(job *j, const choice *made)
+/* Keeps a choice if it takes away more. */
+static void consider(choice *best, choice made, double by_terms)
 {
-    return made->step > 0 ? with_trellis(j, made->step) : with_groups(j, made->lowest, made->groups);
-}
-
-/* Keeps a choice if it fits and takes away more. */
-static void consider(job *j, choice *best, choice made, double by_terms)
-{
-    if (written(j, &made) > 0 && by_terms + j->gain > best->gain) {
+    made.gain += by_terms;
+    if (made.gain > best->gain)
         *best = made;
-        best->gain = by_terms + j->gain;
-    }
 }
 
 /* The best that can be told with the first terms. */
@@ -206,15 +199,15 @@ static void consider_terms(job *j, choice *best, uint32_t term_count)
         by_terms += update * update - rest * rest;
         largest = fabs(rest) > largest ? fabs(rest) : largest;
     }
-    consider(j, best, made, by_terms);
+    if (written(j, &made) > 0)
+        consider(best, made, by_terms);
     for (size_t i = 0; i < sizeof GROUP_COUNTS / sizeof *GROUP_COUNTS; i++) {
         made.groups = GROUP_COUNTS[i];
-        if (fill_with_groups(j, made.groups, &made.lowest) > 0)
-            consider(j, best, made, by_terms);
+        if (fill_with_groups(j, &made))
+            consider(best, made, by_terms);
     }
-    if (8.0 * (double)j->most > LEAST_TRELLIS_BITS * j->coordinates && largest > 0
-        && fill_with_trellis(j, largest, &made.step) > 0)
-        consider(j, best, made, by_terms);
+    if (8.0 * (double)j->most > LEAST_TRELLIS_BITS * j->coordinates && largest > 0 && fill_with_trellis(j, &made, largest))
+        consider(best, made, by_terms);
 }
 
 static bool all_finite(const float *values, uint32_t count)

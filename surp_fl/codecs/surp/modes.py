@@ -6,6 +6,7 @@ hold makes them smaller, so that they stay ahead for longer where there is a ref
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +63,7 @@ def write_better(
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
 
+    @cache
     def error_of(body: bytes) -> float:
         return norm_of(whole - as_vector(read(body, layout, reference), layout.size))
 
@@ -70,10 +72,11 @@ def write_better(
     terms = []
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-    norm = norm_of(whole)
-    error = norm if bodies[0] is None else error_of(bodies[0])
-    if rank_one and not terms and error > _LEAST_ERROR * norm:
-        terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side, error)
+    if rank_one and not terms:
+        norm = norm_of(whole)
+        error = norm if bodies[0] is None else error_of(bodies[0])
+        if error > _LEAST_ERROR * norm:
+            terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side, error)
     if terms:
         bodies.append(write_trellis(without(whole, terms, side), side, capacity, terms))
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
