@@ -87,11 +87,7 @@ class AdaptiveInteger:
             left -= 1
             place = (length << self._depth) + node
             zeros, ones = 2 * self._counts[place, 0] + 1, 2 * self._counts[place, 1] + 1
-            bit = 1 if decoder.decode_target(zeros + ones) >= zeros else 0
-            if bit:
-                decoder.decode_update(zeros, ones, zeros + ones)
-            else:
-                decoder.decode_update(0, zeros, zeros + ones)
+            bit = decoder.decode_flag(zeros, zeros + ones)
             self._learn_bit(place, bit)
             node = 2 * node + bit
             value = 2 * value + bit

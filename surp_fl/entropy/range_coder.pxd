@@ -12,8 +12,8 @@ cdef class WorkAccount:
     cdef int64_t _credit
     cdef readonly bint overdrawn
 
-    cpdef void grant(self, int64_t n) except *
-    cpdef void spend(self, int64_t work) except *
+    cpdef int grant(self, int64_t n) except -1
+    cpdef int spend(self, int64_t work) except -1
 
 
 @cython.final
@@ -26,7 +26,7 @@ cdef class RangeEncoder(WorkAccount):
 
     cpdef RangeEncoder copy(self)
     @cython.locals(unit=uint64_t)
-    cpdef void encode(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except *
+    cpdef int encode(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except -1
     cpdef int64_t capacity(self) except -1
     cpdef int64_t bytes_written(self) except -1
     cpdef int64_t length(self) except -1
@@ -50,9 +50,12 @@ cdef class RangeDecoder(WorkAccount):
     cpdef bint is_whole(self) except? -1
     @cython.locals(target=uint64_t)
     cpdef int64_t decode_target(self, uint64_t total_freq) except -1
-    @cython.locals(unit=uint64_t, start=uint64_t, end=uint64_t)
-    cpdef void decode_update(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except *
+    @cython.locals(unit=uint64_t)
+    cpdef int decode_update(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except -1
     @cython.locals(size=int64_t, missing=int64_t, last=uint64_t, unknown=uint64_t)
+    @cython.locals(start=uint64_t, flag=int64_t)
+    cpdef int64_t decode_flag(self, uint64_t zeros, uint64_t total_freq) except -1
     cpdef bint fully_consumed(self) except? -1
     cpdef double bits_read(self) except? -1
+    cdef int _narrow(self, uint64_t start, uint64_t end) except -1
     cdef int _read(self) except -1

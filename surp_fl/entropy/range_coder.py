@@ -213,17 +213,25 @@ class RangeDecoder(WorkAccount):
             total_freq: as the encoder was given.
         """
         unit = self._range // total_freq
-        start = unit * cum_freq
-        end = self._range if cum_freq + freq == total_freq else unit * (cum_freq + freq)
-        if self._code + self._unknown >= end or self._code < start:
-            self._undetermined = True
+        self._narrow(unit * cum_freq, self._range if cum_freq + freq == total_freq else unit * (cum_freq + freq))
+
+    def decode_flag(self, zeros: int, total_freq: int) -> int:
+        """Decode a flag; not to be used if the decoder is exhausted after it.
+
+        Args:
+            zeros: the frequency of 0, whose interval comes first; at least 1.
+            total_freq: more than that.
+
+        Returns:
+            What `decode_target` and `decode_update` would come to, in one division instead of three.
+        """
+        start = self._range // total_freq * zeros
+        flag = 1 if self._code >= start else 0
+        if flag:
+            self._narrow(start, self._range)
         else:
-            self._code -= start
-            self._range = end - start
-            while self._range < _MIN_RANGE:
-                self._read()
-                self._range <<= 8
-                self._credit += _CREDIT_PER_BYTE
+            self._narrow(0, start)
+        return flag
 
     def fully_consumed(self) -> bool:
         """Whether the symbols so far need every byte: without the last one, the last symbol would not be determined.
@@ -242,6 +250,18 @@ class RangeDecoder(WorkAccount):
     def bits_read(self) -> float:
         """Information that the symbols decoded so far have used, in bits."""
         return 8.0 * self._position - math.log2(self._range)
+
+    def _narrow(self, start: int, end: int) -> None:
+        """Narrow the range to [start, end), unless missing bytes could also mean another symbol."""
+        if self._code + self._unknown >= end or self._code < start:
+            self._undetermined = True
+        else:
+            self._code -= start
+            self._range = end - start
+            while self._range < _MIN_RANGE:
+                self._read()
+                self._range <<= 8
+                self._credit += _CREDIT_PER_BYTE
 
     def _read(self) -> None:
         """Take the next byte of the message; past its end, one that may have any value from 0 to 255."""

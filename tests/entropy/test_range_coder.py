@@ -60,6 +60,23 @@ def test_a_truncated_message_gives_fewer_symbols_and_no_wrong_ones(given: list[S
     assert read_counts == sorted(read_counts)
 
 
+@given(st.lists(st.tuples(st.integers(1, 4096), st.integers(1, 4096), st.booleans()), max_size=60))
+def test_a_flag_is_what_its_target_and_update_say_in_every_truncated_message(
+    given: list[tuple[int, int, bool]],
+) -> None:
+    message = message_of([(zeros if flag else 0, ones if flag else zeros, zeros + ones) for zeros, ones, flag in given])
+    for length in range(len(message) + 1):
+        one, two = RangeDecoder(message[:length]), RangeDecoder(message[:length])
+        for zeros, ones, flag in given:
+            found, expected = one.decode_flag(zeros, zeros + ones), two.decode_target(zeros + ones) >= zeros
+            two.decode_update(zeros if expected else 0, ones if expected else zeros, zeros + ones)
+            assert one.exhausted() == two.exhausted()
+            if one.exhausted():
+                break
+            assert found == expected == flag
+            assert one.bits_read() == two.bits_read()
+
+
 @pytest.mark.parametrize(("count", "excess"), [(400, 0.01), (40_000, 0.002)])  # about 200 bytes and 20 kB
 @pytest.mark.parametrize("seed", range(5))
 def test_messages_are_hardly_longer_than_ideal(count: int, excess: float, seed: int) -> None:

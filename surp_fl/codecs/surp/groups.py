@@ -171,12 +171,7 @@ class GroupReader:
         return code
 
     def _read_disjoint(self) -> bool:
-        disjoint = self._decoder.decode_target(_DISJOINT + 1) < _DISJOINT
-        if disjoint:
-            self._decoder.decode_update(0, _DISJOINT, _DISJOINT + 1)
-        else:
-            self._decoder.decode_update(_DISJOINT, 1, _DISJOINT + 1)
-        return disjoint
+        return not self._decoder.decode_flag(_DISJOINT, _DISJOINT + 1)
 
     def _read_set(self, k: int, code: int, disjoint: bool) -> None:
         """Read the coordinates and signs of a group, and add them to the result."""

@@ -44,12 +44,10 @@ class SignCounts:
     def decode(self, decoder: RangeDecoder, row: int) -> int:
         """Decode a flag; not to be used if the decoder is exhausted after it."""
         self._begin(row)
-        flag = decoder.decode_target(self._false + self._true) >= self._false
+        flag = decoder.decode_flag(self._false, self._false + self._true)
         if flag:
-            decoder.decode_update(self._false, self._true, self._false + self._true)
             self._true += 1
         else:
-            decoder.decode_update(0, self._false, self._false + self._true)
             self._false += 1
         return flag
 

@@ -49,13 +49,10 @@ class Density:
     def decode(self, decoder: RangeDecoder) -> int:
         """Decode a sign; not to be used if the decoder is exhausted then."""
         total = self._zeros + self._others
-        zero = decoder.decode_target(total) < self._zeros
+        zero = not decoder.decode_flag(self._zeros, total)
+        self._update(zero)
         if zero:
-            decoder.decode_update(0, self._zeros, total)
-            self._update(True)
             return 0
-        decoder.decode_update(self._zeros, self._others, total)
-        self._update(False)
         return -1 if decode_bits(decoder, 1) == 1 else 1
 
     def _update(self, zero: bool) -> None:

@@ -97,13 +97,10 @@ def decode_factors(decoder: RangeDecoder, count: int) -> Integers:
     for i in range(1, count):
         if decoder.exhausted():
             break
-        changed = decoder.decode_target(model.same + model.other) >= model.same
+        changed = decoder.decode_flag(model.same, model.same + model.other)
         if changed:
-            decoder.decode_update(model.same, model.other, model.same + model.other)
             previous = _decode_other(decoder, model, previous)
-        else:
-            decoder.decode_update(0, model.same, model.same + model.other)
-        model.changes(changed)
+        model.changes(bool(changed))
         factors[i] = previous
     return found
 

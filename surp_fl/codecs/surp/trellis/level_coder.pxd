@@ -11,13 +11,13 @@ from surp_fl.entropy.range_coder cimport RangeDecoder, RangeEncoder
 cdef int64_t _WORK_OF_CELL, _WORK_WITH_LAGS, _WORK_OF_LEVEL, _RUN
 
 
-@cython.locals(contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, work=int64_t, start=int64_t, column=int64_t, i=int64_t, other=bint, level=int64_t, told=int64_t)
+@cython.locals(contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, work=int64_t, row=int64_t, start=int64_t, column=int64_t, paid=int64_t, i=int64_t, other=bint, level=int64_t, told=int64_t)
 cpdef void encode_layer(
     RangeEncoder encoder, LevelModels models, const int32_t[::1] levels, const float[::1] values, int64_t columns,
     int64_t mean_code, const int64_t[::1] lags, const int64_t[::1] weights,
 ) except *
 @cython.locals(
-    contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, work=int64_t, start=int64_t, column=int64_t, other=int64_t, quantiser=int64_t,
+    contexts=MagnitudeContext, signs=SignOdds, rows=int64_t, work=int64_t, row=int64_t, start=int64_t, column=int64_t, paid=int64_t, other=int64_t, quantiser=int64_t,
     level=int64_t, told=int64_t, bits_before=double, negative=int64_t, magnitude=double,
 )
 cpdef int64_t decode_layer(

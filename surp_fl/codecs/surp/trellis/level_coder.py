@@ -37,7 +37,8 @@ def encode_layer(
     rows = len(levels) // columns
     work = _WORK_WITH_LAGS if len(lags) > 0 else _WORK_OF_CELL
     contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns, lags, weights)
-    for start in range(0, len(levels), columns):
+    for row in range(rows):
+        start = row * columns
         contexts.begin_row()
         if rows > 1:
             other = False
@@ -49,12 +50,14 @@ def encode_layer(
             if not other:
                 continue
         signs.begin_row()
+        paid = 0
         for column in range(columns):
-            if column % _RUN == 0:
-                encoder.spend(work * min(_RUN, columns - column))
+            if column == paid:
+                paid = min(paid + _RUN, columns)
+                encoder.spend(work * (paid - column))
             level = int(levels[start + column])
             told = signs.told(column)
-            models.encode(encoder, level, contexts.context(column, abs(told)))
+            models.encode(encoder, level, contexts.context(column, told if told >= 0 else -told))
             if level > 0:
                 encoder.spend(_WORK_OF_LEVEL)
                 signs.encode(encoder, column, told, values[start + column] < 0)
@@ -84,7 +87,8 @@ def decode_layer(
     rows = len(values) // columns
     work = _WORK_WITH_LAGS if len(lags) > 0 else _WORK_OF_CELL
     contexts, signs = MagnitudeContext(rows, columns, mean_code), SignOdds(rows, columns, lags, weights)
-    for start in range(0, len(values), columns):
+    for row in range(rows):
+        start = row * columns
         contexts.begin_row()
         if rows > 1:
             other = models.decode_row(decoder, columns)
@@ -93,12 +97,14 @@ def decode_layer(
             if not other:
                 continue
         signs.begin_row()
+        paid = 0
         for column in range(columns):
-            if column % _RUN == 0:
-                decoder.spend(work * min(_RUN, columns - column))
+            if column == paid:
+                paid = min(paid + _RUN, columns)
+                decoder.spend(work * (paid - column))
             quantiser = models.state & 1
             told = signs.told(column)
-            level = models.decode(decoder, contexts.context(column, abs(told)))
+            level = models.decode(decoder, contexts.context(column, told if told >= 0 else -told))
             if decoder.exhausted():
                 return start + column
             if level > 0:

@@ -25,6 +25,6 @@ cdef class LevelModels:
     cdef int64_t decode_row(self, RangeDecoder decoder, int64_t columns) except -1
     @cython.locals(zeros=int64_t, ones=int64_t)
     cdef int _encode_flag(self, RangeEncoder encoder, int64_t[::1] counts, int64_t place, bint flag) except -1
-    @cython.locals(zeros=int64_t, ones=int64_t, flag=int64_t)
+    @cython.locals(flag=int64_t)
     cdef int64_t _decode_flag(self, RangeDecoder decoder, int64_t[::1] counts, int64_t place) except -1
     cdef int _learn(self, int64_t[::1] counts, int64_t at, bint flag) except -1

@@ -128,12 +128,7 @@ class LevelModels:
         self._learn(counts, 2 * place, flag)
 
     def _decode_flag(self, decoder: RangeDecoder, counts: Integers, place: int) -> int:
-        zeros, ones = counts[2 * place], counts[2 * place + 1]
-        flag = 1 if decoder.decode_target(zeros + ones) >= zeros else 0
-        if flag:
-            decoder.decode_update(zeros, ones, zeros + ones)
-        else:
-            decoder.decode_update(0, zeros, zeros + ones)
+        flag = decoder.decode_flag(counts[2 * place], counts[2 * place] + counts[2 * place + 1])
         self._learn(counts, 2 * place, flag)
         return flag
 

@@ -73,17 +73,18 @@ class MagnitudeContext:
         self._prior = self._prior_sum // self._mean  # coordinates that it stands for, at the mean
         self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
         self._column_sums = np.zeros(self._last + 1, np.int64)
-        self._column_logs = np.full(self._last + 1, self.log2(self._prior_sum), np.int32)
+        self._log_prior = self.log2(self._prior_sum)
+        self._column_logs = np.zeros(self._last + 1, np.int32)  # above it: zeros cost no memory until they are used
         self._rows = self._log_rows = 0  # rows begun; the logarithm of their number and one
         self._row_sum = self._row_log = 0
-        self._near = 0  # mean of the last few levels of the row, in the unit
+        self._near = self._log_near = 0  # mean of the last few levels of the row, in the unit; about its logarithm
 
     def begin_row(self) -> None:
         """Go to the next row."""
         self._rows += 1
         self._log_rows = self.log2(self._rows - 1 + self._prior)
-        self._row_sum, self._row_log = 0, self.log2(self._prior_sum)
-        self._near = self._mean
+        self._row_sum, self._row_log = 0, self._log_prior
+        self._set_near(self._mean)
 
     def context(self, column: int, told: int) -> int:
         """The context of the row's next coordinate: 0 to CONTEXTS − 1.
@@ -95,13 +96,8 @@ class MagnitudeContext:
         row = self._row_log - self.log2(column + self._prior)
         if row < 0:
             row = 0
-        near = self.log2(10 * self._near + 3 * self._mean) - _LOG_13
-        if near < 0:
-            near = 0
-        expected = (
-            ((11 * row + 5 * near) >> 4) + self._column_logs[min(column, self._last)] - self._log_rows - self._log_mean
-        )
-        expected += _PER_AGREEMENT * told >> 4
+        expected = ((11 * row + 5 * self._log_near) >> 4) + self._log_prior + self._column_logs[min(column, self._last)]
+        expected += (_PER_AGREEMENT * told >> 4) - self._log_rows - self._log_mean
         if expected < _FIRST_LOG:
             return 0
         expected = (expected - _FIRST_LOG) >> 2
@@ -109,13 +105,19 @@ class MagnitudeContext:
 
     def add(self, column: int, level: int) -> None:
         """Note the level, from 0 on, of that coordinate."""
-        self._near = (3 * self._near + _UNIT * level + 2) >> 2
+        near = (3 * self._near + _UNIT * level + 2) >> 2
+        if near != self._near:
+            self._set_near(near)
         if level > 0:
             self._row_sum = min(self._row_sum + level, _MOST_SUM)
             self._row_log = self.log2(_UNIT * self._row_sum + self._prior_sum)
             if self._last > 0:
                 self._column_sums[column] = min(self._column_sums[column] + level, _MOST_SUM)
-                self._column_logs[column] = self.log2(_UNIT * self._column_sums[column] + self._prior_sum)
+                log = self.log2(_UNIT * self._column_sums[column] + self._prior_sum)
+                self._column_logs[column] = log - self._log_prior
+
+    def _set_near(self, near: int) -> None:
+        self._near, self._log_near = near, max(self.log2(10 * near + 3 * self._mean) - _LOG_13, 0)
 
     def log2(self, number: int) -> int:
         """Sixteenths of an octave of a number from 1 on, rounded down; of a large one, of its highest bits."""
@@ -137,9 +139,9 @@ def contexts_of(levels: NDArray[np.int32], columns: int, mean_code: int, context
         contexts: filled in; int16, shape (n,).
     """
     found = MagnitudeContext(len(levels) // columns, columns, mean_code)
-    for i in range(len(levels)):
-        column = i % columns
-        if column == 0:
-            found.begin_row()
-        contexts[i] = found.context(column, 0)
-        found.add(column, int(levels[i]))
+    for row in range(len(levels) // columns):
+        found.begin_row()
+        for column in range(columns):
+            i = row * columns + column
+            contexts[i] = found.context(column, 0)
+            found.add(column, int(levels[i]))

@@ -65,6 +65,13 @@ def _run(
     contexts_of_all = len(rates) // (2 * _RATES)
     for i in range(len(magnitudes)):
         u = float(magnitudes[i])
+        if first[0] > 2.0 * u and first[1] > 2.0 * u:  # neither quantiser has a level but 0
+            at = contexts[i] * _RATES
+            even, odd = u * u + slope * rates[at], u * u + slope * rates[at + contexts_of_all * _RATES]
+            offered[4 * i] = offered[4 * i + 1] = offered[4 * i + 2] = offered[4 * i + 3] = 0
+            chosen[i] = _after_zero(even, odd, cost, next_cost)
+            _subtract_least(next_cost, cost)
+            continue
         for quantiser in range(2):
             at = (quantiser * contexts_of_all + contexts[i]) * _RATES
             low = int((u + quantiser) * 0.5)
@@ -85,7 +92,6 @@ def _run(
                     even, even_level = found, level
             even_cost[quantiser], odd_cost[quantiser] = even, odd
             offered[4 * i + 2 * quantiser], offered[4 * i + 2 * quantiser + 1] = even_level, odd_level
-        least = _NEVER
         upper = 0
         for low_bits in range(4):
             quantiser = low_bits & 1
@@ -97,18 +103,41 @@ def _run(
                 a = b
                 upper |= 1 << (2 * low_bits)
             next_cost[2 * low_bits] = a
-            if a < least:
-                least = a
             a, b = cost[low_bits] + crossed, cost[low_bits + 4] + straight
             if b < a:
                 a = b
                 upper |= 2 << (2 * low_bits)
             next_cost[2 * low_bits + 1] = a
-            if a < least:
-                least = a
         chosen[i] = upper
-        for each in range(_STATES):
-            cost[each] = next_cost[each] - least
+        _subtract_least(next_cost, cost)
+
+
+def _after_zero(of_even: float, of_odd: float, cost: Floats, next_cost: Floats) -> int:
+    """Costs of all states after a level of 0, which leads from each to another: most coordinates, at low rates.
+
+    Args:
+        of_even: cost of the level in even states.
+        of_odd: the same in odd ones.
+        cost: of states before; float64, shape (8,).
+        next_cost: filled in; float64, shape (8,).
+
+    Returns:
+        Which states were reached from the upper half, a bit for each.
+    """
+    next_cost[0], next_cost[1] = cost[0] + of_even, cost[4] + of_even
+    next_cost[2], next_cost[3] = cost[5] + of_odd, cost[1] + of_odd
+    next_cost[4], next_cost[5] = cost[6] + of_even, cost[2] + of_even
+    next_cost[6], next_cost[7] = cost[3] + of_odd, cost[7] + of_odd
+    return 0b10010110
+
+
+def _subtract_least(next_cost: Floats, cost: Floats) -> None:
+    """Costs over the least of them, so that they stay exact."""
+    least = next_cost[0]
+    for each in range(1, _STATES):
+        least = min(least, next_cost[each])
+    for each in range(_STATES):
+        cost[each] = next_cost[each] - least
 
 
 def _trace(chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, levels: NDArray[np.int32]) -> None:

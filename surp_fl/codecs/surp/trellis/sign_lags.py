@@ -109,8 +109,7 @@ class _Flag:
 
     def decode(self, decoder: RangeDecoder) -> bool:
         zeros, ones = self._counts
-        flag = bool(decoder.decode_target(zeros + ones) >= zeros)
-        decoder.decode_update(zeros if flag else 0, ones if flag else zeros, zeros + ones)
+        flag = bool(decoder.decode_flag(zeros, zeros + ones))
         self._learn(flag)
         return flag
 

@@ -26,4 +26,5 @@ cdef class SignOdds:
     @cython.locals(place=int64_t, plus=int64_t, minus=int64_t, size=int64_t, more=int64_t)
     cdef int64_t _minus_of(self, int64_t column, int64_t told) except -1
     cdef int _learn(self, int64_t column, bint negative) except -1
+    @cython.locals(plus=int64_t, minus=int64_t)
     cdef int _count(self, int64_t[::1] counts, int64_t at, bint negative) except -1

@@ -33,15 +33,16 @@ class SignOdds:
 
     def __init__(self, rows: int, columns: int, lags: Integers, weights: Integers) -> None:
         self._last = columns if rows > 1 else 0  # of one row, columns tell nothing
-        self._columns = np.full(2 * self._last + 2, _SIGNS_BEGIN, np.int64)
-        self._row = np.full(2, _SIGNS_BEGIN, np.int64)
+        # Counts above _SIGNS_BEGIN: memory of zeros costs nothing until it is used.
+        self._columns = np.zeros(2 * self._last + 2, np.int64)
+        self._row = np.zeros(2, np.int64)
         self._lags, self._weights = lags, weights
         self._signs = np.zeros(_FARTHEST + columns, np.int8)  # of the row, behind as many that do not exist
         self._eighths = np.array(EIGHTHS, np.int64)
 
     def begin_row(self) -> None:
         """Go to the next row."""
-        self._row[0] = self._row[1] = _SIGNS_BEGIN
+        self._row[0] = self._row[1] = 0
         if len(self._lags) > 0:
             for column in range(_FARTHEST, len(self._signs)):
                 self._signs[column] = 0
@@ -65,20 +66,16 @@ class SignOdds:
     def decode(self, decoder: RangeDecoder, column: int, told: int) -> int:
         """Decode a sign, 1 for negative; not to be used if the decoder is exhausted after it."""
         minus = self._minus_of(column, told)
-        negative = 1 if decoder.decode_target(_TOTAL) >= _TOTAL - minus else 0
-        if negative:
-            decoder.decode_update(_TOTAL - minus, minus, _TOTAL)
-        else:
-            decoder.decode_update(0, _TOTAL - minus, _TOTAL)
+        negative = decoder.decode_flag(_TOTAL - minus, _TOTAL)
         self._learn(column, negative)
         return negative
 
     def _minus_of(self, column: int, told: int) -> int:
         """How likely the sign is negative, of _TOTAL."""
         place = min(column, self._last)
-        plus: int = self._row[0] * self._columns[2 * place]
-        minus: int = self._row[1] * self._columns[2 * place + 1]
-        size = abs(told)
+        plus: int = (_SIGNS_BEGIN + self._row[0]) * (_SIGNS_BEGIN + self._columns[2 * place])
+        minus: int = (_SIGNS_BEGIN + self._row[1]) * (_SIGNS_BEGIN + self._columns[2 * place + 1])
+        size = told if told >= 0 else -told
         more = self._eighths[size & 7] << (size >> 3)
         plus *= more if told > 0 else _EVEN
         minus *= more if told < 0 else _EVEN
@@ -92,6 +89,7 @@ class SignOdds:
 
     def _count(self, counts: Integers, at: int, negative: int) -> None:
         counts[at + (1 if negative else 0)] += _SIGN_STEP
-        if counts[at] + counts[at + 1] > _MOST_SIGNS:
-            counts[at] -= counts[at] >> 1
-            counts[at + 1] -= counts[at + 1] >> 1
+        plus, minus = _SIGNS_BEGIN + counts[at], _SIGNS_BEGIN + counts[at + 1]
+        if plus + minus > _MOST_SIGNS:
+            counts[at] -= plus >> 1
+            counts[at + 1] -= minus >> 1
