@@ -6,7 +6,6 @@ hold makes them smaller, so that they stay ahead for longer where there is a ref
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
 from surp_fl.codecs.surp.rank_one_selection import flat, terms_beside_levels, terms_within, without
-from surp_fl.codecs.surp.trellis.body import write_trellis
+from surp_fl.codecs.surp.trellis.body import Body, LevelFit
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of
@@ -62,29 +61,27 @@ def write_better(
     if not np.isfinite(whole).all():
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
-
-    @cache
-    def error_of(body: bytes) -> float:
-        return norm_of(whole - as_vector(read(body, layout, reference), layout.size))
-
     is_flat = flat(whole if delta is None else delta, side)
-    bodies = [write_trellis(whole, side, capacity)]
+    levels = LevelFit.of(whole, side, capacity)
     terms = []
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     if rank_one and not terms:
-        norm = norm_of(whole)
-        error = norm if bodies[0] is None else error_of(bodies[0])
-        if error > _LEAST_ERROR * norm:
+        error = levels.expected_error()
+        if error > _LEAST_ERROR * norm_of(whole):
             terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side, error)
+    bodies = []
     if terms:
-        bodies.append(write_trellis(without(whole, terms, side), side, capacity, terms))
+        bodies.append(LevelFit.of(without(whole, terms, side), side, capacity, terms).body())
+    if not terms or bodies[0].error >= levels.expected_error():
+        bodies.append(levels.body())
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
-    if close or few or not any(bodies) or _few_magnitudes(whole):
-        bodies.append(write_body(vector, layout, reference, budget, progressive, rank_one, delta))
-    found = [body for body in bodies if body is not None]
-    return found[0] if len(found) == 1 else min(found, key=error_of)
+    if close or few or all(each.content is None for each in bodies) or _few_magnitudes(whole):
+        content = write_body(vector, layout, reference, budget, progressive, rank_one, delta)
+        bodies.append(Body(content, norm_of(whole - as_vector(read(content, layout, reference), layout.size))))
+    _, content = min((each.error, each.content) for each in bodies if each.content is not None)
+    return content
 
 
 def _few_magnitudes(vector: Vector) -> bool:

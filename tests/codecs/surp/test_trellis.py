@@ -17,7 +17,7 @@ from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.modes import write_better
 from surp_fl.codecs.surp.trellis import body as writer
 from surp_fl.codecs.surp.trellis import lag_search
-from surp_fl.codecs.surp.trellis.body import begun_with, write_trellis
+from surp_fl.codecs.surp.trellis.body import LevelFit, begun_with
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.reader import code_of_step, is_trellis, magnitudes_of, read_trellis, step_of
@@ -53,7 +53,7 @@ def error(vector: Vector, body: bytes, layout: Layout) -> float:
 
 
 def written(vector: Vector, layout: Layout, capacity: int) -> bytes:
-    body = write_trellis(vector, side_of(layout), capacity)
+    body = LevelFit.of(vector, side_of(layout), capacity).body().content
     assert body is not None
     return body
 
@@ -190,10 +190,23 @@ def test_signs_that_are_alike_a_few_columns_apart_save_bytes(monkeypatch: pytest
     assert errors[0] < 0.9 * errors[1]
 
 
+@pytest.mark.parametrize("capacity", [300, 1000, 8000])
+def test_a_fit_tells_the_error_of_its_body_and_expects_about_that_before(capacity: int) -> None:
+    vector = np.random.default_rng(4).laplace(size=20_000).astype(np.float32)
+    layout = layout_for(vector)
+    fit = LevelFit.of(vector, side_of(layout), capacity)
+    expected = fit.expected_error()
+    assert len(fit.tried) <= 2
+    body = fit.body()
+    assert body.content is not None
+    assert body.error == pytest.approx(error(vector, body.content, layout) * np.linalg.norm(vector), rel=1e-5)
+    assert expected == pytest.approx(body.error, rel=0.05)
+
+
 @given(vectors(max_size=600), st.integers(5, 3000))
 def test_any_vector_comes_back_within_the_capacity_and_nearer(vector: Vector, capacity: int) -> None:
     layout = layout_for(vector)
-    body = write_trellis(vector, side_of(layout), capacity)
+    body = LevelFit.of(vector, side_of(layout), capacity).body().content
     if body is None:
         return
     assert len(body) <= capacity
@@ -207,7 +220,7 @@ def test_any_vector_comes_back_within_the_capacity_and_nearer(vector: Vector, ca
 @given(vectors(max_size=300))
 def test_a_cut_body_is_a_body_and_a_longer_one_is_never_worse(vector: Vector) -> None:
     layout = layout_for(vector)
-    body = write_trellis(vector, side_of(layout), 400)
+    body = LevelFit.of(vector, side_of(layout), 400).body().content
     if body is None:
         return
     errors = [error(vector, body[:length], layout) for length in range(1, len(body) + 1)]

@@ -40,18 +40,19 @@ def test_zeros_lead_where_they_lead_one_by_one(state: int) -> None:
         after = next_state(after, 0)
 
 
-def test_the_path_is_the_best_of_all_paths() -> None:
+@pytest.mark.parametrize("scale", [0.4, 1.5])  # with the smaller one, most coordinates have no level but 0
+def test_the_path_is_the_best_of_all_paths(scale: float) -> None:
     """Against every combination of levels of five coordinates."""
     rng = np.random.default_rng(1)
     rates, slope = PRIOR_RATES.reshape(2, CONTEXTS, RATES), 0.3
     for start in range(STATES):
-        sizes, contexts = rng.exponential(1.5, 5).astype(np.float32), rng.integers(25, 40, 5).astype(np.int16)
+        sizes, contexts = rng.exponential(scale, 5).astype(np.float32), rng.integers(25, 40, 5).astype(np.int16)
         levels = np.empty(5, np.int32)
-        end = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
+        end, squares = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
 
         given = (start, sizes.tolist(), contexts.tolist())
 
-        def cost(path: tuple[int, ...], of: Any = given) -> tuple[float, int]:
+        def cost(path: tuple[int, ...], of: Any = given, slope: float = slope) -> tuple[float, int]:
             total, state = 0.0, of[0]
             for level, size, context in zip(path, of[1], of[2], strict=True):
                 magnitude = 0.0 if level == 0 else FIRST[state & 1] if level == 1 else 2 * level - (state & 1)
@@ -64,6 +65,7 @@ def test_the_path_is_the_best_of_all_paths() -> None:
         assert cost(tuple(levels.tolist()))[1] == end
         best = min(cost(path)[0] for path in product(range(6), repeat=5))
         assert cost(tuple(levels.tolist()))[0] == pytest.approx(best)
+        assert cost(tuple(levels.tolist()), slope=0.0)[0] == pytest.approx(squares)
 
 
 def test_the_trellis_beats_one_quantiser_at_high_rates() -> None:

@@ -33,11 +33,13 @@ class Levels(NamedTuple):
         levels: from 0 on; int32, shape (n,).
         contexts: about those in which they will be coded; int16, shape (n,).
         state: of the trellis after them.
+        squared_error: in squared steps.
     """
 
     levels: NDArray[np.int32]
     contexts: NDArray[np.int16]
     state: int
+    squared_error: float
 
 
 def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: int) -> Levels:
@@ -54,11 +56,13 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
     rough = (np.float32(0.5) * sizes + np.float32(_ROUNDING)).astype(np.int32)
     mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
     contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
+    squared_error = 0.0
     contexts_of(rough, columns, code_of_mean(mean), contexts)
     for start in range(0, len(values), _RUN):
         run = slice(start, start + _RUN)
-        state = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
-    return Levels(levels, contexts, state)
+        state, error = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
+        squared_error += error
+    return Levels(levels, contexts, state, squared_error)
 
 
 def rates_of(counts: Floats) -> Floats:

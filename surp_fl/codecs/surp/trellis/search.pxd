@@ -22,8 +22,14 @@ cdef void _run(
 cdef int64_t _after_zero(double of_even, double of_odd, double[::1] cost, double[::1] next_cost) noexcept
 @cython.locals(least=double, each=int64_t)
 cdef void _subtract_least(double[::1] next_cost, double[::1] cost) noexcept
-@cython.locals(back=int64_t, i=int64_t, upper=int64_t, low_bits=int64_t, parity=int64_t)
-cdef void _trace(const uint8_t[::1] chosen, const int32_t[::1] offered, int64_t state, int32_t[::1] levels) except *
+@cython.locals(
+    squares=double, back=int64_t, i=int64_t, upper=int64_t, low_bits=int64_t, parity=int64_t, quantiser=int64_t,
+    level=int64_t, u=double,
+)
+cdef double _trace(
+    const uint8_t[::1] chosen, const int32_t[::1] offered, int64_t state, const float[::1] magnitudes,
+    const double[::1] first, int32_t[::1] levels,
+) except -1
 @cython.locals(contexts_of_all=int64_t, i=int64_t, level=int64_t, at=int64_t)
 cpdef int64_t count_levels(
     const int32_t[::1] levels, const int16_t[::1] contexts, int64_t state, double[::1] counts

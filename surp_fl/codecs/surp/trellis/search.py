@@ -29,7 +29,7 @@ def choose_levels(
     first: Floats,
     state: int,
     levels: NDArray[np.int32],
-) -> int:
+) -> tuple[int, float]:
     """Choose the level of each coordinate of a run.
 
     Args:
@@ -42,7 +42,7 @@ def choose_levels(
         levels: filled in; int32, shape (n,).
 
     Returns:
-        The state in which it ends.
+        The state in which it ends, and the squared error, in squared steps.
     """
     n = len(magnitudes)
     costs, before = np.full(_STATES, _NEVER), np.empty(_STATES)
@@ -53,8 +53,7 @@ def choose_levels(
     even_cost, odd_cost = np.empty(2), np.empty(2)
     _run(magnitudes, contexts, rates, slope, first, cost, next_cost, chosen, offered, even_cost, odd_cost)
     end = int(np.argmin(costs))
-    _trace(chosen, offered, end, levels)
-    return end
+    return end, _trace(chosen, offered, end, magnitudes, first, levels)
 
 
 def _run(
@@ -140,15 +139,26 @@ def _subtract_least(next_cost: Floats, cost: Floats) -> None:
         cost[each] = next_cost[each] - least
 
 
-def _trace(chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, levels: NDArray[np.int32]) -> None:
-    """The levels of the path that ends in a state."""
+def _trace(
+    chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, magnitudes: Vector, first: Floats,
+    levels: NDArray[np.int32],
+) -> float:  # fmt: skip
+    """The levels of the path that ends in a state, filled in; its squared error."""
+    squares = 0.0
     for back in range(len(levels)):
         i = len(levels) - 1 - back
         upper = 1 if (chosen[i] >> state) & 1 else 0
         low_bits = state >> 1
         parity = (state ^ low_bits ^ (low_bits >> 1) ^ upper) & 1
-        levels[i] = offered[4 * i + 2 * (low_bits & 1) + parity]
+        quantiser = low_bits & 1
+        level = offered[4 * i + 2 * quantiser + parity]
+        levels[i] = level
+        u = float(magnitudes[i])
+        if level > 0:
+            u -= first[quantiser] if level == 1 else 2.0 * level - quantiser
+        squares += u * u
         state = low_bits + 4 * upper
+    return squares
 
 
 def count_levels(levels: NDArray[np.int32], contexts: NDArray[np.int16], state: int, counts: Floats) -> int:
