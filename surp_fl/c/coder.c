@@ -86,10 +86,8 @@ static void shift(coder *c)
     c->credit += CREDIT_OF_A_BYTE;
 }
 
-void coder_symbol(coder *c, uint64_t cum, uint64_t freq, uint64_t total)
+static void narrow(coder *c, uint64_t below, uint64_t width)
 {
-    uint64_t unit = c->range / total, below = unit * cum;
-    uint64_t width = cum + freq == total ? c->range - below : unit * freq;
     if (c->writing) {
         c->low += below;
         if (c->low > FULL) {
@@ -105,6 +103,12 @@ void coder_symbol(coder *c, uint64_t cum, uint64_t freq, uint64_t total)
     c->range = width;
     while (c->range < SHIFTED_BELOW)
         shift(c);
+}
+
+void coder_symbol(coder *c, uint64_t cum, uint64_t freq, uint64_t total)
+{
+    uint64_t unit = c->range / total, below = unit * cum;
+    narrow(c, below, cum + freq == total ? c->range - below : unit * freq);
 }
 
 size_t coder_finish(coder *c)
@@ -137,9 +141,10 @@ uint32_t coder_bits(coder *c, unsigned width, uint32_t value)
 
 uint32_t coder_flag(coder *c, uint64_t zeros, uint64_t ones, uint32_t value)
 {
+    uint64_t split = ones > 0 ? c->range / (zeros + ones) * zeros : c->range;
     if (!c->writing)
-        value = coder_target(c, zeros + ones) >= zeros;
-    coder_symbol(c, value ? zeros : 0, value ? ones : zeros, zeros + ones);
+        value = c->low >= split;
+    narrow(c, value ? split : 0, value ? c->range - split : split);
     return value;
 }
 

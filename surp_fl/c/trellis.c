@@ -41,19 +41,18 @@ struct trellis {
 /* Numbers ---------------------------------------------------------------------------------------------------------- */
 
 /* ⌊16 · log2 x⌋ of 1 to 4,095, by comparison with 2^(31 + j/16), rounded up. */
-static uint8_t small_log(uint32_t x)
+static void fill_logs(uint8_t logs[LOGS])
 {
-    static const uint32_t steps[15] = {
+    static const uint32_t steps[16] = {
         2242560872, 2341847524, 2445529972, 2553802834, 2666869345, 2784941738, 2908241643, 3037000500,
-        3171460000, 3311872530, 3458501654, 3611622603, 3771522797, 3938502376, 4112874774,
+        3171460000, 3311872530, 3458501654, 3611622603, 3771522797, 3938502376, 4112874774, UINT32_MAX,
     };
-    uint8_t exponent = 0, found;
-    while (x >> exponent > 1)
-        exponent++;
-    found = (uint8_t)(16 * exponent);
-    for (int j = 0; j < 15 && x << (31 - exponent) >= steps[j]; j++)
-        found++;
-    return found;
+    for (unsigned octave = 0; LOGS >> octave > 1; octave++)
+        for (uint32_t x = UINT32_C(1) << octave, j = 0; x < UINT32_C(2) << octave; x++) {
+            while (x << (31 - octave) >= steps[j])
+                j++;
+            logs[x] = (uint8_t)(16 * octave + j);
+        }
 }
 
 static int32_t log_of(const trellis *t, uint64_t x)
@@ -84,8 +83,7 @@ static void prepare(trellis *t, coder *c)
     t->mean_code = FIRST_MEAN_CODE;
     const counts even = {16, 16};
     t->row_flags[0] = t->row_flags[1] = t->any_lags = t->same_lags = even;
-    for (uint32_t x = 1; x < LOGS; x++)
-        t->logs[x] = small_log(x);
+    fill_logs(t->logs);
     for (t->code_length_sum = 0; t->code_length_sum < CODE_LENGTHS; t->code_length_sum++)
         t->code_lengths[t->code_length_sum] = 1;
     for (int context = 0; context < CONTEXTS; context++) {
