@@ -14,7 +14,7 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
 from surp_fl.codecs.surp.rank_one_selection import flat, terms_beside_levels, terms_within, without
-from surp_fl.codecs.surp.trellis.body import Body, LevelFit
+from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of

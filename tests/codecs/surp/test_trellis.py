@@ -17,8 +17,9 @@ from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.modes import write_better
 from surp_fl.codecs.surp.trellis import body as writer
 from surp_fl.codecs.surp.trellis import lag_search
-from surp_fl.codecs.surp.trellis.body import LevelFit, begun_with
+from surp_fl.codecs.surp.trellis.body import begun_with
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
+from surp_fl.codecs.surp.trellis.level_fit import LevelFit
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.reader import code_of_step, is_trellis, magnitudes_of, read_trellis, step_of
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, SignLags
