@@ -271,7 +271,7 @@ class DecodeUpdates(AroundStrategy):
                 models[id(record)] = SentModel.of(session.round, name, record, public, self.statistics)
             sent[message.metadata.dst_node_id] = models[id(record)]
             stats.model_bytes = models[id(record)].bytes
-        session.registry.begin_round(sent)
+        session.registry.begin_round(sent, messages)
         for message in messages:
             budget = budget_of(self.budget_for, message.metadata.dst_node_id, server_round)
             put_directives(message, session, budget, self.statistics)

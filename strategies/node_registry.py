@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, Message, Metadata
 from numpy.typing import NDArray
 
 from surp_fl.flower.records import arrays_of
@@ -15,6 +16,7 @@ from surp_fl.statistics import Kinds
 from surp_fl.types import Arrays, Reference
 
 _MAX_UNCONFIRMED = 8  # snapshots of one node that are retained while none of its messages can be decoded
+_MOST_EARLIER = 1 << 16  # messages of earlier rounds by which late replies are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +115,20 @@ class NodeRegistry:
         self.applied: dict[int, int] = {}
         self._history_bytes = history_bytes
         self._retained: dict[int, list[ModelSnapshot]] = {}  # by node id; newest first
+        self._asked: list[Metadata] = []  # of the round's messages, which get their ids when they are sent
+        self._earlier: dict[str, None] = {}  # ids of messages of earlier rounds, oldest first
 
-    def begin_round(self, sent: dict[int, SentModel]) -> None:
-        """Record what nodes are sent in a round; drop the oldest snapshots beyond `history_bytes`."""
+    def begin_round(self, sent: dict[int, SentModel], messages: Sequence[Message] = ()) -> None:
+        """Record what nodes are sent in a round; drop the oldest snapshots beyond `history_bytes`.
+
+        Args:
+            sent: by node id.
+            messages: in which they are; they have no ids yet.
+        """
+        self._earlier.update(dict.fromkeys(asked.message_id for asked in self._asked))
+        for name in list(self._earlier)[:-_MOST_EARLIER]:
+            del self._earlier[name]
+        self._asked = [message.metadata for message in messages]
         for node, model in self.sent.items():
             self._retained[node] = [model.snapshot, *self._retained.get(node, [])][:_MAX_UNCONFIRMED]
         self.sent = sent
@@ -134,6 +147,11 @@ class NodeRegistry:
             for node, snapshots in self._retained.items()
             if (found := [snapshot for snapshot in snapshots if snapshot in fitting])
         }
+
+    def is_late(self, reply: Message) -> bool:
+        """Whether a reply answers a message of an earlier round; one whose message is unknown counts as none such."""
+        asked = reply.metadata.reply_to_message_id
+        return asked in self._earlier and all(each.message_id != asked for each in self._asked)
 
     def retained_rounds(self, node: int) -> list[int]:
         """The earlier session rounds of which the model that a node was sent is retained; newest first."""

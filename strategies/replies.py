@@ -231,6 +231,8 @@ def _parse(reply: Message, registry: NodeRegistry) -> ParsedReply:
     node = reply.metadata.src_node_id
     if node not in registry.sent:
         raise MalformedMessage("this node was sent nothing in this round, so there is nothing to add its update to")
+    if registry.is_late(reply):
+        raise MalformedMessage("it answers a message of an earlier round")
     record = reply.content.config_records.get(NAME)
     if record is None:
         raise MalformedMessage(
