@@ -125,7 +125,7 @@ class NodeRegistry:
             sent: by node id.
             messages: in which they are; they have no ids yet.
         """
-        self._earlier.update(dict.fromkeys(asked.message_id for asked in self._asked))
+        self._earlier.update(dict.fromkeys(asked.message_id for asked in self._asked if asked.message_id))  # was sent
         for name in list(self._earlier)[:-_MOST_EARLIER]:
             del self._earlier[name]
         self._asked = [message.metadata for message in messages]
