@@ -52,9 +52,9 @@ cdef class RangeDecoder(WorkAccount):
     cpdef int64_t decode_target(self, uint64_t total_freq) except -1
     @cython.locals(unit=uint64_t)
     cpdef int decode_update(self, uint64_t cum_freq, uint64_t freq, uint64_t total_freq) except -1
-    @cython.locals(size=int64_t, missing=int64_t, last=uint64_t, unknown=uint64_t)
     @cython.locals(start=uint64_t, flag=int64_t)
     cpdef int64_t decode_flag(self, uint64_t zeros, uint64_t total_freq) except -1
+    @cython.locals(size=int64_t, missing=int64_t, last=uint64_t, unknown=uint64_t)
     cpdef bint fully_consumed(self) except? -1
     cpdef double bits_read(self) except? -1
     cdef int _narrow(self, uint64_t start, uint64_t end) except -1
