@@ -32,8 +32,7 @@ static bool checked(const uint8_t *message, size_t length, uint32_t data)
     return check_of(message, length, data) == ((uint32_t)message[1] << 16 | (uint32_t)message[2] << 8 | message[3]);
 }
 
-/* The context of a body, as if missing bytes were 0. */
-static int kind_of(const uint8_t *body, size_t length)
+int frame_kind(const uint8_t *body, size_t length)
 {
     coder c;
     coder_read(&c, body, length, 0);
@@ -53,13 +52,18 @@ static uint32_t data_of(const surp_model *model, const context *x)
     return x->digest ? surp_crc(model->fingerprint, digest, sizeof digest) : model->fingerprint;
 }
 
-void frame_put(uint8_t *message, size_t length, const surp_model *model, void *workspace)
+uint32_t frame_data(const surp_model *model, int kind, void *workspace)
 {
     room r = {.at = workspace};
     context x;
-    context_make(&x, model, kind_of(message + SURP_HEADER_BYTES, length - SURP_HEADER_BYTES), &r);
+    context_make(&x, model, kind, &r);
+    return data_of(model, &x);
+}
+
+void frame_put(uint8_t *message, size_t length, uint32_t data)
+{
     message[0] = VERSION << 5 | SURP;
-    uint32_t check = check_of(message, length, data_of(model, &x));
+    uint32_t check = check_of(message, length, data);
     for (int i = 0; i < 3; i++)
         message[1 + i] = (uint8_t)(check >> (16 - 8 * i));
 }
@@ -139,7 +143,7 @@ surp_status surp_decode(const uint8_t *message, size_t length, const surp_model 
     case DENSE:
         return checked(message, length, model->fingerprint) ? decode_dense(body, body_length, coordinates, result) : SURP_DAMAGED;
     case SURP: {
-        int kind = kind_of(body, body_length);
+        int kind = frame_kind(body, body_length);
         if ((kind != NO_CONTEXT && !model->model) || (kind == OF_HISTORY && !model->before))
             return SURP_NO_REFERENCE;
         room r = {.at = workspace};

@@ -247,6 +247,7 @@ surp_status surp_encode(const float *update, size_t budget, const surp_model *mo
     }
     prepare(&j, best.term_count);
     *length = SURP_HEADER_BYTES + written(&j, &best);
-    frame_put(message, *length, model, workspace);
+    int kind = frame_kind(j.body, *length - SURP_HEADER_BYTES);
+    frame_put(message, *length, frame_data(model, kind, workspace));
     return surp_decode(message, *length, model, told, workspace);
 }

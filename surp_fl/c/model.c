@@ -108,15 +108,18 @@ static uint32_t bits_of(float value)
 /* Log2 weights of rows (columns) from the bits of the largest value in each, and their ranks; `ranks` has 5,122 places. */
 static void rank(const uint32_t *largest, uint32_t count, uint32_t *by_rank, int16_t *logs, uint32_t *ranks)
 {
-    int32_t most = 0;
-    for (int pass = 0; pass < 3; pass++) { /* the largest; how many have each; where they go */
-        if (pass == 1)
-            memset(ranks, 0, (2 - LEAST_LOG) * sizeof *ranks);
+    int32_t most = 0, least = INT32_MAX, places = 0;
+    for (int pass = 0; pass < 3; pass++) { /* the largest and the least; how many have each; where they go */
+        if (pass == 1) {
+            places = 2 - (least - most < LEAST_LOG ? LEAST_LOG : least - most);
+            memset(ranks, 0, (size_t)places * sizeof *ranks);
+        }
         for (uint32_t i = 0; i < count; i++) {
             uint32_t bits = largest[i], exponent = bits >> 23;
             int32_t log = exponent ? (int32_t)(256 * exponent) + (int32_t)lrint(256 * log2(1 + (bits >> 15 & 255) / 256.0)) : 0;
             if (pass == 0) {
                 most = log > most ? log : most;
+                least = log < least ? log : least;
                 continue;
             }
             log = log - most < LEAST_LOG ? LEAST_LOG : log - most;
@@ -129,7 +132,7 @@ static void rank(const uint32_t *largest, uint32_t count, uint32_t *by_rank, int
             }
         }
         if (pass == 1)
-            for (int each = 1; each < 2 - LEAST_LOG; each++)
+            for (int each = 1; each < places; each++)
                 ranks[each] += ranks[each - 1];
     }
 }

@@ -61,7 +61,10 @@ uint32_t surp_crc(uint32_t crc, const void *bytes, size_t count);
 uint32_t coordinate_of(const context *x, const layer *l, uint32_t row, uint32_t column);
 bool model_fell(const context *x, uint32_t coordinate);
 
-/* Puts the frame around a body of `surp` that is in its place. */
-void frame_put(uint8_t *message, size_t length, const surp_model *model, void *workspace);
+/* The frame around a body of `surp`: the context it names, as if missing bytes were 0; what the check covers beside the
+   message; and the frame put before a body that is in its place. */
+int frame_kind(const uint8_t *body, size_t length);
+uint32_t frame_data(const surp_model *model, int kind, void *workspace);
+void frame_put(uint8_t *message, size_t length, uint32_t data);
 
 #endif

@@ -105,7 +105,8 @@ def jobs_of(targets: Sequence[str], forms: Sequence[str]) -> list[Job]:
     jobs = []
     for target in targets:
         if target in C_TARGETS:
-            jobs.append(Job(target, _C, (str(fuzzer(target, FOUND.parent / "fuzz-c")), f"-max_len={LONGEST[target]}")))
+            program = str(fuzzer(target, FOUND.parent / "fuzz-c"))
+            jobs.append(Job(target, _C, (program, f"-max_len={LONGEST[target]}", "-entropic=0")))
     for form, target in itertools.product(forms, [each for each in targets if each in TARGETS]):
         command = (sys.executable, "-m", "tests.fuzz.under_atheris", TARGETS[target].one.__module__, target)
         jobs.append(Job(target, form, command))

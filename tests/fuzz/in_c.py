@@ -18,7 +18,7 @@ LONGEST = {"c_decode": 700, "c_encode": 520}  # bytes of an input
 # Without hints from comparisons, which take two thirds of the time: no bytes of a range coder stand for a number.
 _GUIDED = ("-fsanitize=fuzzer", "-fno-sanitize-coverage=trace-cmp,trace-div,trace-gep")
 _SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-_FLAGS = ("-std=c99", "-O1", "-g", "-ffp-contract=off", f"-I{C}")
+_FLAGS = ("-std=c99", "-O2", "-g", "-ffp-contract=off", f"-I{C}")
 
 
 def clang() -> str | None:

@@ -9,12 +9,16 @@ static const surp_array SMALL[] = {{6, 18}, {1, 6}, {40, 30}, {1, 1}, {0, 3}};
 static const surp_array WIDE[] = {{2, 900}, {1, 300}, {300, 2}, {5, 5}, {1, 0}};
 static const surp_array ROW[] = {{1, 5000}};
 static const surp_array TINY[] = {{4, 4}, {1, 1}, {3, 2}};
+static const surp_array PAIR[] = {{1, 1}, {1, 2}};
+static const surp_array TABLES[] = {{16, 8}, {1, 5}, {9, 12}};
+static const surp_array SHORT[] = {{1, 90}, {0, 1}, {30, 1}};
+static const surp_array SQUARE[] = {{8, 8}};
 static const struct {
     const surp_array *arrays;
     size_t count;
-} MODELS[] = {{SMALL, 5}, {WIDE, 5}, {ROW, 1}, {TINY, 3}};
+} OF[] = {{SMALL, 5}, {WIDE, 5}, {ROW, 1}, {TINY, 3}, {PAIR, 2}, {TABLES, 3}, {SHORT, 3}, {SQUARE, 1}};
 
-enum { MOST = 8192, LONGEST = 1 << 16 };
+enum { MODELS = sizeof OF / sizeof *OF, MOST = 8192, LONGEST = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,24 +33,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sent[i] = (float)ldexp((double)(i * 2654435761u % 2001) - 1000, -(int)(i * 40503 % 13));
             before[i] = sent[i] + (i % 23 == 0 ? 0.25f : 0);
         }
-    surp_model model = {.arrays = MODELS[data[0] & 3].arrays, .array_count = MODELS[data[0] & 3].count, .fingerprint = 7};
+    unsigned which = (data[0] & 3) | (data[0] >> 2 & 4);
+    surp_model whole = {.arrays = OF[which].arrays, .array_count = OF[which].count, .fingerprint = 7};
+    whole.model = sent;
+    whole.before = before;
+    surp_model model = whole;
     model.model = data[0] & 4 ? sent : NULL;
     model.before = data[0] & 8 ? before : NULL;
     uint64_t coordinates = model_coordinates(&model);
-    static void *workspaces[4];
-    static float *results[4];
-    if (!workspaces[data[0] & 3]) { /* of exactly the size that is promised: the sanitizer sees a byte beyond */
-        workspaces[data[0] & 3] = malloc(surp_workspace(&model));
-        results[data[0] & 3] = malloc(coordinates * sizeof(float));
+    static void *workspaces[MODELS];
+    static float *results[MODELS];
+    static uint32_t covered[MODELS][3]; /* by the check: the same in all messages about a model */
+    if (!workspaces[which]) { /* of exactly the size that is promised: the sanitizer sees a byte beyond */
+        workspaces[which] = malloc(surp_workspace(&model));
+        results[which] = malloc(coordinates * sizeof(float));
+        for (int kind = NO_CONTEXT; kind <= OF_HISTORY; kind++)
+            covered[which][kind] = frame_data(&whole, kind, workspaces[which]);
     }
-    void *workspace = workspaces[data[0] & 3];
-    float *result = results[data[0] & 3];
+    void *workspace = workspaces[which];
+    float *result = results[which];
     memcpy(message + SURP_HEADER_BYTES, data + 1, size - 1);
     size_t length = size - 1 + SURP_HEADER_BYTES;
-    surp_model whole = model;
-    whole.model = sent;
-    whole.before = before;
-    frame_put(message, length, &whole, workspace);
+    frame_put(message, length, covered[which][frame_kind(data + 1, size - 1)]);
     surp_status status = surp_decode(message, length, &model, result, workspace);
     for (uint64_t i = 0; status == SURP_OK && i < coordinates; i++)
         if (!isfinite(result[i]))
