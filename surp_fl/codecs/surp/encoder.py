@@ -16,7 +16,8 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import HISTORY, MODEL, NO_CONTEXT, WITH_TERMS
 from surp_fl.codecs.surp.groups import MAX_GROUPS, MAX_INDICES, magnitude_of, nearest_code, write_group
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one_selection import Term, shortened, terms_within, without, write_terms
+from surp_fl.codecs.surp.rank_one_search import Term
+from surp_fl.codecs.surp.rank_one_selection import shortened, terms_within, without, write_terms
 from surp_fl.codecs.surp.rate_distortion import Group, drop_lowest_gain, select_groups
 from surp_fl.entropy.integers import encode_bits, encode_uint
 from surp_fl.entropy.range_coder import RangeEncoder

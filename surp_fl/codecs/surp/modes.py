@@ -13,8 +13,9 @@ import numpy as np
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
+from surp_fl.codecs.surp.rank_one_search import Term
 from surp_fl.codecs.surp.rank_one_selection import flat, terms_beside_levels, terms_within, without
-from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
+from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit, error_within
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 _TRELLIS_BITS, _CLOSE_BITS = 0.06, 0.25
 _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
-_MOST_TERM_BITS = 0.25  # a coordinate
+_MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels do
+_MOST_TERMS = 0.9  # of all bits
 _LEAST_ERROR = 0.1  # of levels alone, relative; with less, terms took away nothing at 91,000 B
+_WORTH_A_FIT = 1.1  # as expected errors are about right: of levels alone, over those of levels beside terms
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -62,19 +65,22 @@ def write_better(
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
     is_flat = flat(whole if delta is None else delta, side)
-    levels = LevelFit.of(whole, side, capacity)
-    terms = []
+    terms: list[Term] = []
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-    if rank_one and not terms:
-        error = levels.expected_error()
-        if error > _LEAST_ERROR * norm_of(whole):
-            terms = terms_beside_levels(8.0 * capacity, rank_one, whole, side, error)
+    alone = beside = error_within(8.0 * capacity, whole, side)
+    if rank_one and alone > _LEAST_ERROR * norm_of(whole):
+
+        def error_beside(rest: Vector, term_bits: float) -> float:
+            return error_within(8.0 * capacity - term_bits, rest, side)
+
+        most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
+        terms, beside = terms_beside_levels(most_bits, terms, whole, side, error_beside)
     bodies = []
     if terms:
         bodies.append(LevelFit.of(without(whole, terms, side), side, capacity, terms).body())
-    if not terms or bodies[0].error >= levels.expected_error():
-        bodies.append(levels.body())
+    if not terms or alone < _WORTH_A_FIT * beside:
+        bodies.append(LevelFit.of(whole, side, capacity).body())
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
     if close or few or all(each.content is None for each in bodies) or _few_magnitudes(whole):

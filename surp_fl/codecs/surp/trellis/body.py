@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one_selection import Term, write_terms
+from surp_fl.codecs.surp.rank_one_search import Term
+from surp_fl.codecs.surp.rank_one_selection import write_terms
 from surp_fl.codecs.surp.trellis.lag_search import lags_of
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
@@ -51,33 +54,60 @@ def begun_with(terms: Sequence[Term], side: SideInformation, capacity: int) -> R
     return encoder
 
 
+class Quantised(NamedTuple):
+    """The levels of a vector.
+
+    Attributes:
+        found: the step, and the rates by which they were chosen.
+        levels: of each layer, in the order of coding; int32, shape (rows·columns,).
+        bits: about what they take, by these rates.
+        error: its norm.
+    """
+
+    found: Tried
+    levels: list[NDArray[np.int32]]
+    bits: float
+    error: float
+
+
+def quantised(vector: Vector, layers: Sequence[Layer], found: Tried) -> Quantised:
+    """Choose all levels.
+
+    Args:
+        vector: without the terms; float32, shape (n,), finite.
+        layers: in the order of coding.
+        found: the step, and rates by which levels are chosen.
+    """
+    step, state, levels, bits, squares = _step_of(found), 0, [], 1.0, 0.0
+    for start, rows, columns in layers:
+        of_layer = levels_of(vector[start : start + rows * columns], columns, step, found.rates, state)
+        levels.append(of_layer.levels)
+        bits, squares = bits + of_layer.bits, squares + of_layer.squared_error
+        if of_layer.levels.any():
+            state = of_layer.state
+    return Quantised(found, levels, bits, step * math.sqrt(squares))
+
+
 def code_levels(
-    encoder: RangeEncoder, vector: Vector, layers: Sequence[Layer], found: Tried, lags: dict[int, SignLags]
-) -> float:
+    encoder: RangeEncoder, vector: Vector, layers: Sequence[Layer], chosen: Quantised, lags: dict[int, SignLags]
+) -> None:
     """Code what comes from the step on.
 
     Args:
         encoder: that holds what comes before.
-        vector: without the terms; float32, shape (n,), finite.
+        vector: whose levels were chosen.
         layers: in the order of coding.
-        found: the step, and rates by which levels are chosen.
+        chosen: the levels.
         lags: of layers, by where they begin; those that are missing are sought, and added.
-
-    Returns:
-        The norm of the error.
     """
-    code, models = code_of_step(math.exp(found.wanted)), LevelModels()
-    step = step_of(code)
-    codes, lag_models = AdaptiveInteger(CODES_DEPTH), LagModels()
-    encode_bits(encoder, code, STEP_BITS)
+    models, codes, lag_models = LevelModels(), AdaptiveInteger(CODES_DEPTH), LagModels()
+    encode_bits(encoder, code_of_step(math.exp(chosen.found.wanted)), STEP_BITS)
     encode_bits(encoder, OFFSETS != USUAL_OFFSETS, 1)
     for each in OFFSETS if OFFSETS != USUAL_OFFSETS else ():
         encode_bits(encoder, each, OFFSET_BITS)
-    code_before, squares = FIRST_CODE, 0.0
-    for start, rows, columns in layers:
+    code_before = FIRST_CODE
+    for (start, rows, columns), levels in zip(layers, chosen.levels, strict=True):
         values = vector[start : start + rows * columns]
-        quantised = levels_of(values, columns, step, found.rates, models.state)
-        levels, squares = quantised.levels, squares + quantised.squared_error
         mean = float(levels.mean(dtype=np.float64))
         if mean > 0:
             mean_code = code_of_mean(mean)
@@ -91,7 +121,10 @@ def code_levels(
             code_before = mean_code
         else:
             codes.encode(encoder, 0)
-    return step * math.sqrt(squares)
+
+
+def _step_of(found: Tried) -> float:
+    return step_of(code_of_step(math.exp(found.wanted)))
 
 
 def _zigzag(change: int) -> int:

@@ -13,29 +13,26 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one_selection import Term
-from surp_fl.codecs.surp.trellis.body import begun_with, code_levels
+from surp_fl.codecs.surp.rank_one_search import Term
+from surp_fl.codecs.surp.trellis.body import Quantised, begun_with, code_levels, quantised
 from surp_fl.codecs.surp.trellis.reader import Layer, layers_of
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, SignLags
 from surp_fl.codecs.surp.trellis.step_search import StepSearch, Tried, next_step
 from surp_fl.entropy.range_coder import RangeEncoder
-from surp_fl.memory import norm_of
 from surp_fl.types import Vector
 
 # Tuned constants of the encoder, not of the format.
-_TRIALS, _TRIALS_OF_MANY = 10, 5  # encodings of the vector, until it fits closely: two or three, as a rule
+_TRIALS, _TRIALS_OF_MANY = 10, 5  # codings of the vector, until one fits closely: two, as a rule
 _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
 _FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
-_PATIENCE, _FEW = (
-    4,
-    1 << 17,
-)  # trials, after each of which twice as much may be left; of fewer coordinates they are fast
+_PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may be left; of fewer coordinates are fast
+_CHOICES, _NEARER = 4, 0.25  # of levels, until the bits expected are so near, of what may be left, to those wanted
+_FAR = 0.15  # of a logarithm of bits: choices as far off are not coded, and the sample is asked again
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**23  # of the largest coordinate
-_NEAR = 0.1  # of a logarithm of bits: from so near, one trial tells what error a body that fits will have
-_LEAST_SLOPE = 0.3  # by which logarithms of errors fall with those of bits; at high rates it is ln 2 a bit
+_LEAST_SLOPE = 0.3  # see `_slope`
 
 
 class Body(NamedTuple):
@@ -45,17 +42,12 @@ class Body(NamedTuple):
     error: float
 
 
-class Trial(NamedTuple):
-    """What a vector took in a step: logarithms of the step and of the bits, and the norm of the error."""
-
-    wanted: float
-    log_bits: float
-    error: float
-
-
 @dataclass
 class LevelFit:
-    """A vector's codings in one step after another, until one fits a capacity closely.
+    """A vector's levels in one step after another, until the body that tells them fits a capacity closely.
+
+    What a choice of levels takes is known before it is coded: the rates by which levels were chosen say it up to a
+    factor, which one coding tells. So steps are sought by choices alone, which take less time.
 
     Attributes:
         vector: without the terms; float32, shape (n,), finite, not all zeros.
@@ -63,10 +55,8 @@ class LevelFit:
         begun: an encoder that holds what comes before the step.
         capacity: bytes of a body.
         sample: that tells about what a step takes.
-        tried: so far.
         lags: of layers, by where they begin; sought once, as they are much alike in all steps.
         best: the longest coding that fits, and the norm of its error.
-        ended: whether another trial is of no use.
     """
 
     vector: Vector
@@ -74,12 +64,12 @@ class LevelFit:
     begun: RangeEncoder
     capacity: int
     sample: StepSearch
-    tried: list[Trial] = field(default_factory=list)
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
-    ended: bool = False
-    _found: Tried | None = None
-    _number: int = 0
+    _first: Quantised | None = None
+    _tried: list[tuple[float, float]] = field(default_factory=list)  # logarithms of steps and of the bits by the rates
+    _factor: float = 0.0  # logarithm of the bits of a coding over those
+    _is_finest: bool = False  # whether a coding in the finest step fits
 
     @classmethod
     def of(cls, vector: Vector, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> Self:
@@ -92,63 +82,118 @@ class LevelFit:
             terms: rank-one terms of layers, which come first.
         """
         layers, vector = layers_of(side), np.ascontiguousarray(vector)
-        largest = float(np.abs(vector).max(initial=0.0))
-        bounds = (math.log(largest / _MOST_LEVELS), math.log(largest)) if largest > 0 else (0.0, 0.0)
-        sample = StepSearch.on(vector, layers, bounds) if largest > 0 else StepSearch(vector, [], [], bounds)
-        return cls(vector, layers, begun_with(terms, side, capacity), capacity, sample, ended=not largest > 0)
+        return cls(vector, layers, begun_with(terms, side, capacity), capacity, _sample_of(vector, layers))
 
     def expected_error(self) -> float:
-        """About the norm of the error of a body that fits, by two trials at most."""
-        aim = math.log(8 * self.capacity)
-        while not self.ended and len(self.tried) < 2 and not (self.tried and abs(self.tried[0].log_bits - aim) < _NEAR):
-            self._try()
-        if self.ended:
-            return norm_of(self.vector) if self.best is None else self.best[1]
-        slope = max(_LEAST_SLOPE, math.log(2) * 8 * self.capacity / self.vector.size)
-        return self.tried[-1].error * math.exp(slope * (self.tried[-1].log_bits - aim))
+        """About the norm of the error of a body that fits; nothing is coded for it."""
+        if not self.sample.layers:
+            return 0.0
+        first, aim = self._first_choice(), self._aim(0)
+        return first.error * math.exp(_slope(aim, self.vector.size) * (math.log(first.bits) - aim))
 
     def body(self) -> Body:
         """The body with the least squared error within the capacity; none where no step uses it, as for zeros."""
-        while not self.ended:
-            self._try()
-        if self.best is None or (self.best[0].length() < _LEAST_SHARE * self.capacity and not self._is_finest()):
+        if self.sample.layers:
+            self._fit()
+        if self.best is None or (self.best[0].length() < _LEAST_SHARE * self.capacity and not self._is_finest):
             return Body(None, math.inf)
         return Body(self.best[0].finish(), self.best[1])
 
-    def _try(self) -> None:
-        """Code the vector in one more step."""
+    def _fit(self) -> None:
+        """Code the vector in one step after another, each nearer to the capacity."""
         is_large = self.vector.size >= _MANY
-        trials, number = _TRIALS_OF_MANY if is_large else _TRIALS, self._number
+        trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        less = close * (0.4 + 0.5 * number / trials) if number < trials - 1 or self.best else _LAST_LESS * self.capacity
-        self._found = self._next(math.log(8 * max(self.capacity - less, 1)))
-        self._number += 1
+        chosen = self._first_choice()
+        for number in range(trials):
+            coded, length = self._coded(chosen)
+            fits = not coded.overdrawn and length <= self.capacity
+            if fits and (self.best is None or length > self.best[0].length()):
+                self.best, self._is_finest = (coded, chosen.error), chosen.found.wanted == self.sample.bounds[0]
+            left = math.inf if self.best is None else self.capacity - self.best[0].length()
+            excess = max(0, number - _PATIENCE) if self.vector.size >= _FEW else 0
+            if coded.overdrawn or left <= close * 2**excess or self._is_finest:  # overdrawn: so it would be in any step
+                return
+            is_last = number == trials - 2 and self.best is None
+            aim = self._aim(_LAST_LESS * self.capacity if is_last else close * (0.4 + 0.5 * number / trials))
+            if number == 0:  # with rates of about the right step, from here on
+                chosen = self._asked_again(chosen, aim, _SECOND_SEARCH)
+            following = self._nearest(chosen, aim, _NEARER * close / self.capacity, number == 0)
+            if following is None:
+                return
+            chosen = following
+
+    def _coded(self, chosen: Quantised) -> tuple[RangeEncoder, int]:
+        """A choice, coded, and its bytes."""
         coded = self.begun.copy()
-        error = code_levels(coded, self.vector, self.layers, self._found, self.lags)
-        length = coded.length()
+        code_levels(coded, self.vector, self.layers, chosen, self.lags)
         if coded.overdrawn and any(each.lags.size for each in self.lags.values()):
             # Once more without lags, with which a coordinate is more work.
             self.lags = dict.fromkeys((layer.start for layer in self.layers), NO_LAGS)
-            self.ended = self._number == trials
-            return
-        self.tried.append(Trial(self._found.wanted, math.log(8 * length), error))
-        if not coded.overdrawn and length <= self.capacity and (self.best is None or length > self.best[0].length()):
-            self.best = coded, error
-        left = math.inf if self.best is None else self.capacity - self.best[0].length()
-        excess = max(0, self._number - _PATIENCE) if self.vector.size >= _FEW else 0
-        enough = left <= close * 2**excess or (length < self.capacity and self._is_finest())
-        self.ended = coded.overdrawn or enough or self._number == trials  # overdrawn: so it would be in every step
+            return self._coded(chosen)
+        length = coded.length()
+        self._factor = math.log(max(8 * (length - self.begun.length()), 1) / chosen.bits)
+        return coded, length
 
-    def _next(self, aim: float) -> Tried:
-        """The step to try, for a logarithm of bits."""
-        if self._found is None or not self.tried:
-            return self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH)
-        missed = self.tried[-1].log_bits - aim
-        if len(self.tried) == 1:  # the vector takes more than the sample by about the same factor in every step
-            return self.sample.find(self._found.log_bits - missed, _SECOND_SEARCH)
-        trials = [(each.wanted, each.log_bits) for each in self.tried]
-        wanted = next_step(trials, aim, self.sample.bounds)
-        return replace(self._found, wanted=wanted)  # with the rates of before, so that bits change steadily
+    def _first_choice(self) -> Quantised:
+        """The levels in the step that the sample tells."""
+        if self._first is None:
+            aim = self._aim(0)
+            self._first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
+            if abs(self._missed(self._first, aim)) > _FAR:
+                self._first = self._asked_again(self._first, aim, _FIRST_SEARCH)
+        return self._first
 
-    def _is_finest(self) -> bool:
-        return self._found is not None and self._found.wanted == self.sample.bounds[0]
+    def _nearest(self, chosen: Quantised, aim: float, near: float, is_new: bool) -> Quantised | None:
+        """The choice that comes nearest to a logarithm of bits of some more, all with the same rates."""
+        nearest = chosen if is_new else None
+        for _ in range(_CHOICES):
+            if nearest and abs(self._missed(nearest, aim)) < near:
+                break
+            tried = [(wanted, log_bits + self._factor) for wanted, log_bits in self._tried]
+            wanted = next_step(tried, aim, self.sample.bounds)
+            if any(wanted == each for each, _ in tried):
+                break
+            chosen = self._choice(replace(chosen.found, wanted=wanted))
+            if nearest is None or abs(self._missed(chosen, aim)) < abs(self._missed(nearest, aim)):
+                nearest = chosen
+        return nearest
+
+    def _asked_again(self, chosen: Quantised, aim: float, close: float) -> Quantised:
+        """A choice in the step that the sample tells, which misses by about the same factor in every step."""
+        self._tried = []
+        return self._choice(self.sample.find(chosen.found.log_bits - self._missed(chosen, aim), close))
+
+    def _choice(self, found: Tried) -> Quantised:
+        chosen = quantised(self.vector, self.layers, found)
+        self._tried.append((found.wanted, math.log(chosen.bits)))
+        return chosen
+
+    def _missed(self, chosen: Quantised, aim: float) -> float:
+        return math.log(chosen.bits) + self._factor - aim
+
+    def _aim(self, less: float) -> float:
+        """The logarithm of the bits of levels that leave so many bytes of the capacity."""
+        return math.log(8 * max(self.capacity - less - self.begun.length(), 1))
+
+
+def error_within(bits: float, vector: Vector, side: SideInformation) -> float:
+    """About the norm of what levels leave of a vector within so many bits, by a sample."""
+    sample, aim = _sample_of(vector, layers_of(side)), math.log(max(bits, 8.0))
+    if not sample.layers:
+        return 0.0
+    found = sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH)
+    return found.error * math.exp(_slope(aim, vector.size) * (found.log_bits - (aim - _USUALLY_MORE)))
+
+
+def _sample_of(vector: Vector, layers: list[Layer]) -> StepSearch:
+    """Of a vector; empty for zeros."""
+    largest = float(np.abs(vector).max(initial=0.0))
+    if not largest > 0:
+        return StepSearch(vector, [], [], [], (0.0, 0.0))
+    return StepSearch.on(vector, layers, (math.log(largest / _MOST_LEVELS), math.log(largest)))
+
+
+def _slope(log_bits: float, n: int) -> float:
+    """By which the logarithm of an error falls with that of the bits; at high rates it is ln 2 a bit."""
+    return max(_LEAST_SLOPE, math.log(2) * math.exp(log_bits) / n)

@@ -34,12 +34,14 @@ class Levels(NamedTuple):
         contexts: about those in which they will be coded; int16, shape (n,).
         state: of the trellis after them.
         squared_error: in squared steps.
+        bits: by the rates they were chosen by.
     """
 
     levels: NDArray[np.int32]
     contexts: NDArray[np.int16]
     state: int
     squared_error: float
+    bits: float
 
 
 def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: int) -> Levels:
@@ -52,17 +54,18 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
         rates: as `rates_of` gives them.
         state: of the trellis before them.
     """
-    sizes = (np.abs(values) / np.float64(step)).astype(np.float32)  # in steps
+    sizes = np.abs(values)
+    np.divide(sizes, step, out=sizes, dtype=np.float64, casting="same_kind")  # in steps
     rough = (np.float32(0.5) * sizes + np.float32(_ROUNDING)).astype(np.int32)
     mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
     contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
-    squared_error = 0.0
+    squared_error = bits = 0.0
     contexts_of(rough, columns, code_of_mean(mean), contexts)
     for start in range(0, len(values), _RUN):
         run = slice(start, start + _RUN)
-        state, error = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
-        squared_error += error
-    return Levels(levels, contexts, state, squared_error)
+        state, error, taken = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
+        squared_error, bits = squared_error + error, bits + taken
+    return Levels(levels, contexts, state, squared_error, bits)
 
 
 def rates_of(counts: Floats) -> Floats:

@@ -17,7 +17,10 @@ from surp_fl.types import Floats, Vector
 
 RATES = 17  # bits of levels 0 to 15, and of one more level from there on
 _LAST = RATES - 2
+_ONE = 1  # as a 64-bit integer, for C
 _NEVER = 1e300  # costs of what may not be
+_UPPER_OF_ZERO = 0b10010110  # which states are reached from the upper half of states by a level of 0
+_EACH_SUBTRACTS = 63  # coordinates, and one
 _RATES, _STATES = RATES, STATES  # as C numbers
 
 
@@ -29,7 +32,7 @@ def choose_levels(
     first: Floats,
     state: int,
     levels: NDArray[np.int32],
-) -> tuple[int, float]:
+) -> tuple[int, float, float]:
     """Choose the level of each coordinate of a run.
 
     Args:
@@ -42,120 +45,123 @@ def choose_levels(
         levels: filled in; int32, shape (n,).
 
     Returns:
-        The state in which it ends, and the squared error, in squared steps.
+        The state in which it ends, the squared error, in squared steps, and the bits by `rates`; 0 for a slope of 0.
     """
     n = len(magnitudes)
-    costs, before = np.full(_STATES, _NEVER), np.empty(_STATES)
-    cost, next_cost = costs, before
-    cost[state] = 0.0
+    costs = np.full(_STATES, _NEVER)
+    costs[state] = 0.0
     chosen = np.empty(n, np.uint8)  # a bit for each state: whether it is reached from the upper half of states
     offered = np.empty(4 * n, np.int32)  # levels by quantiser and parity
-    even_cost, odd_cost = np.empty(2), np.empty(2)
-    _run(magnitudes, contexts, rates, slope, first, cost, next_cost, chosen, offered, even_cost, odd_cost)
+    usual = _usual_magnitudes(first)
+    costs_before = _run(magnitudes, contexts, rates, slope, usual, costs, chosen, offered, np.empty(4))
     end = int(np.argmin(costs))
-    return end, _trace(chosen, offered, end, magnitudes, first, levels)
+    squares = _trace(chosen, offered, end, magnitudes, usual, levels)
+    return end, squares, (costs_before + float(costs[end]) - squares) / slope if slope > 0 else 0.0
 
 
 def _run(
-    magnitudes: Vector, contexts: NDArray[np.int16], rates: Floats, slope: float, first: Floats, cost: Floats,
-    next_cost: Floats, chosen: NDArray[np.uint8], offered: NDArray[np.int32], even_cost: Floats, odd_cost: Floats,
-) -> None:  # fmt: skip
-    """Costs of all states after the run, and how each was reached."""
-    contexts_of_all = len(rates) // (2 * _RATES)
-    for i in range(len(magnitudes)):
-        u = float(magnitudes[i])
-        if first[0] > 2.0 * u and first[1] > 2.0 * u:  # neither quantiser has a level but 0
-            at = contexts[i] * _RATES
-            even, odd = u * u + slope * rates[at], u * u + slope * rates[at + contexts_of_all * _RATES]
-            offered[4 * i] = offered[4 * i + 1] = offered[4 * i + 2] = offered[4 * i + 3] = 0
-            chosen[i] = _after_zero(even, odd, cost, next_cost)
-            _subtract_least(next_cost, cost)
-            continue
-        for quantiser in range(2):
-            at = (quantiser * contexts_of_all + contexts[i]) * _RATES
-            low = int((u + quantiser) * 0.5)
-            even, odd = u * u + slope * rates[at], _NEVER
-            even_level = odd_level = 0
-            for level in range(max(low, 1), low + 2):
-                magnitude = first[quantiser] if level == 1 else 2.0 * level - quantiser
-                if magnitude > 2.0 * u:
-                    continue
-                bits = (
-                    rates[at + level] if level < _LAST else rates[at + _LAST] + (level - _LAST) * rates[at + _RATES - 1]
-                )
-                found = (u - magnitude) * (u - magnitude) + slope * bits
-                if level & 1:
-                    if found < odd:
-                        odd, odd_level = found, level
-                elif found < even:
-                    even, even_level = found, level
-            even_cost[quantiser], odd_cost[quantiser] = even, odd
-            offered[4 * i + 2 * quantiser], offered[4 * i + 2 * quantiser + 1] = even_level, odd_level
-        upper = 0
-        for low_bits in range(4):
-            quantiser = low_bits & 1
-            straight, crossed = even_cost[quantiser], odd_cost[quantiser]
-            if (low_bits ^ (low_bits >> 1)) & 1:
-                straight, crossed = crossed, straight
-            a, b = cost[low_bits] + straight, cost[low_bits + 4] + crossed
-            if b < a:
-                a = b
-                upper |= 1 << (2 * low_bits)
-            next_cost[2 * low_bits] = a
-            a, b = cost[low_bits] + crossed, cost[low_bits + 4] + straight
-            if b < a:
-                a = b
-                upper |= 2 << (2 * low_bits)
-            next_cost[2 * low_bits + 1] = a
-        chosen[i] = upper
-        _subtract_least(next_cost, cost)
-
-
-def _after_zero(of_even: float, of_odd: float, cost: Floats, next_cost: Floats) -> int:
-    """Costs of all states after a level of 0, which leads from each to another: most coordinates, at low rates.
+    magnitudes: Vector, contexts: NDArray[np.int16], rates: Floats, slope: float, usual: Floats, costs: Floats,
+    chosen: NDArray[np.uint8], offered: NDArray[np.int32], own: Floats,
+) -> float:  # fmt: skip
+    """Costs of all states after the run, and how each was reached.
 
     Args:
-        of_even: cost of the level in even states.
-        of_odd: the same in odd ones.
-        cost: of states before; float64, shape (8,).
-        next_cost: filled in; float64, shape (8,).
+        costs: of states, before the run and then after it, over what is returned; float64, shape (8,).
+        own: room for costs of a coordinate's levels, by quantiser and parity; float64, shape (4,).
 
     Returns:
-        Which states were reached from the upper half, a bit for each.
+        What was subtracted from all costs, so that they stay exact.
     """
-    next_cost[0], next_cost[1] = cost[0] + of_even, cost[4] + of_even
-    next_cost[2], next_cost[3] = cost[5] + of_odd, cost[1] + of_odd
-    next_cost[4], next_cost[5] = cost[6] + of_even, cost[2] + of_even
-    next_cost[6], next_cost[7] = cost[3] + of_odd, cost[7] + of_odd
-    return 0b10010110
+    odd_rates = len(rates) // 2
+    least_of_all = min(usual[1], usual[_RATES + 1])
+    subtracted = 0.0
+    c0, c1, c2, c3 = costs[0], costs[1], costs[2], costs[3]
+    c4, c5, c6, c7 = costs[4], costs[5], costs[6], costs[7]
+    for i in range(len(magnitudes)):
+        u = float(magnitudes[i])
+        at = contexts[i] * _RATES
+        if least_of_all > 2.0 * u:  # neither quantiser has a level but 0, which leads to one state
+            even, odd = u * u + slope * rates[at], u * u + slope * rates[at + odd_rates]
+            offered[4 * i] = offered[4 * i + 1] = offered[4 * i + 2] = offered[4 * i + 3] = 0
+            chosen[i] = _UPPER_OF_ZERO
+            c0, c1, c2, c3, c4, c5, c6, c7 = (
+                c0 + even, c4 + even, c5 + odd, c1 + odd, c6 + even, c2 + even, c3 + odd, c7 + odd,
+            )  # fmt: skip
+        else:
+            _offer(u, 0, rates, at, slope, usual, offered, 4 * i, own)
+            _offer(u, 1, rates, at + odd_rates, slope, usual, offered, 4 * i + 2, own)
+            even, odd = own[0], own[1]
+            a0, b0, a1, b1 = c0 + even, c4 + odd, c0 + odd, c4 + even
+            a4, b4, a5, b5 = c2 + odd, c6 + even, c2 + even, c6 + odd
+            even, odd = own[2], own[3]
+            a2, b2, a3, b3 = c1 + odd, c5 + even, c1 + even, c5 + odd
+            a6, b6, a7, b7 = c3 + even, c7 + odd, c3 + odd, c7 + even
+            upper = (b0 < a0) | (b1 < a1) << 1 | (b2 < a2) << 2 | (b3 < a3) << 3
+            chosen[i] = upper | (b4 < a4) << 4 | (b5 < a5) << 5 | (b6 < a6) << 6 | (b7 < a7) << 7
+            c0, c1, c2, c3 = min(a0, b0), min(a1, b1), min(a2, b2), min(a3, b3)
+            c4, c5, c6, c7 = min(a4, b4), min(a5, b5), min(a6, b6), min(a7, b7)
+        if i & _EACH_SUBTRACTS == 0:
+            least = min(min(min(c0, c1), min(c2, c3)), min(min(c4, c5), min(c6, c7)))
+            subtracted += least
+            c0, c1, c2, c3 = c0 - least, c1 - least, c2 - least, c3 - least
+            c4, c5, c6, c7 = c4 - least, c5 - least, c6 - least, c7 - least
+    costs[0], costs[1], costs[2], costs[3] = c0, c1, c2, c3
+    costs[4], costs[5], costs[6], costs[7] = c4, c5, c6, c7
+    return subtracted
 
 
-def _subtract_least(next_cost: Floats, cost: Floats) -> None:
-    """Costs over the least of them, so that they stay exact."""
-    least = next_cost[0]
-    for each in range(1, _STATES):
-        least = min(least, next_cost[each])
-    for each in range(_STATES):
-        cost[each] = next_cost[each] - least
+def _offer(
+    u: float, quantiser: int, rates: Floats, at: int, slope: float, usual: Floats, offered: NDArray[np.int32],
+    place: int, own: Floats,
+) -> None:  # fmt: skip
+    """The best even and the best odd level of a quantiser for a magnitude, and their costs; without branches.
+
+    Args:
+        rates: of which those from `at` on are the quantiser's in the context.
+        usual: as `_usual_magnitudes` gives them.
+        offered: two levels are filled in from `place` on.
+        own: the same of their costs, for each quantiser.
+    """
+    low = int((u + quantiser) * 0.5)
+    odd_level, even_level = low | 1, (low + 1) & ~_ONE
+    if low < _LAST - 1:
+        odd_magnitude, even_magnitude = usual[_RATES * quantiser + odd_level], usual[_RATES * quantiser + even_level]
+        odd, even = rates[at + odd_level], rates[at + even_level]
+    else:
+        odd_magnitude, even_magnitude = 2.0 * odd_level - quantiser, 2.0 * even_level - quantiser
+        odd = rates[at + _LAST] + (odd_level - _LAST) * rates[at + _RATES - 1]
+        even = rates[at + _LAST] + (even_level - _LAST) * rates[at + _RATES - 1]
+    odd = (u - odd_magnitude) * (u - odd_magnitude) + slope * odd + (odd_magnitude > 2.0 * u) * _NEVER
+    even = (u - even_magnitude) * (u - even_magnitude) + slope * even + (even_magnitude > 2.0 * u) * _NEVER
+    zero = u * u + slope * rates[at]
+    own[2 * quantiser], own[2 * quantiser + 1] = min(zero, even), odd
+    offered[place], offered[place + 1] = even_level * (even < zero), odd_level
+
+
+def _usual_magnitudes(first: Floats) -> Floats:
+    """Magnitudes of the levels below RATES in both quantisers, in steps; float64, flat."""
+    usual = np.empty((2, RATES))
+    usual[0], usual[1] = 2.0 * np.arange(RATES), 2.0 * np.arange(RATES) - 1
+    usual[:, 0], usual[:, 1] = 0.0, first
+    return usual.reshape(-1)
 
 
 def _trace(
-    chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, magnitudes: Vector, first: Floats,
+    chosen: NDArray[np.uint8], offered: NDArray[np.int32], state: int, magnitudes: Vector, usual: Floats,
     levels: NDArray[np.int32],
 ) -> float:  # fmt: skip
     """The levels of the path that ends in a state, filled in; its squared error."""
     squares = 0.0
     for back in range(len(levels)):
         i = len(levels) - 1 - back
-        upper = 1 if (chosen[i] >> state) & 1 else 0
+        upper = (chosen[i] >> state) & 1
         low_bits = state >> 1
         parity = (state ^ low_bits ^ (low_bits >> 1) ^ upper) & 1
         quantiser = low_bits & 1
         level = offered[4 * i + 2 * quantiser + parity]
         levels[i] = level
         u = float(magnitudes[i])
-        if level > 0:
-            u -= first[quantiser] if level == 1 else 2.0 * level - quantiser
+        u -= usual[_RATES * quantiser + level] if level < _RATES else 2.0 * level - quantiser
         squares += u * u
         state = low_bits + 4 * upper
     return squares
