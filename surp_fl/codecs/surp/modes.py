@@ -14,8 +14,8 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
 from surp_fl.codecs.surp.rank_one_search import Term
-from surp_fl.codecs.surp.rank_one_selection import flat, terms_beside_levels, terms_within, without
-from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit, error_within
+from surp_fl.codecs.surp.rank_one_selection import flat, stages_beside_levels, terms_within
+from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of
@@ -68,19 +68,17 @@ def write_better(
     terms: list[Term] = []
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-    alone = beside = error_within(8.0 * capacity, whole, side)
-    if rank_one and alone > _LEAST_ERROR * norm_of(whole):
-
-        def error_beside(rest: Vector, term_bits: float) -> float:
-            return error_within(8.0 * capacity - term_bits, rest, side)
-
+    alone = fit = LevelFit.of(whole, side, capacity)
+    if rank_one and alone.expected_error > _LEAST_ERROR * norm_of(whole):
         most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
-        terms, beside = terms_beside_levels(most_bits, terms, whole, side, error_beside)
-    bodies = []
-    if terms:
-        bodies.append(LevelFit.of(without(whole, terms, side), side, capacity, terms).body())
-    if not terms or alone < _WORTH_A_FIT * beside:
-        bodies.append(LevelFit.of(whole, side, capacity).body())
+        for more, rest in stages_beside_levels(most_bits, terms, whole, side, alone.expected_error):
+            beside = LevelFit.of(rest, side, capacity, more)
+            if fit is not alone and beside.expected_error > fit.expected_error:
+                break
+            fit = beside
+    bodies = [fit.body()]
+    if fit is not alone and alone.expected_error < _WORTH_A_FIT * bodies[0].error:
+        bodies.append(alone.body())
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
     if close or few or all(each.content is None for each in bodies) or _few_magnitudes(whole):

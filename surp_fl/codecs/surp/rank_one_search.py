@@ -189,15 +189,15 @@ def _mean_along(matrix: Vector, signs: Trits) -> Vector:
 
 def _signs(values: Vector, slope: float, most_bits: float) -> tuple[Trits, float, float]:
     """The signs of the largest values, as many as remove most beyond their bits; what they remove; their bits."""
-    magnitudes = np.abs(values).astype(np.float64)
-    order = np.argsort(-magnitudes, kind="stable")
+    magnitudes = np.abs(values)
+    descending = np.sort(magnitudes)[::-1]
     k, bits = _counts_and_bits(len(values))
-    gain = np.cumsum(magnitudes[order]) ** 2 / k
+    gain = np.cumsum(descending, dtype=np.float64) ** 2 / k
     net = gain - slope * bits
     kept = int(np.argmax(net if most_bits == math.inf else np.where(bits <= most_bits, net, -math.inf)))
-    signs = np.zeros(len(values), np.int8)
-    chosen = order[: kept + 1]
-    signs[chosen] = np.where(values[chosen] < 0, -1, 1)
+    signs: Trits = np.where(values < 0, np.int8(-1), np.int8(1)) * (magnitudes >= descending[kept])
+    if np.count_nonzero(signs) > kept + 1:  # of equal ones, the first
+        signs[np.argsort(-magnitudes, kind="stable")[kept + 1 :]] = 0
     return signs, float(gain[kept]), float(bits[kept])
 
 

@@ -11,7 +11,7 @@ they agree. Knows rates. Does not know how terms are found, nor bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,50 +78,39 @@ def terms_within(
     return _reselect(terms, whole, side, share * bits, slope, importance)
 
 
-def terms_beside_levels(
-    bits: float,
-    first: list[Term],
-    vector: Vector,
-    side: SideInformation,
-    error_beside: Callable[[Vector, float], float],
-) -> tuple[list[Term], float]:
-    """The terms of a message that tells every coordinate's level as well.
+def stages_beside_levels(
+    bits: float, first: list[Term], vector: Vector, side: SideInformation, error: float
+) -> Iterator[tuple[list[Term], Vector]]:
+    """The terms of a message that tells every coordinate's level as well: more and more of them.
 
     A dense layer's gradient is a sum of outer products, one for each example; so is an update of a few local steps.
     With bits for levels beside them, terms do not displace what single coordinates tell. What levels remove with the
-    bits of a term depends on what the terms before have left: so terms are added in stages, each of terms that remove
-    less for their bits, for as long as what levels would leave after a stage becomes less.
+    bits of a term depends on what the terms before have left: each stage adds terms that remove less for their bits,
+    and it is for the caller to go on for as long as levels leave less after it.
 
     Args:
         bits: that terms may take.
-        first: terms that the message has in any case.
+        first: terms that come first.
         vector: float32, shape (n,).
         side: what the decoder holds.
-        error_beside: about the norm of what levels leave of a vector, beside terms of so many bits.
+        error: about the norm of what levels alone leave of the vector.
 
-    Returns:
-        Those, and more where they pay; and about the norm of what levels leave beside them.
+    Yields:
+        Terms, and the vector without them.
     """
-    residual = without(vector, first, side)
-    used = sum(term.bits for term in first)
-    least = error = error_beside(residual, used)
+    terms, residual = list(first), without(vector, first, side)
+    if first:
+        yield list(terms), residual.copy()
     if not _in_range(vector):
-        return first, least
+        return
     slope = _FIRST_ERRORS_A_BIT * error * error / vector.size
     search = TermSearch(residual, side, refinements=_REFINEMENTS_BESIDE_LEVELS, most_cells=_MOST_CELLS)
-    terms, kept = list(first), len(first)
     for _ in range(_STAGES):
-        more = search.select(bits - used, slope)
-        used += sum(term.bits for term in more)
-        terms += more
+        more = search.select(bits - sum(term.bits for term in terms), slope)
         slope *= _NEXT_STAGE
-        if not more:
-            continue
-        error = error_beside(residual, used)
-        if error > least:
-            break
-        least, kept = error, len(terms)
-    return terms[:kept], least
+        if more:
+            terms += more
+            yield list(terms), residual.copy()
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -32,7 +33,6 @@ _FAR = 0.15  # of a logarithm of bits: choices as far off are not coded, and the
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**23  # of the largest coordinate
-_LEAST_SLOPE = 0.3  # see `_slope`
 
 
 class Body(NamedTuple):
@@ -66,7 +66,6 @@ class LevelFit:
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
-    _first: Quantised | None = None
     _tried: list[tuple[float, float]] = field(default_factory=list)  # logarithms of steps and of the bits by the rates
     _factor: float = 0.0  # logarithm of the bits of a coding over those
     _is_finest: bool = False  # whether a coding in the finest step fits
@@ -84,12 +83,14 @@ class LevelFit:
         layers, vector = layers_of(side), np.ascontiguousarray(vector)
         return cls(vector, layers, begun_with(terms, side, capacity), capacity, _sample_of(vector, layers))
 
+    @cached_property
     def expected_error(self) -> float:
         """About the norm of the error of a body that fits; nothing is coded for it."""
         if not self.sample.layers:
             return 0.0
-        first, aim = self._first_choice(), self._aim(0)
-        return first.error * math.exp(_slope(aim, self.vector.size) * (math.log(first.bits) - aim))
+        first, aim = self._first_choice, self._aim(0)
+        slope = math.log(2) * math.exp(aim) / self.vector.size  # a bit a coordinate halves the error
+        return first.error * math.exp(slope * (math.log(first.bits) - aim))
 
     def body(self) -> Body:
         """The body with the least squared error within the capacity; none where no step uses it, as for zeros."""
@@ -104,7 +105,7 @@ class LevelFit:
         is_large = self.vector.size >= _MANY
         trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        chosen = self._first_choice()
+        chosen = self._first_choice
         for number in range(trials):
             coded, length = self._coded(chosen)
             fits = not coded.overdrawn and length <= self.capacity
@@ -135,14 +136,12 @@ class LevelFit:
         self._factor = math.log(max(8 * (length - self.begun.length()), 1) / chosen.bits)
         return coded, length
 
+    @cached_property
     def _first_choice(self) -> Quantised:
         """The levels in the step that the sample tells."""
-        if self._first is None:
-            aim = self._aim(0)
-            self._first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
-            if abs(self._missed(self._first, aim)) > _FAR:
-                self._first = self._asked_again(self._first, aim, _FIRST_SEARCH)
-        return self._first
+        aim = self._aim(0)
+        first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
+        return first if abs(self._missed(first, aim)) <= _FAR else self._asked_again(first, aim, _FIRST_SEARCH)
 
     def _nearest(self, chosen: Quantised, aim: float, near: float, is_new: bool) -> Quantised | None:
         """The choice that comes nearest to a logarithm of bits of some more, all with the same rates."""
@@ -177,23 +176,9 @@ class LevelFit:
         return math.log(8 * max(self.capacity - less - self.begun.length(), 1))
 
 
-def error_within(bits: float, vector: Vector, side: SideInformation) -> float:
-    """About the norm of what levels leave of a vector within so many bits, by a sample."""
-    sample, aim = _sample_of(vector, layers_of(side)), math.log(max(bits, 8.0))
-    if not sample.layers:
-        return 0.0
-    found = sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH)
-    return found.error * math.exp(_slope(aim, vector.size) * (found.log_bits - (aim - _USUALLY_MORE)))
-
-
 def _sample_of(vector: Vector, layers: list[Layer]) -> StepSearch:
     """Of a vector; empty for zeros."""
     largest = float(np.abs(vector).max(initial=0.0))
     if not largest > 0:
         return StepSearch(vector, [], [], [], (0.0, 0.0))
     return StepSearch.on(vector, layers, (math.log(largest / _MOST_LEVELS), math.log(largest)))
-
-
-def _slope(log_bits: float, n: int) -> float:
-    """By which the logarithm of an error falls with that of the bits; at high rates it is ln 2 a bit."""
-    return max(_LEAST_SLOPE, math.log(2) * math.exp(log_bits) / n)

@@ -37,5 +37,5 @@ cdef double _trace(
 ) except -1
 @cython.locals(contexts_of_all=int64_t, i=int64_t, level=int64_t, at=int64_t)
 cpdef int64_t count_levels(
-    const int32_t[::1] levels, const int16_t[::1] contexts, int64_t state, double[::1] counts
+    const int32_t[::1] levels, const int16_t[::1] contexts, int64_t state, double weight, double[::1] counts
 ) except -1

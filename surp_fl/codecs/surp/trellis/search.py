@@ -167,13 +167,16 @@ def _trace(
     return squares
 
 
-def count_levels(levels: NDArray[np.int32], contexts: NDArray[np.int16], state: int, counts: Floats) -> int:
+def count_levels(
+    levels: NDArray[np.int32], contexts: NDArray[np.int16], state: int, weight: float, counts: Floats
+) -> int:
     """Count how often each level comes in each context and quantiser.
 
     Args:
         levels: of a run; int32, shape (n,).
         contexts: int16, shape (n,).
         state: in which the run begins.
+        weight: of each.
         counts: added to; by quantiser, context and level, RATES each; float64, flat.
 
     Returns:
@@ -183,6 +186,6 @@ def count_levels(levels: NDArray[np.int32], contexts: NDArray[np.int16], state: 
     for i in range(len(levels)):
         level = levels[i]
         at = ((state & 1) * contexts_of_all + contexts[i]) * _RATES
-        counts[at + (level if level < _LAST else _LAST)] += 1.0
+        counts[at + (level if level < _LAST else _LAST)] += weight
         state = next_state(state, level & 1)
     return state

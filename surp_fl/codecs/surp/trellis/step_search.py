@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS
-from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, expected_bits, levels_of, rates_of
+from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, bits_of_longest, expected_bits, levels_of, rates_of
 from surp_fl.codecs.surp.trellis.reader import Layer
 from surp_fl.codecs.surp.trellis.search import RATES, count_levels
 from surp_fl.memory import norm_of
@@ -106,12 +106,11 @@ class StepSearch:
         """
         step, total, bits, squares, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0.0, 0
         for (start, rows, columns), weight, energy in zip(self.layers, self.weights, self.energies, strict=True):
-            counts = np.zeros(2 * CONTEXTS * RATES)
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
-            count_levels(found.levels, found.contexts, state, counts)
+            count_levels(found.levels, found.contexts, state, weight, total)
             state = found.state
-            bits, squares = bits + weight * expected_bits(counts, found), squares + energy * found.squared_error
-            total += counts
+            bits, squares = bits + weight * bits_of_longest(found), squares + energy * found.squared_error
+        bits += expected_bits(total)
         return Tried(wanted, math.log(bits), rates_of(total), step * math.sqrt(squares))
 
 
