@@ -20,8 +20,8 @@ from tests.flower_app import Arrays, app_with, fedavg, run
 
 SHAPES = {"conv.weight": (20, 1, 5, 5), "conv.bias": (20,), "fc.weight": (60, 320), "fc.bias": (60,)}
 SHA256 = {
-    "surp up": "47855cc2f40d62b30566579e1f3886a3e47463e8fe311fc827275e8313593a89",
-    "surp both ways": "58822bf55cb8e00eb6319f2c1028e3351696d254dcff5b8aaf2898a480141c7c",
+    "surp up": "93b8d98b60cf2a067a5cfc1f3a83c5cb69f075c44e75ba7f2ccc2511774ef1e0",
+    "surp both ways": "623a13d658c650caf1ae7e9a69f11d2362cca81d7bdaaa009f8204f2d24f0efa",
     "stc up": "c4444e7910ef3135fe82e2064225dffc3b4013657be1a092afb246c8fb10f12e",
     "surp-paper up": "9898b4a6c79774257924702d255dd407f98a44088c17db2c151d2dc1a386378d",
 }

@@ -170,8 +170,11 @@ def _term_near(
     signs_bits = most_bits - _TERM_BITS
     column_signs, _, column_bits = _signs(right, slope, signs_bits * columns_share)
     for _ in range(refinements):
+        before = column_signs
         row_signs, _, row_bits = _signs(_mean_along(matrix, column_signs), slope, signs_bits - column_bits)
         column_signs, _, column_bits = _signs(_mean_along(matrix.T, row_signs), slope, signs_bits - row_bits)
+        if np.array_equal(before, column_signs):
+            break
     products = matrix @ column_signs.astype(np.float32)
     count = float(np.count_nonzero(row_signs)) * np.count_nonzero(column_signs)
     total = float(products @ row_signs.astype(np.float32))

@@ -48,7 +48,7 @@ def test_the_path_is_the_best_of_all_paths(scale: float) -> None:
     for start in range(STATES):
         sizes, contexts = rng.exponential(scale, 5).astype(np.float32), rng.integers(25, 40, 5).astype(np.int16)
         levels = np.empty(5, np.int32)
-        end, squares = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
+        end, squares, bits = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
 
         given = (start, sizes.tolist(), contexts.tolist())
 
@@ -66,6 +66,7 @@ def test_the_path_is_the_best_of_all_paths(scale: float) -> None:
         best = min(cost(path)[0] for path in product(range(6), repeat=5))
         assert cost(tuple(levels.tolist()))[0] == pytest.approx(best)
         assert cost(tuple(levels.tolist()), slope=0.0)[0] == pytest.approx(squares)
+        assert cost(tuple(levels.tolist()))[0] == pytest.approx(squares + slope * bits)
 
 
 def test_the_trellis_beats_one_quantiser_at_high_rates() -> None:

@@ -29,7 +29,7 @@ from surp_fl.types import Floats, Vector
 Signs = NDArray[np.int8]
 
 # Tuned constants of the encoder, not of the format.
-_CELLS, _SIGNS = 1 << 16, 1 << 12  # of the sample, at most
+_CELLS, _SIGNS = 1 << 16, 1 << 13  # of the sample, at most
 _LEAST_SIGNS = 32  # of a layer that is looked at
 _CANDIDATES, _LEAST_PEAK = 12, 12.0  # lags that are tried; squared standard deviations of a peak from none
 _ITERATIONS, _RIDGE = 4, 2.0  # of the regression; as if so many signs spoke for no weight

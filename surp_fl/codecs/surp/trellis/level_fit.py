@@ -29,6 +29,7 @@ _FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may be left; of fewer coordinates are fast
 _CHOICES, _NEARER = 4, 0.25  # of levels, until the bits expected are so near, of what may be left, to those wanted
+_TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
 _FAR = 0.15  # of a logarithm of bits: choices as far off are not coded, and the sample is asked again
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
@@ -66,7 +67,8 @@ class LevelFit:
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
-    _tried: list[tuple[float, float]] = field(default_factory=list)  # logarithms of steps and of the bits by the rates
+    _choices: dict[float, float] = field(default_factory=dict)  # logarithms of steps → of bits by the rates
+    _codings: dict[float, float] = field(default_factory=dict)  # the same → of bits of codings
     _factor: float = 0.0  # logarithm of the bits of a coding over those
     _is_finest: bool = False  # whether a coding in the finest step fits
 
@@ -119,7 +121,8 @@ class LevelFit:
             aim = self._aim(_LAST_LESS * self.capacity if is_last else close * (0.4 + 0.5 * number / trials))
             if number == 0:  # with rates of about the right step, from here on
                 chosen = self._asked_again(chosen, aim, _SECOND_SEARCH)
-            following = self._nearest(chosen, aim, _NEARER * close / self.capacity, number == 0)
+                self._codings.clear()
+            following = self._following(chosen, aim, _NEARER * close / self.capacity)
             if following is None:
                 return
             chosen = following
@@ -133,7 +136,9 @@ class LevelFit:
             self.lags = dict.fromkeys((layer.start for layer in self.layers), NO_LAGS)
             return self._coded(chosen)
         length = coded.length()
-        self._factor = math.log(max(8 * (length - self.begun.length()), 1) / chosen.bits)
+        log_bits = math.log(8 * max(length - self.begun.length(), 1))
+        self._factor = log_bits - math.log(chosen.bits)
+        self._codings[chosen.found.wanted] = log_bits
         return coded, length
 
     @cached_property
@@ -143,15 +148,19 @@ class LevelFit:
         first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
         return first if abs(self._missed(first, aim)) <= _FAR else self._asked_again(first, aim, _FIRST_SEARCH)
 
-    def _nearest(self, chosen: Quantised, aim: float, near: float, is_new: bool) -> Quantised | None:
-        """The choice that comes nearest to a logarithm of bits of some more, all with the same rates."""
-        nearest = chosen if is_new else None
-        for _ in range(_CHOICES):
+    def _following(self, chosen: Quantised, aim: float, near: float) -> Quantised | None:
+        """The next choice to be coded, with the same rates; None if all steps nearby are coded.
+
+        It comes nearest to a logarithm of bits among some choices; after a few codings that did not, by them alone.
+        """
+        nearest = None if chosen.found.wanted in self._codings else chosen
+        by_codings = len(self._codings) >= _TRUSTED
+        for _ in range(1 if by_codings else _CHOICES):
             if nearest and abs(self._missed(nearest, aim)) < near:
                 break
-            tried = [(wanted, log_bits + self._factor) for wanted, log_bits in self._tried]
-            wanted = next_step(tried, aim, self.sample.bounds)
-            if any(wanted == each for each, _ in tried):
+            choices = [(wanted, log_bits + self._factor) for wanted, log_bits in self._choices.items()]
+            wanted = next_step(list(self._codings.items()) if by_codings else choices, aim, self.sample.bounds)
+            if wanted in (self._codings if by_codings else self._choices):
                 break
             chosen = self._choice(replace(chosen.found, wanted=wanted))
             if nearest is None or abs(self._missed(chosen, aim)) < abs(self._missed(nearest, aim)):
@@ -160,12 +169,12 @@ class LevelFit:
 
     def _asked_again(self, chosen: Quantised, aim: float, close: float) -> Quantised:
         """A choice in the step that the sample tells, which misses by about the same factor in every step."""
-        self._tried = []
+        self._choices.clear()
         return self._choice(self.sample.find(chosen.found.log_bits - self._missed(chosen, aim), close))
 
     def _choice(self, found: Tried) -> Quantised:
         chosen = quantised(self.vector, self.layers, found)
-        self._tried.append((found.wanted, math.log(chosen.bits)))
+        self._choices[found.wanted] = math.log(chosen.bits)
         return chosen
 
     def _missed(self, chosen: Quantised, aim: float) -> float:

@@ -65,6 +65,8 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
         run = slice(start, start + _RUN)
         state, error, taken = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
         squared_error, bits = squared_error + error, bits + taken
+    long = np.flatnonzero(levels >= RATES - 2)
+    bits -= float(np.log2(1 - _LONGER[contexts[long], 0]).sum())  # that none is longer; the same for all
     return Levels(levels, contexts, state, squared_error, bits)
 
 

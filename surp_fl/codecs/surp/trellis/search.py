@@ -154,7 +154,7 @@ def _trace(
     squares = 0.0
     for back in range(len(levels)):
         i = len(levels) - 1 - back
-        upper = (chosen[i] >> state) & 1
+        upper = 1 if (chosen[i] >> state) & 1 else 0
         low_bits = state >> 1
         parity = (state ^ low_bits ^ (low_bits >> 1) ^ upper) & 1
         quantiser = low_bits & 1
