@@ -41,7 +41,7 @@ _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
 # Beside levels: what a term's bit has to remove in the first stage, in mean squared errors of levels alone; each of the
 # next as a share of the one before; by recorded updates of LeNet-5 and the CNN with batch normalization.
-_FIRST_ERRORS_A_BIT, _NEXT_STAGE, _STAGES = 4.0, 0.6, 6
+_FIRST_ERRORS_A_BIT, _NEXT_STAGE, _STAGES = 3.0, 0.5, 4
 _REFINEMENTS_BESIDE_LEVELS = 4
 _MOST_CELLS = 1 << 27  # that the search reads, each about a dozen times
 
