@@ -35,6 +35,7 @@ _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels do
 _MOST_TERMS = 0.9  # of all bits
 _LEAST_ERROR = 0.1  # of levels alone, relative; with less, terms took away nothing at 91,000 B
+_LESS_ALONE = 0.07  # of the bits that are expected of levels alone, which learn more than levels beside terms
 _WORTH_A_FIT = 1.1  # as expected errors are about right: of levels alone, over those of levels beside terms
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
@@ -73,7 +74,7 @@ def write_better(
         most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
         for more, rest in stages_beside_levels(most_bits, terms, whole, side, alone.expected_error):
             beside = LevelFit.of(rest, side, capacity, more)
-            if fit is not alone and beside.expected_error > fit.expected_error:
+            if beside.expected_error > fit.expected_error * (2.0 ** (-_LESS_ALONE * bits) if fit is alone else 1):
                 break
             fit = beside
     bodies = [fit.body()]

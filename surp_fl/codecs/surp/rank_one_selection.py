@@ -42,6 +42,7 @@ _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
 # Beside levels: what a term's bit has to remove in the first stage, in mean squared errors of levels alone; each of the
 # next as a share of the one before; by recorded updates of LeNet-5 and the CNN with batch normalization.
 _FIRST_ERRORS_A_BIT, _NEXT_STAGE, _STAGES = 3.0, 0.5, 4
+_LEAST_NET_GAIN = 0.01  # of the first stage, as a share of what levels alone leave; below, a second fit is a waste
 _REFINEMENTS_BESIDE_LEVELS = 4
 _MOST_CELLS = 1 << 27  # that the search reads, each about a dozen times
 
@@ -107,6 +108,8 @@ def stages_beside_levels(
     search = TermSearch(residual, side, refinements=_REFINEMENTS_BESIDE_LEVELS, most_cells=_MOST_CELLS)
     for _ in range(_STAGES):
         more = search.select(bits - sum(term.bits for term in terms), slope)
+        if not terms and sum(each.gain - slope * each.bits for each in more) < _LEAST_NET_GAIN * error * error:
+            return
         slope *= _NEXT_STAGE
         if more:
             terms += more

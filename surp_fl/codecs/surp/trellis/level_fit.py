@@ -92,7 +92,7 @@ class LevelFit:
             return 0.0
         first, aim = self._first_choice, self._aim(0)
         slope = math.log(2) * math.exp(aim) / self.vector.size  # a bit a coordinate halves the error
-        return first.error * math.exp(slope * (math.log(first.bits) - aim))
+        return first.error * math.exp(slope * self._missed(first, aim))
 
     def body(self) -> Body:
         """The body with the least squared error within the capacity; none where no step uses it, as for zeros."""
