@@ -20,8 +20,8 @@ from tests.flower_app import Arrays, app_with, fedavg, run
 
 SHAPES = {"conv.weight": (20, 1, 5, 5), "conv.bias": (20,), "fc.weight": (60, 320), "fc.bias": (60,)}
 SHA256 = {
-    "surp up": "c0484fc941b504a360ddfcc401380d236b1ee61332c8ac1be96b431c9bf37c7a",
-    "surp both ways": "2478b8bf5548a28980b31656a0091da974d674b90940c50cf7b8e2230cc1a4de",
+    "surp up": "37c8b29516eb23f6cadeba4fa39f7d4a0b502808fc315304f96053031cfb0d30",
+    "surp both ways": "6f9085fa7bf823d49f7c895312aae4087e7350bd823fd805b0330fea07874298",
     "stc up": "c4444e7910ef3135fe82e2064225dffc3b4013657be1a092afb246c8fb10f12e",
     "surp-paper up": "9898b4a6c79774257924702d255dd407f98a44088c17db2c151d2dc1a386378d",
 }
