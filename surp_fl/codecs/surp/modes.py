@@ -34,9 +34,9 @@ _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels do
 _MOST_TERMS = 0.9  # of all bits
-_LEAST_ERROR = 0.1  # of levels alone, relative; with less, terms took away nothing at 91,000 B
-_LESS_ALONE = 0.07  # of the bits that are expected of levels alone, which learn more than levels beside terms
-_WORTH_A_FIT = 1.1  # as expected errors are about right: of levels alone, over those of levels beside terms
+# Levels alone take fewer bits than is expected, as they learn more than levels beside terms: what terms have to leave,
+# at most, of what is expected of levels alone; by how much fewer at most, and how close both have to be for two fits.
+_MOST_LEFT, _FEWER_ALONE, _WORTH_A_FIT = 0.985, 0.15, 1.03
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -70,15 +70,15 @@ def write_better(
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     alone = fit = LevelFit.of(whole, side, capacity)
-    if rank_one and alone.expected_error > _LEAST_ERROR * norm_of(whole):
+    if rank_one:
         most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
         for more, rest in stages_beside_levels(most_bits, terms, whole, side, alone.expected_error):
             beside = LevelFit.of(rest, side, capacity, more)
-            if beside.expected_error > fit.expected_error * (2.0 ** (-_LESS_ALONE * bits) if fit is alone else 1):
+            if beside.expected_error > (_MOST_LEFT if fit is alone else 1.0) * fit.expected_error:
                 break
             fit = beside
     bodies = [fit.body()]
-    if fit is not alone and alone.expected_error < _WORTH_A_FIT * bodies[0].error:
+    if fit is not alone and alone.expected_error < 2.0 ** (_FEWER_ALONE * bits) * _WORTH_A_FIT * bodies[0].error:
         bodies.append(alone.body())
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)

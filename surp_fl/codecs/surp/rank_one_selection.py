@@ -39,9 +39,11 @@ _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's 
 _FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD's 1 to 2.5 did harm, AdamW has 5 to 85
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
-# Beside levels: what a term's bit has to remove in the first stage, in mean squared errors of levels alone; each of the
-# next as a share of the one before; by recorded updates of LeNet-5 and the CNN with batch normalization.
-_FIRST_ERRORS_A_BIT, _NEXT_STAGE, _STAGES = 3.0, 0.5, 4
+# Beside levels: what a term's bit has to remove in the first stage, in mean squared errors of levels alone or, at high
+# rates, where a bit a coordinate quarters the error of whatever is left, in mean squares of the vector (2·ln 2); in
+# each of the next, as a share of the one before. By recorded updates of LeNet-5, two other CNNs and a transformer.
+_ERRORS_A_BIT, _SQUARES_A_BIT = 3.0, 1.4
+_NEXT_STAGE, _STAGES = 0.3, 5
 _LEAST_NET_GAIN = 0.01  # of the first stage, as a share of what levels alone leave; below, a second fit is a waste
 _REFINEMENTS_BESIDE_LEVELS = 4
 _MOST_CELLS = 1 << 27  # that the search reads, each about a dozen times
@@ -104,7 +106,7 @@ def stages_beside_levels(
         yield list(terms), residual.copy()
     if not _in_range(vector):
         return
-    slope = _FIRST_ERRORS_A_BIT * error * error / vector.size
+    slope = max(_ERRORS_A_BIT * error**2, _SQUARES_A_BIT * norm_of(vector) ** 2) / vector.size
     search = TermSearch(residual, side, refinements=_REFINEMENTS_BESIDE_LEVELS, most_cells=_MOST_CELLS)
     for _ in range(_STAGES):
         more = search.select(bits - sum(term.bits for term in terms), slope)
