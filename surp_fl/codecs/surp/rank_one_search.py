@@ -64,6 +64,7 @@ class TermSearch:
         importance: of a squared error in each layer that may have terms; None for 1.
         refinements: of each factor's signs, given the other's.
         most_cells: of all layers that are searched, together; a layer of which a term was taken is searched again.
+        most_terms: that are still to be found.
     """
 
     residual: Vector
@@ -71,6 +72,7 @@ class TermSearch:
     importance: NDArray[np.float64] | None = None
     refinements: int = _REFINEMENTS
     most_cells: float = math.inf
+    most_terms: int = MAX_TERMS
 
     def __post_init__(self) -> None:
         self._matrices = [matrix_of(self.residual, self.side, int(layer)) for layer in layers_with_terms(self.side)]
@@ -87,13 +89,14 @@ class TermSearch:
         """
         candidates = {place: self._find(place, bits, slope, slope_at_the_end) for place in range(len(self._matrices))}
         terms: list[Term] = []
-        while len(terms) < MAX_TERMS:
+        while self.most_terms > 0:
             found = [each for each in candidates.values() if each is not None]
             if not found:
                 break
             best = max(found, key=lambda each: self._weight(each.place) * each.gain - slope * each.bits)
             if best.bits <= bits:
                 terms.append(best)
+                self.most_terms -= 1
                 bits -= best.bits
                 subtract(self._matrices[best.place], best)
                 self._rights.pop(best.place)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
+from surp_fl.codecs.surp.rank_one import MAX_TERMS, layers_with_terms, write_term
 from surp_fl.codecs.surp.rank_one_search import Term, TermSearch, fitting_term, is_thin, matrix_of, subtract
 from surp_fl.codecs.surp.rate_distortion import select_groups, slope_of
 from surp_fl.entropy.integers import encode_uint
@@ -107,7 +107,7 @@ def stages_beside_levels(
     if not _in_range(vector):
         return
     slope = max(_ERRORS_A_BIT * error**2, _SQUARES_A_BIT * norm_of(vector) ** 2) / vector.size
-    search = TermSearch(residual, side, refinements=_REFINEMENTS_BESIDE_LEVELS, most_cells=_MOST_CELLS)
+    search = TermSearch(residual, side, None, _REFINEMENTS_BESIDE_LEVELS, _MOST_CELLS, MAX_TERMS - len(first))
     for _ in range(_STAGES):
         more = search.select(bits - sum(term.bits for term in terms), slope)
         if not terms and sum(each.gain - slope * each.bits for each in more) < _LEAST_NET_GAIN * error * error:

@@ -65,6 +65,15 @@ def test_as_many_stages_are_used_as_lower_the_error(monkeypatch: pytest.MonkeyPa
     assert all_stages < 0.97 * error(vector, layout, 3000)
 
 
+def test_all_stages_together_have_no_more_terms_than_a_decoder_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, vector = update_of_rank(12, 0.02)
+    side, norm = Context.of(layout, None).side, float(np.linalg.norm(vector))
+    *_, (terms, _) = stages_beside_levels(20_000.0, [], vector, side, norm / 4)
+    monkeypatch.setattr(rank_one_selection, "MAX_TERMS", most := len(terms) - 2)
+    *_, (fewer, _) = stages_beside_levels(20_000.0, [], vector, side, norm / 4)
+    assert len(fewer) == most
+
+
 @pytest.mark.parametrize("bits", [0.3, 1.0, 3.0])
 def test_few_codings_find_the_step(bits: float, monkeypatch: pytest.MonkeyPatch) -> None:
     codings = []
