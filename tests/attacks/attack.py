@@ -23,6 +23,7 @@ from surp_fl.testing import Fault, InProcessGrid, as_server
 from tests.flower_app import Arrays, app_with, initial, learn
 
 ATTACKER = 2  # its node id
+_MORE_TRIES = 8  # of a call that is timed
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,16 @@ def seconds_of(call: Callable[[], object]) -> float:
     with suppress(MalformedMessage):
         call()
     return time.process_time() - began
+
+
+def quickest(call: Callable[[], object], allowed: float) -> float:
+    """The least seconds of two calls; of more while they are too many, as a busy machine is no slow decoder."""
+    seconds = min(seconds_of(call) for _ in range(2))
+    for _ in range(_MORE_TRIES):
+        if seconds <= allowed:
+            break
+        seconds = min(seconds, seconds_of(call))
+    return seconds
 
 
 def memory_of(call: Callable[[], object]) -> int:
