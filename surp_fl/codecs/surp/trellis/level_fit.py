@@ -189,5 +189,5 @@ def _sample_of(vector: Vector, layers: list[Layer]) -> StepSearch:
     """Of a vector; empty for zeros."""
     largest = float(np.abs(vector).max(initial=0.0))
     if not largest > 0:
-        return StepSearch(vector, [], [], [], (0.0, 0.0))
+        return StepSearch(vector, [], [], (0.0, 0.0))
     return StepSearch.on(vector, layers, (math.log(largest / _MOST_LEVELS), math.log(largest)))

@@ -84,19 +84,17 @@ def rates_of(counts: Floats) -> Floats:
     return rates.reshape(-1)
 
 
-def expected_bits(counts: Floats) -> float:
-    """Bits of levels that were counted, by their own rates; without what tells the longest apart."""
-    rates = rates_of(counts).reshape(2, CONTEXTS, RATES)
-    return float((counts.reshape(2, CONTEXTS, RATES)[:, :, :-1] * rates[:, :, :-1]).sum())
+def expected_bits(counts: Floats, rates: Floats) -> float:
+    """Bits of levels that were counted, by their rates; without what tells the longest apart."""
+    return float((counts.reshape(-1, RATES)[:, :-1] * rates.reshape(-1, RATES)[:, :-1]).sum())
 
 
 def bits_of_longest(found: Levels) -> float:
     """Bits that tell the longest levels of a layer apart; they are geometrically distributed."""
     long = np.flatnonzero(found.levels >= RATES - 2)
     longer = _LONGER[found.contexts[long], 0]
-    return (
-        float(((found.levels[long] - (RATES - 2)) * -np.log2(longer) - np.log2(1 - longer)).sum()) if long.size else 0.0
-    )
+    more = (found.levels[long] - (RATES - 2)) * -np.log2(longer) - np.log2(1 - longer)
+    return float(more.sum())
 
 
 _ONES = magnitudes_of(*OFFSETS) / 16  # in steps

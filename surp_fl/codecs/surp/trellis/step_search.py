@@ -17,7 +17,6 @@ from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, bits_of_longest, expected_bits, levels_of, rates_of
 from surp_fl.codecs.surp.trellis.reader import Layer
 from surp_fl.codecs.surp.trellis.search import RATES, count_levels
-from surp_fl.memory import norm_of
 from surp_fl.types import Floats, Vector
 
 _SAMPLE, _SAMPLED_SHARE = 1 << 15, 64  # coordinates of a sample, or a share of all of them
@@ -36,13 +35,11 @@ class Tried:
         wanted: the step's logarithm.
         log_bits: of all layers, each as large as in the vector.
         rates: of levels.
-        error: its norm, of all layers.
     """
 
     wanted: float
     log_bits: float
     rates: Floats
-    error: float
 
 
 @dataclass
@@ -53,7 +50,6 @@ class StepSearch:
         values: of the sample, its layers end to end; float32, shape (m,).
         layers: of the sample.
         weights: how many times more coordinates each has in the vector.
-        energies: how many times more its squared norm is there.
         bounds: of logarithms of steps.
         tried: so far.
     """
@@ -61,7 +57,6 @@ class StepSearch:
     values: Vector
     layers: list[Layer]
     weights: list[float]
-    energies: list[float]
     bounds: tuple[float, float]
     tried: list[Tried] = field(default_factory=list)
 
@@ -70,7 +65,7 @@ class StepSearch:
         """A search on evenly spaced rows and columns of each layer; on all where there are few coordinates."""
         share = max(_SAMPLE, vector.size // _SAMPLED_SHARE) / vector.size
         stride = round(1 / share) if 2 * share < 1 else 1
-        parts, places, weights, energies, start = [], [], [], [], 0
+        parts, places, weights, start = [], [], [], 0
         for layer in layers:
             values = vector[layer.start : layer.start + layer.rows * layer.columns].reshape(layer.rows, layer.columns)
             row_stride = max(1, min(round(math.sqrt(stride)), layer.rows // _LEAST_SIDE))
@@ -79,9 +74,8 @@ class StepSearch:
             parts.append(part.reshape(-1))
             places.append(Layer(start, *part.shape))
             weights.append(values.size / part.size)
-            energies.append(norm_of(values) ** 2 / norm_of(part) ** 2 if part.any() else weights[-1])
             start += part.size
-        return cls(np.concatenate(parts), places, weights, energies, bounds)
+        return cls(np.concatenate(parts), places, weights, bounds)
 
     def find(self, log_bits: float, close: float) -> Tried:
         """The step in which the sample takes about so many bits; `close`: of their logarithm."""
@@ -104,14 +98,14 @@ class StepSearch:
 
         Rates that came of an earlier choice would favour that choice again.
         """
-        step, total, bits, squares, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0.0, 0
-        for (start, rows, columns), weight, energy in zip(self.layers, self.weights, self.energies, strict=True):
+        step, total, bits, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
+        for (start, rows, columns), weight in zip(self.layers, self.weights, strict=True):
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
             count_levels(found.levels, found.contexts, state, weight, total)
             state = found.state
-            bits, squares = bits + weight * bits_of_longest(found), squares + energy * found.squared_error
-        bits += expected_bits(total)
-        return Tried(wanted, math.log(bits), rates_of(total), step * math.sqrt(squares))
+            bits += weight * bits_of_longest(found)
+        rates = rates_of(total)
+        return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates)
 
 
 def next_step(tried: Sequence[tuple[float, float]], aim: float, bounds: tuple[float, float]) -> float:
