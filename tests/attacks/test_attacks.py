@@ -64,7 +64,7 @@ WITHOUT: dict[str, tuple[str, str, Any]] = {
     "padding of lossless models": ("memory bomb", "surp_fl.lossless.model.MAX_RATIO", 1 << 60),
     "changes that bytes pay for": ("memory bomb", "surp_fl.merged_change._MAX_CHANGES_PER_BYTE", 1 << 40),
     "decoders that are fast": ("time bomb", "surp_fl.codecs.reader.Reader.decode", _slower(Reader.decode)),
-    "a context": ("replay", "tests.attacks.replay.SuRP", lambda budget: TopK(budget=4 * budget)),
+    "a context": ("replay", "tests.attacks.replay.SuRP", lambda budget, progressive: TopK(budget=4 * budget)),
     "a residual": ("forged applied", "surp_fl.memory.ErrorFeedback.settle", _forgetful),
     "this version": ("foreign version", "surp_fl.frame.VERSION", 2),
     "a limit of bytes": ("over budget", "surp_fl.strategies.replies.check_payload", _nothing),
