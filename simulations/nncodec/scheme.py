@@ -29,11 +29,12 @@ from surp_fl.memory import ErrorFeedback, Memory
 from surp_fl.types import Reference, Vector
 
 VARIABLE = "SURP_FL_NNCODEC"
+_NEAR = 16  # 64ths of an octave
 
 
 @dataclass(frozen=True)
 class NNCodecScheme(Budgeted):
-    """NNCodec's bitstream with the finest step that fits the budget, found anew for each message.
+    """NNCodec's bitstream with about the finest step that fits the budget, sought near that of the message before.
 
     Attributes:
         scale: λ of its rate–distortion optimised quantisation; higher, fewer coordinates and a finer step.
@@ -44,6 +45,7 @@ class NNCodecScheme(Budgeted):
     scale: float = field(default=2.0, kw_only=True)
     own_steps: bool = field(default=False, kw_only=True)
     memory: Memory = field(default_factory=ErrorFeedback, kw_only=True)
+    _before: list[int] = field(default_factory=list, init=False, repr=False, compare=False)  # the last step, if any
 
     @property
     def codec(self) -> Codec:
@@ -55,10 +57,18 @@ class NNCodecScheme(Budgeted):
             raise ValueError(DIVERGED)
         process, settings = process_of_the_environment(), {"lambda_scale": self.scale, "opt_qp": self.own_steps}
         process.hold(arrays_of(vector, layout))
-        largest = self.bytes_for(layout) - HEADER_BYTES
-        found = fitting(lambda qp: encoded(process, qp, settings), largest, coarsest(vector))
+        largest, steps = self.bytes_for(layout) - HEADER_BYTES, dict[bytes, int]()
+
+        def messages_at(qp: int) -> list[bytes]:
+            messages = encoded(process, qp, settings)
+            steps[messages[-1]] = qp
+            return messages
+
+        near = [fitting(messages_at, largest, step + _NEAR, _NEAR) for step in self._before]
+        found = next(filter(None, near), None) or fitting(messages_at, largest, coarsest(vector))
         if found is None:
             raise ValueError(f"budget = {self.bytes_for(layout)} bytes; NNCodec says nothing in so few: raise it")
+        self._before[:] = [steps[found[-1]]]
         return found[-1]
 
 

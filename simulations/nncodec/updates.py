@@ -19,7 +19,7 @@ _DENSITY = 6
 _OCTAVE = (
     1 << _DENSITY
 )  # steps are 2^(qp / 64): of some, messages are a tenth longer from one of 2^(1 / 16) to the next
-_STRIDE = 2 * _OCTAVE
+STRIDE = 2 * _OCTAVE
 _FULL = 0.99  # of the bytes: no finer step is tried
 _FINEST = -26 * _OCTAVE  # below the resolution of any update
 
@@ -50,29 +50,32 @@ def encoded(process: Process, qp: int, settings: Mapping[str, Any]) -> list[byte
 def coarsest(vector: Vector) -> int:
     """A step of which no coordinate is half as long, nor any with a factor for its array or dependent quantisation."""
     largest = float(np.abs(vector).max(initial=0))
-    return _STRIDE * (2 + math.ceil(math.log2(largest) * _OCTAVE / _STRIDE)) if largest else 0
+    return STRIDE * (2 + math.ceil(math.log2(largest) * _OCTAVE / STRIDE)) if largest else 0
 
 
-def fitting(messages_at: Callable[[int], list[bytes]], largest: int, start: int) -> list[bytes] | None:
-    """Find a step, about the finest from the coarsest on, with which the last message has at most `largest` bytes.
+def fitting(
+    messages_at: Callable[[int], list[bytes]], largest: int, start: int, stride: int = STRIDE
+) -> list[bytes] | None:
+    """Find a step, about the finest from a coarse one on, with which the last message has at most `largest` bytes.
 
     Args:
         messages_at: the messages of updates in turn, for a quantisation parameter: a step of 2^(qp / 64).
         largest: bytes of the last.
-        start: the coarsest step.
+        start: the coarse step.
+        stride: from it to finer ones, as long as messages fit; then it is halved.
 
     Returns:
-        The messages; None where even the coarsest step takes more bytes.
+        The messages; None where those of the coarse step take more bytes.
 
     >>> fitting(lambda qp: [bytes(-qp)], 30, -5)[0] == bytes(30)
     True
     """
     best, qp = None, start
     while qp > _FINEST and len((messages := messages_at(qp))[-1]) <= largest:
-        best, qp = messages, qp - _STRIDE
+        best, qp = messages, qp - stride
     if best is None:
         return None
-    too_fine, fits = qp, qp + _STRIDE
+    too_fine, fits = qp, qp + stride
     while fits - too_fine > 1 and len(best[-1]) < _FULL * largest:
         middle = (fits + too_fine) // 2
         messages = messages_at(middle)
