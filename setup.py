@@ -36,6 +36,7 @@ LOOPS = [
     "surp_fl.codecs.surp.index_tree",
     "surp_fl.codecs.surp.index_set",
     "surp_fl.codecs.surp.rank_one",
+    "surp_fl.codecs.surp.rank_one_signs",
     "surp_fl.codecs.surp.groups",
     "surp_fl.codecs.surp.rate_model",
     "surp_fl.codecs.surp.magnitude_groups",

@@ -73,7 +73,7 @@ def write_better(
     if rank_one:
         most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
         for more, rest in stages_beside_levels(most_bits, terms, whole, side, alone.expected_error):
-            beside = LevelFit.of(rest, side, capacity, more)
+            beside = LevelFit.of(rest, side, capacity, more, near=fit)
             if beside.expected_error > (_MOST_LEFT if fit is alone else 1.0) * fit.expected_error:
                 break
             fit = beside

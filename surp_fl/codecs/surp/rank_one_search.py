@@ -1,17 +1,21 @@
 """The search for rank-one terms in layers: each a magnitude times signs of rows and signs of columns.
 
-The encoder's side alone. A layer's best term is near its first pair of singular vectors, which a few power iterations
-find; of each vector, the signs of the largest entries are kept, as many as remove most squared error for their bits;
-then each factor's signs are chosen anew, given the other's. Knows rates. Does not know bits.
+The encoder's side alone. A layer's best terms are near its first pairs of singular vectors. A block of them is found at
+a time, since a product of a matrix with eight vectors takes as long as two with one; of each vector, the signs of the
+largest entries are kept, as many as remove most squared error for their bits; then each factor's signs are chosen anew,
+given the other's and the terms before. Knows rates. Does not know bits.
 
-Source: Vogels et al. 2019, "PowerSGD", for power iterations on layers; the singular vectors are coded as factors there.
-Kolda and O'Leary 1998, "A semidiscrete matrix decomposition", for factors of −1, 0 and 1, each given the other.
+Source: Halko, Martinsson and Tropp 2011, "Finding structure with randomness", for blocks of singular vectors. Vogels et
+al. 2019, "PowerSGD", for power iterations on layers; the singular vectors are coded as factors there. Kolda and O'Leary
+1998, "A semidiscrete matrix decomposition", for factors of −1, 0 and 1, each given the other.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -20,17 +24,19 @@ from numpy.typing import NDArray
 from surp_fl.codecs.surp.groups import magnitude_of, nearest_code
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import MAX_TERMS, Trits, layers_with_terms
-from surp_fl.types import Vector
+from surp_fl.codecs.surp.rank_one_signs import largest_signs
+from surp_fl.types import Floats, Vector
 
 # Tuned constants of the encoder, not of the format. Set by hand; messages of recorded updates
 # (simulations.experiments.messages) and the transformer's runs show what a change does.
-_ITERATIONS = 3  # of the power method, from the row of the largest norm
+_ITERATIONS = 3  # of the power method, from random combinations of rows
 _REFINEMENTS = 2  # of each factor's signs, given the other's, where nothing else is said
+_FIRST_BLOCK, _LARGEST_BLOCK = 4, 16  # terms that are sought at a time: twice as many as paid in the block before
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
 _LEAST_BITS = 40.0  # of a term
 _COLUMNS_SHARES = (0.25, 0.5, 0.75)  # of the bits of a term that has to fit; what is best is taken
+_LEAST_NORM = 1e-15  # of a singular vector times its value
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
-_LEAST_NORM = 1e-15  # of a layer's product with a vector
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,31 @@ class Term:
 
 
 @dataclass
+class _LayerSearch:
+    """The search in a layer.
+
+    Attributes:
+        matrix: what terms that were subtracted have left; a view, shape (rows, columns).
+        found: terms that pay, each given those before it.
+        taken: of them, those that are still to be subtracted.
+        block: terms to seek next.
+        rights: singular vectors times singular values, shape (block, columns); None if they are to be found.
+    """
+
+    matrix: Vector
+    found: deque[Term] = field(default_factory=deque)
+    taken: list[Term] = field(default_factory=list)
+    block: int = _FIRST_BLOCK
+    rights: Vector | None = None
+
+    def settle(self) -> None:
+        """Subtract the terms that were taken."""
+        if self.taken:
+            subtract(self.matrix, self.taken)
+            self.taken, self.rights = [], None
+
+
+@dataclass
 class TermSearch:
     """The search for terms in a vector, of which those that were found are subtracted.
 
@@ -63,7 +94,7 @@ class TermSearch:
         side: what the decoder holds.
         importance: of a squared error in each layer that may have terms; None for 1.
         refinements: of each factor's signs, given the other's.
-        most_cells: of all layers that are searched, together; a layer of which a term was taken is searched again.
+        most_cells: of all layers that are searched, together, once for each term that is sought.
         most_terms: that are still to be found.
     """
 
@@ -75,8 +106,8 @@ class TermSearch:
     most_terms: int = MAX_TERMS
 
     def __post_init__(self) -> None:
-        self._matrices = [matrix_of(self.residual, self.side, int(layer)) for layer in layers_with_terms(self.side)]
-        self._rights: dict[int, Vector | None] = {}  # right singular vectors of layers since their last term
+        layers = layers_with_terms(self.side).tolist()
+        self._layers = [_LayerSearch(matrix_of(self.residual, self.side, layer)) for layer in layers]
 
     def select(self, bits: float, slope: float, slope_at_the_end: float | None = None) -> list[Term]:
         """Select terms that remove more squared error than their bits would elsewhere, best first.
@@ -87,39 +118,48 @@ class TermSearch:
             slope_at_the_end: the same, of the bits that are left when a layer's best term does not fit any more and
                 one that fits is found; None to take none that way.
         """
-        candidates = {place: self._find(place, bits, slope, slope_at_the_end) for place in range(len(self._matrices))}
+        for place in range(len(self._layers)):
+            self._seek(place, slope)
         terms: list[Term] = []
         while self.most_terms > 0:
-            found = [each for each in candidates.values() if each is not None]
+            found = [layer.found[0] for layer in self._layers if layer.found]
             if not found:
                 break
             best = max(found, key=lambda each: self._weight(each.place) * each.gain - slope * each.bits)
-            if best.bits <= bits:
-                terms.append(best)
-                self.most_terms -= 1
-                bits -= best.bits
-                subtract(self._matrices[best.place], best)
-                self._rights.pop(best.place)
-            candidates[best.place] = self._find(best.place, bits, slope, slope_at_the_end)
+            layer = self._layers[best.place]
+            if best.bits > bits:
+                layer.found.clear()
+                layer.settle()
+                if slope_at_the_end is not None:
+                    fitting = fitting_term(layer.matrix, best.place, slope_at_the_end / self._weight(best.place), bits)
+                    layer.found.extend([] if fitting is None else [fitting])
+                continue
+            terms.append(best)
+            self.most_terms -= 1
+            bits -= best.bits
+            layer.taken.append(layer.found.popleft())
+            if not layer.found:
+                self._seek(best.place, slope)
+        for layer in self._layers:
+            layer.found.clear()
+            layer.settle()
         return terms
 
-    def _find(self, place: int, bits: float, slope: float, slope_at_the_end: float | None) -> Term | None:
-        """A layer's best term that fits."""
-        matrix, weight = self._matrices[place], self._weight(place)
+    def _seek(self, place: int, slope: float) -> None:
+        """Find a layer's next terms."""
+        layer = self._layers[place]
+        layer.settle()
+        matrix = layer.matrix
         if is_thin(matrix):
-            return None
-        if place not in self._rights:
-            if matrix.size > self.most_cells:
-                return None
-            self.most_cells -= matrix.size
-            self._rights[place] = _right_singular_vector(matrix)
-        right = self._rights[place]
-        if right is None:
-            return None
-        found = _term_near(right, matrix, place, slope / weight, math.inf, 1.0, self.refinements)
-        if found is None or found.bits <= bits:
-            return found
-        return None if slope_at_the_end is None else fitting_term(matrix, place, slope_at_the_end / weight, bits, right)
+            return
+        if layer.rights is None:
+            if matrix.size * layer.block > self.most_cells:
+                return
+            self.most_cells -= matrix.size * layer.block
+            layer.rights = _right_singular_vectors(matrix, layer.block)
+        terms = _terms_near(layer.rights, matrix, place, slope / self._weight(place), self.refinements)
+        layer.found.extend(terms)
+        layer.block = min(max(2 * len(terms), _FIRST_BLOCK), _LARGEST_BLOCK)
 
     def _weight(self, place: int) -> float:
         return 1.0 if self.importance is None else float(self.importance[place])
@@ -136,85 +176,122 @@ def matrix_of(vector: Vector, side: SideInformation, layer: int) -> Vector:
     return vector[side.start[layer] : side.start[layer] + rows * columns].reshape(rows, columns)
 
 
-def subtract(matrix: Vector, term: Term) -> None:
-    """matrix ← matrix − term."""
-    rows = np.flatnonzero(term.row_signs)
-    row_values = np.float32(magnitude_of(term.code)) * term.row_signs[rows].astype(np.float32)
-    matrix[rows] -= np.outer(row_values, term.column_signs.astype(np.float32))  # whole rows: faster than some columns
+def subtract(matrix: Vector, terms: Sequence[Term]) -> None:
+    """matrix ← matrix − all terms."""
+    magnitudes = np.array([magnitude_of(term.code) for term in terms], np.float32)
+    rows = np.array([term.row_signs for term in terms], np.float32)
+    matrix -= (magnitudes[:, None] * rows).T @ np.array([term.column_signs for term in terms], np.float32)
 
 
-def _right_singular_vector(matrix: Vector) -> Vector | None:
-    """About the first one, in any length; None if the matrix is zero."""
-    right: Vector = matrix[int(np.argmax(np.einsum("ij,ij->i", matrix, matrix)))].copy()
+def _right_singular_vectors(matrix: Vector, count: int) -> Vector:
+    """About the first ones, times their singular values; shape (count, columns), or fewer if the matrix has fewer."""
+    rights = _random_signs(min(count, *matrix.shape), len(matrix)) @ matrix
     for _ in range(_ITERATIONS):
-        left = matrix @ right
-        norm = float(np.linalg.norm(left))
-        if not norm > _LEAST_NORM:
-            return None
-        right = matrix.T @ (left / np.float32(norm))
-    return right
-
-
-def fitting_term(
-    matrix: Vector, place: int, slope: float, most_bits: float, right: Vector | None = None
-) -> Term | None:
-    """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
-    right = _right_singular_vector(matrix) if right is None else right
-    if most_bits < _LEAST_BITS or right is None:
-        return None
-    found = [_term_near(right, matrix, place, slope, most_bits, share, _REFINEMENTS) for share in _COLUMNS_SHARES]
-    return max((each for each in found if each is not None), key=lambda each: each.gain, default=None)
-
-
-def _term_near(
-    right: Vector, matrix: Vector, place: int, slope: float, most_bits: float, columns_share: float, refinements: int
-) -> Term | None:
-    """The term near a right singular vector; its columns may take a share of the bits at first, its rows the rest."""
-    signs_bits = most_bits - _TERM_BITS
-    column_signs, _, column_bits = _signs(right, slope, signs_bits * columns_share)
-    for _ in range(refinements):
-        before = column_signs
-        row_signs, _, row_bits = _signs(_mean_along(matrix, column_signs), slope, signs_bits - column_bits)
-        column_signs, _, column_bits = _signs(_mean_along(matrix.T, row_signs), slope, signs_bits - row_bits)
-        if np.array_equal(before, column_signs):
-            break
-    products = matrix @ column_signs.astype(np.float32)
-    count = float(np.count_nonzero(row_signs)) * np.count_nonzero(column_signs)
-    total = float(products @ row_signs.astype(np.float32))
-    gain, bits = total * total / count, row_bits + column_bits + _TERM_BITS
-    if total <= 0 or gain <= slope * bits or bits > most_bits:
-        return None
-    return Term(place, nearest_code(total / count), row_signs, column_signs, gain, bits)
-
-
-def _mean_along(matrix: Vector, signs: Trits) -> Vector:
-    """Each row's product with the signs, of norm 1."""
-    found: Vector = (matrix @ signs.astype(np.float32)) / np.float32(math.sqrt(np.count_nonzero(signs)))
+        rights = _orthonormal(_left_products(_orthonormal(rights), matrix)) @ matrix
+    rights = _orthonormal(rights)
+    lefts = _left_products(rights, matrix)
+    squares, combinations = np.linalg.eigh((lefts @ lefts.T).astype(np.float64))
+    scaled = np.sqrt(np.maximum(squares, 0)) * combinations
+    found: Vector = scaled.T[::-1].astype(np.float32) @ rights
+    largest: Vector = found[np.arange(len(found)), np.argmax(np.abs(found), axis=1)]
+    found *= np.copysign(np.float32(1), largest)[:, None]  # of both signs, the same one on all machines
     return found
 
 
-def _signs(values: Vector, slope: float, most_bits: float) -> tuple[Trits, float, float]:
-    """The signs of the largest values, as many as remove most beyond their bits; what they remove; their bits."""
-    magnitudes = np.abs(values)
-    descending = np.sort(magnitudes)[::-1]
-    k, bits = _counts_and_bits(len(values))
-    gain = np.cumsum(descending, dtype=np.float64) ** 2 / k
-    net = gain - slope * bits
-    kept = int(np.argmax(net if most_bits == math.inf else np.where(bits <= most_bits, net, -math.inf)))
-    signs: Trits = np.where(values < 0, np.int8(-1), np.int8(1)) * (magnitudes >= descending[kept])
-    if np.count_nonzero(signs) > kept + 1:  # of equal ones, the first
-        signs[np.argsort(-magnitudes, kind="stable")[kept + 1 :]] = 0
-    return signs, float(gain[kept]), float(bits[kept])
-
-
 @lru_cache(maxsize=64)
-def _counts_and_bits(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The counts 1 to `length` of signs that are kept, and the bits that each takes; read-only."""
-    k = np.arange(1.0, length + 1)
-    share = k / length
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zero_bits = np.where(share < 1, -(length - k) * np.log2(1 - share), 0.0)
-    bits: NDArray[np.float64] = zero_bits - k * np.log2(share) + k
-    k.setflags(write=False)
-    bits.setflags(write=False)
-    return k, bits
+def _random_signs(count: int, length: int) -> Vector:
+    """The same at every call; float32, shape (count, length), read-only."""
+    signs: Vector = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (count, length))
+    signs.setflags(write=False)
+    return signs
+
+
+def _orthonormal(vectors: Vector) -> Vector:
+    """Rows that span what these rows do, orthogonal to each other and of norm 1."""
+    found: Vector = np.linalg.qr(vectors.T)[0].T
+    return found
+
+
+def _left_products(rights: Vector, matrix: Vector) -> Vector:
+    """The matrix times each of the vectors; shape (count, rows)."""
+    return np.ascontiguousarray((matrix @ rights.T).T)
+
+
+def fitting_term(matrix: Vector, place: int, slope: float, most_bits: float) -> Term | None:
+    """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
+    if most_bits < _LEAST_BITS:
+        return None
+    right = _right_singular_vectors(matrix, _FIRST_BLOCK)[:1]
+    found = [_terms_near(right, matrix, place, slope, _REFINEMENTS, most_bits, share) for share in _COLUMNS_SHARES]
+    return max((term for terms in found for term in terms), key=lambda each: each.gain, default=None)
+
+
+def _terms_near(
+    rights: Vector, matrix: Vector, place: int, slope: float, refinements: int,
+    most_bits: float = math.inf, columns_share: float = 1.0,
+) -> list[Term]:  # fmt: skip
+    """The terms near right singular vectors that pay, each given those before it.
+
+    Args:
+        rights: times singular values; shape (count, columns).
+        matrix: shape (rows, columns).
+        place: of the layer.
+        slope: squared error that a bit removes elsewhere.
+        refinements: of each factor's signs, given the other's, at most.
+        most_bits: of a term.
+        columns_share: of the bits of a term's signs, what its columns may take at first; its rows take the rest.
+    """
+    signs_bits = most_bits - _TERM_BITS
+    columns, column_bits = largest_signs(rights, slope, np.full(len(rights), signs_bits * columns_share))
+    # Of the terms before: at first their pairs of singular vectors
+    left_factors, right_factors = _left_products(rights / np.maximum(_norms(rights), _LEAST_NORM) ** 2, matrix), rights
+    for _ in range(refinements):
+        before = columns
+        left = _without_before(_left_products(columns, matrix), columns, right_factors, left_factors)
+        rows, row_bits = largest_signs(left / _norms(columns), slope, signs_bits - column_bits)
+        left_factors, right_factors = _magnitudes(left, columns, rows) * rows, columns
+        products = rows @ matrix
+        right = _without_before(products, rows, left_factors, right_factors)
+        columns, column_bits = largest_signs(right / _norms(rows), slope, signs_bits - row_bits)
+        left_factors, right_factors = _magnitudes(right, rows, columns) * rows, columns
+        if np.array_equal(before, columns):
+            break
+    return _paying(place, rows, columns, products, row_bits + column_bits + _TERM_BITS, slope, most_bits)
+
+
+def _without_before(products: Vector, signs: Vector, factors: Vector, others: Vector) -> Vector:
+    """Products of signs with the matrix, each as if the terms before it, with such factors, were subtracted."""
+    before: Vector = np.tril(signs @ factors.T, -1) @ others
+    return products - before
+
+
+def _paying(
+    place: int, rows: Vector, columns: Vector, products: Vector, bits: Floats, slope: float, most_bits: float
+) -> list[Term]:
+    """The terms that pay, best first, each given those before it; `products` are of the rows with the matrix."""
+    totals = np.einsum("ij,ij->i", products, columns, dtype=np.float64)
+    alike = (rows @ rows.T).astype(np.float64) * (columns @ columns.T)  # exact: at most 2^24
+    counts = np.diag(alike)
+    terms: list[Term] = []
+    while len(terms) < len(rows):
+        gains = np.where((totals > 0) & (bits <= most_bits), totals**2 / counts, 0)
+        best = int(np.argmax(gains - slope * bits))
+        if not gains[best] > slope * bits[best]:
+            break
+        code = nearest_code(float(totals[best] / counts[best]))
+        signs = rows[best].astype(np.int8), columns[best].astype(np.int8)
+        terms.append(Term(place, code, *signs, float(gains[best]), float(bits[best])))
+        totals -= magnitude_of(code) * alike[best]
+        totals[best] = 0
+    return terms
+
+
+def _norms(signs: Vector) -> Vector:
+    norms: Vector = np.linalg.norm(signs, axis=1, keepdims=True)
+    return norms
+
+
+def _magnitudes(products: Vector, signs: Vector, others: Vector) -> Vector:
+    """Of terms, from the products of a factor's signs with the matrix; shape (count, 1)."""
+    found: Vector = np.einsum("ij,ij->i", products, others)[:, None] / (_norms(signs) * _norms(others)) ** 2
+    return found

@@ -120,9 +120,10 @@ def stages_beside_levels(
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
     """The vector minus what a decoder adds for terms."""
-    layers, residual = layers_with_terms(side), on_host(vector).copy()
-    for term in terms:
-        subtract(matrix_of(residual, side, int(layers[term.place])), term)
+    residual = on_host(vector).copy()
+    for place, layer in enumerate(layers_with_terms(side).tolist()):
+        if mine := [term for term in terms if term.place == place]:
+            subtract(matrix_of(residual, side, layer), mine)
     return residual
 
 

@@ -116,6 +116,7 @@ def test_terms_whose_bits_were_underestimated_are_dropped_until_the_message_fits
     assert error(vector, SuRP(budget), layout) < 1
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(3))
 def test_a_last_term_is_made_to_fit_and_none_is_lost_at_the_end(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ from surp_fl.types import Vector
 
 # Tuned constants of the encoder, not of the format.
 _TRIALS, _TRIALS_OF_MANY = 10, 5  # codings of the vector, until one fits closely: two, as a rule
-_USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's
+_USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its sample's, where nothing else is known
 _FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may be left; of fewer coordinates are fast
@@ -58,6 +58,7 @@ class LevelFit:
         sample: that tells about what a step takes.
         lags: of layers, by where they begin; sought once, as they are much alike in all steps.
         best: the longest coding that fits, and the norm of its error.
+        usually_more: logarithm of the bits that a choice takes over those of the sample.
     """
 
     vector: Vector
@@ -67,13 +68,21 @@ class LevelFit:
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
+    usually_more: float = _USUALLY_MORE
     _choices: dict[float, float] = field(default_factory=dict)  # logarithms of steps → of bits by the rates
     _codings: dict[float, float] = field(default_factory=dict)  # the same → of bits of codings
     _factor: float = 0.0  # logarithm of the bits of a coding over those
     _is_finest: bool = False  # whether a coding in the finest step fits
 
     @classmethod
-    def of(cls, vector: Vector, side: SideInformation, capacity: int, terms: Sequence[Term] = ()) -> Self:
+    def of(
+        cls,
+        vector: Vector,
+        side: SideInformation,
+        capacity: int,
+        terms: Sequence[Term] = (),
+        near: LevelFit | None = None,
+    ) -> Self:
         """A fit of a vector in which nothing is tried yet.
 
         Args:
@@ -81,9 +90,15 @@ class LevelFit:
             side: the layers, without a context.
             capacity: bytes of the body.
             terms: rank-one terms of layers, which come first.
+            near: the fit of a vector of which this one differs by some terms.
         """
         layers, vector = layers_of(side), np.ascontiguousarray(vector)
-        return cls(vector, layers, begun_with(terms, side, capacity), capacity, _sample_of(vector, layers))
+        fit = cls(vector, layers, begun_with(terms, side, capacity), capacity, _sample_of(vector, layers))
+        if near is not None and near.sample.layers and fit.sample.layers:
+            usual = near._first_choice
+            fit.usually_more = math.log(usual.bits) - usual.found.log_bits
+            fit.sample.at(min(max(usual.found.wanted, fit.sample.bounds[0]), fit.sample.bounds[1]))
+        return fit
 
     @cached_property
     def expected_error(self) -> float:
@@ -145,7 +160,7 @@ class LevelFit:
     def _first_choice(self) -> Quantised:
         """The levels in the step that the sample tells."""
         aim = self._aim(0)
-        first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
+        first = self._choice(self.sample.find(aim - self.usually_more, _FIRST_SEARCH))
         return first if abs(self._missed(first, aim)) <= _FAR else self._asked_again(first, aim, _FIRST_SEARCH)
 
     def _following(self, chosen: Quantised, aim: float, near: float) -> Quantised | None:
