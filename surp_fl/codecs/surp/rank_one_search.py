@@ -119,7 +119,7 @@ class TermSearch:
                 one that fits is found; None to take none that way.
         """
         for place in range(len(self._layers)):
-            self._seek(place, slope)
+            self._seek(place, slope, bits)
         terms: list[Term] = []
         while self.most_terms > 0:
             found = [layer.found[0] for layer in self._layers if layer.found]
@@ -139,24 +139,25 @@ class TermSearch:
             bits -= best.bits
             layer.taken.append(layer.found.popleft())
             if not layer.found:
-                self._seek(best.place, slope)
+                self._seek(best.place, slope, bits)
         for layer in self._layers:
             layer.found.clear()
             layer.settle()
         return terms
 
-    def _seek(self, place: int, slope: float) -> None:
-        """Find a layer's next terms."""
+    def _seek(self, place: int, slope: float, bits: float) -> None:
+        """Find a layer's next terms, about as many as fit."""
         layer = self._layers[place]
         layer.settle()
         matrix = layer.matrix
         if is_thin(matrix):
             return
         if layer.rights is None:
-            if matrix.size * layer.block > self.most_cells:
+            count = int(min(layer.block, 1 + 2 * bits / sum(matrix.shape)))  # of which each takes half its signs
+            if matrix.size * count > self.most_cells:
                 return
-            self.most_cells -= matrix.size * layer.block
-            layer.rights = _right_singular_vectors(matrix, layer.block)
+            self.most_cells -= matrix.size * count
+            layer.rights = _right_singular_vectors(matrix, count)
         terms = _terms_near(layer.rights, matrix, place, slope / self._weight(place), self.refinements)
         layer.found.extend(terms)
         layer.block = min(max(2 * len(terms), _FIRST_BLOCK), _LARGEST_BLOCK)
