@@ -127,25 +127,28 @@ def _found(sample: _Sample) -> SignLags:
 def _sample(levels: NDArray[np.int32], values: Vector, columns: int) -> _Sample | None:
     """Evenly spaced rows of those that have signs, of long ones the beginning; None if there are too few signs."""
     part = slice(None, min(columns, _CELLS // 2))
-    positive = np.signbit(values.reshape(-1, columns)[:, part]) == 0
-    signs = np.where(levels.reshape(-1, columns)[:, part] > 0, np.where(positive, 1, -1), 0).astype(np.int8)
+    positive = (values.reshape(-1, columns)[:, part] > 0).view(np.int8)
+    signs: Signs = (2 * positive - 1) * (levels.reshape(-1, columns)[:, part] > 0)
     told = np.count_nonzero(signs, axis=1)
     if told.sum() < _LEAST_SIGNS:
         return None
     signs, told = signs[told > 0], told[told > 0]
     stride = max(1, -(-signs.size // _CELLS), -(-int(told.sum()) // _SIGNS))
-    rows = np.arange((len(told) - 1) % stride // 2, len(told), stride)
-    share = float(told[rows].sum() / max(int(np.count_nonzero(levels)), 1))
-    return _Sample(signs[rows], _log_odds(signs, rows), share)
+    first = (len(told) - 1) % stride // 2
+    share = float(told[first::stride].sum() / max(int(np.count_nonzero(levels)), 1))
+    return _Sample(signs[first::stride], _log_odds(signs, first, stride), share)
 
 
-def _log_odds(signs: Signs, rows: NDArray[np.int64]) -> Floats:
-    """Logarithms of the odds of a positive sign in some rows, by what `SignOdds` has counted in row and column."""
-    odds = np.zeros((len(rows), signs.shape[1]))
-    for factor, of in ((1, signs > 0), (-1, signs < 0)):
-        between = np.add.reduceat(of, rows, axis=0, dtype=np.int64)  # from each of the rows to the next
-        column = np.cumsum(np.vstack([of[: rows[0]].sum(axis=0), between[:-1]]), axis=0)
-        row: NDArray[np.int64] = np.cumsum(of[rows], axis=1) - of[rows]
+def _log_odds(signs: Signs, first: int, stride: int) -> Floats:
+    """Logarithms of the odds of a positive sign in rows of the sample, by what `SignOdds` has counted by then."""
+    rows = signs[first::stride]
+    odds = np.zeros(rows.shape)
+    end = first + (len(rows) - 1) * stride
+    for factor, of in ((1, (signs > 0).view(np.int8)), (-1, (signs < 0).view(np.int8))):
+        between = of[first:end].reshape(-1, stride, of.shape[1]).sum(axis=1, dtype=np.int64)  # one row to the next
+        column = np.cumsum(np.vstack([of[:first].sum(axis=0, dtype=np.int64), between]), axis=0)
+        own = of[first::stride]
+        row: NDArray[np.int64] = np.cumsum(own, axis=1, dtype=np.int64) - own
         odds += factor * (np.log(row + SIGNS_BEGIN) + np.log(column + SIGNS_BEGIN))
     return odds
 

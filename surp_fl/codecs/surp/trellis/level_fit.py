@@ -30,7 +30,7 @@ _CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may b
 _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may be left; of fewer coordinates are fast
 _CHOICES, _NEARER = 4, 0.25  # of levels, until the bits expected are so near, of what may be left, to those wanted
 _TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
-_FAR = 0.15  # of a logarithm of bits: choices as far off are not coded, and the sample is asked again
+_FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off are not coded; the sample is asked again
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 _MOST_LEVELS = 2.0**23  # of the largest coordinate
@@ -161,7 +161,8 @@ class LevelFit:
         """The levels in the step that the sample tells."""
         aim = self._aim(0)
         first = self._choice(self.sample.find(aim - self.usually_more, _FIRST_SEARCH))
-        return first if abs(self._missed(first, aim)) <= _FAR else self._asked_again(first, aim, _FIRST_SEARCH)
+        far = _FAR_OF_MANY if self.vector.size >= _MANY else _FAR
+        return first if abs(self._missed(first, aim)) <= far else self._asked_again(first, aim, _FIRST_SEARCH)
 
     def _following(self, chosen: Quantised, aim: float, near: float) -> Quantised | None:
         """The next choice to be coded, with the same rates; None if all steps nearby are coded.
