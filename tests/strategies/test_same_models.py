@@ -20,8 +20,8 @@ from tests.flower_app import Arrays, app_with, fedavg, run
 
 SHAPES = {"conv.weight": (20, 1, 5, 5), "conv.bias": (20,), "fc.weight": (60, 320), "fc.bias": (60,)}
 SHA256 = {
-    "surp up": "37c8b29516eb23f6cadeba4fa39f7d4a0b502808fc315304f96053031cfb0d30",
-    "surp both ways": "6f9085fa7bf823d49f7c895312aae4087e7350bd823fd805b0330fea07874298",
+    "surp up": "47cbca01f2198ef762f4897010a9f837e409e767b1172db67c44d89843d5c8c0",
+    "surp both ways": "26be42bb93cc53b9d79f1c09846b84c4f8e9fb56c5200cd9d6b4fdcfa5cb1f2b",
     "stc up": "c4444e7910ef3135fe82e2064225dffc3b4013657be1a092afb246c8fb10f12e",
     "surp-paper up": "9898b4a6c79774257924702d255dd407f98a44088c17db2c151d2dc1a386378d",
 }

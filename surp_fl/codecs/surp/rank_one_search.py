@@ -150,7 +150,7 @@ class TermSearch:
         layer = self._layers[place]
         layer.settle()
         matrix = layer.matrix
-        if is_thin(matrix):
+        if is_thin(matrix) or bits < _LEAST_BITS:
             return
         if layer.rights is None:
             count = int(min(layer.block, 1 + 2 * bits / sum(matrix.shape)))  # of which each takes half its signs

@@ -89,3 +89,4 @@ def test_a_search_with_a_lower_slope_goes_on_where_the_one_before_stopped() -> N
     assert len(more) > len(first)
     assert len(TermSearch(vector.copy(), side, most_terms=3).select(math.inf, 2.0)) == 3
     assert not TermSearch(vector.copy(), side, most_cells=4 * vector.size - 1).select(math.inf, 2.0)
+    assert not TermSearch(vector.copy(), side).select(-500.0, 2.0)  # terms that came first may have taken more

@@ -14,7 +14,7 @@ from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, code_of_mean, contexts_of, mean_of
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES
 from surp_fl.codecs.surp.trellis.reader import magnitudes_of
-from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
+from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, usual_magnitudes
 from surp_fl.codecs.surp.trellis.sign_lags import SignLags
 from surp_fl.codecs.surp.trellis.step_search import next_step
 from surp_fl.codecs.surp.trellis.transitions import STATES, after_zeros, next_state
@@ -48,7 +48,7 @@ def test_the_path_is_the_best_of_all_paths(scale: float) -> None:
     for start in range(STATES):
         sizes, contexts = rng.exponential(scale, 5).astype(np.float32), rng.integers(25, 40, 5).astype(np.int16)
         levels = np.empty(5, np.int32)
-        end, squares, bits = choose_levels(sizes, contexts, PRIOR_RATES, slope, FIRST, start, levels)
+        end, squares, bits = choose_levels(sizes, contexts, PRIOR_RATES, slope, usual_magnitudes(FIRST), start, levels)
 
         given = (start, sizes.tolist(), contexts.tolist())
 
@@ -73,7 +73,7 @@ def test_the_trellis_beats_one_quantiser_at_high_rates() -> None:
     """Uniform numbers: a quantiser of step s has s²/12; eight states gain 0.9 dB at least (1.1 are known)."""
     sizes = np.random.default_rng(2).uniform(50, 60, 20_000).astype(np.float32)
     levels, contexts, state, squares = np.empty(20_000, np.int32), np.zeros(20_000, np.int16), 0, 0.0
-    choose_levels(sizes, contexts, PRIOR_RATES, 0.0, FIRST, 0, levels)
+    choose_levels(sizes, contexts, PRIOR_RATES, 0.0, usual_magnitudes(FIRST), 0, levels)
     for size, level in zip(sizes.tolist(), levels.tolist(), strict=True):
         squares += (size - (2 * level - (state & 1))) ** 2
         state = next_state(state, level & 1)

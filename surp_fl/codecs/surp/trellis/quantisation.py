@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of
 from surp_fl.codecs.surp.trellis.reader import USUAL_OFFSETS, magnitudes_of
-from surp_fl.codecs.surp.trellis.search import RATES, choose_levels
+from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, in_steps, usual_magnitudes
 from surp_fl.types import Floats, Vector
 
 # Tuned constants of the encoder, not of the format; chosen on recorded updates of LeNet-5 and of a CNN with batch
@@ -54,19 +54,19 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
         rates: as `rates_of` gives them.
         state: of the trellis before them.
     """
-    sizes = np.abs(values)
-    np.divide(sizes, step, out=sizes, dtype=np.float64, casting="same_kind")  # in steps
-    rough = (np.float32(0.5) * sizes + np.float32(_ROUNDING)).astype(np.int32)
-    mean = max(float(rough.mean(dtype=np.float64)), 1 / len(values))
-    contexts, levels = np.empty(len(values), np.int16), np.empty(len(values), np.int32)
+    n = len(values)
+    if not values.any():
+        return Levels(np.zeros(n, np.int32), np.zeros(n, np.int16), state, 0.0, 0.0)
+    sizes, levels, contexts = np.empty(n, np.float32), np.empty(n, np.int32), np.empty(n, np.int16)
+    mean = max(in_steps(values, step, _ROUNDING, sizes, levels), 1) / n
+    contexts_of(levels, columns, code_of_mean(mean), contexts)
     squared_error = bits = 0.0
-    contexts_of(rough, columns, code_of_mean(mean), contexts)
-    for start in range(0, len(values), _RUN):
+    for start in range(0, n, _RUN):
         run = slice(start, start + _RUN)
-        state, error, taken = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _ONES, state, levels[run])
+        state, error, taken = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _USUAL, state, levels[run])
         squared_error, bits = squared_error + error, bits + taken
-    long = np.flatnonzero(levels >= RATES - 2)
-    bits -= float(np.log2(1 - _LONGER[contexts[long], 0]).sum())  # that none is longer; the same for all
+    if (long := levels >= RATES - 2).any():
+        bits -= float(np.log2(1 - _LONGER[contexts[long], 0]).sum())  # that none is longer; the same for all
     return Levels(levels, contexts, state, squared_error, bits)
 
 
@@ -91,13 +91,14 @@ def expected_bits(counts: Floats, rates: Floats) -> float:
 
 def bits_of_longest(found: Levels) -> float:
     """Bits that tell the longest levels of a layer apart; they are geometrically distributed."""
-    long = np.flatnonzero(found.levels >= RATES - 2)
+    if not (long := found.levels >= RATES - 2).any():
+        return 0.0
     longer = _LONGER[found.contexts[long], 0]
     more = (found.levels[long] - (RATES - 2)) * -np.log2(longer) - np.log2(1 - longer)
     return float(more.sum())
 
 
-_ONES = magnitudes_of(*OFFSETS) / 16  # in steps
+_USUAL = usual_magnitudes(magnitudes_of(*OFFSETS) / 16)  # in steps
 _EXPECTED = 2.0 ** ((np.arange(CONTEXTS) - 32) / 4)[:, None]  # levels of each context
 _LONGER = _EXPECTED / (1 + _EXPECTED)  # the share of levels beyond each, geometrically distributed
 _LEVEL = np.arange(RATES - 1)

@@ -9,16 +9,21 @@ cdef int64_t _RATES, _LAST, _STATES, _UPPER_OF_ZERO, _EACH_SUBTRACTS, _ONE
 cdef double _NEVER
 
 
+@cython.locals(total=int64_t, i=int64_t, value=double, level=int64_t)
+cpdef int64_t in_steps(
+    const float[::1] values, double step, double rounding, float[::1] magnitudes, int32_t[::1] rough
+) except -1
 @cython.locals(
-    odd_rates=int64_t, least_of_all=double, i=int64_t, u=double, at=int64_t, subtracted=double, least=double, even=double, odd=double,
+    each=int64_t, odd_rates=int64_t, least_of_all=double, i=int64_t, u=double, at=int64_t, subtracted=double, least=double, even=double, odd=double,
     c0=double, c1=double, c2=double, c3=double, c4=double, c5=double, c6=double, c7=double,
     a0=double, a1=double, a2=double, a3=double, a4=double, a5=double, a6=double, a7=double,
     b0=double, b1=double, b2=double, b3=double, b4=double, b5=double, b6=double, b7=double, upper=int64_t,
 )
 cdef double _run(
     const float[::1] magnitudes, const int16_t[::1] contexts, const double[::1] rates, double slope,
-    const double[::1] usual, double[::1] costs, uint8_t[::1] chosen, int32_t[::1] offered, double[::1] own,
-) except -1
+    const double[::1] usual, int64_t state, double[::1] costs, uint8_t[::1] chosen, int32_t[::1] offered,
+    double[::1] own,
+) except? -1
 @cython.locals(
     low=int64_t, even=double, odd=double, even_level=int64_t, odd_level=int64_t, odd_magnitude=double,
     even_magnitude=double, zero=double,

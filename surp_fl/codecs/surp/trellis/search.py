@@ -24,12 +24,35 @@ _EACH_SUBTRACTS = 63  # coordinates, and one
 _RATES, _STATES = RATES, STATES  # as C numbers
 
 
+def in_steps(values: Vector, step: float, rounding: float, magnitudes: Vector, rough: NDArray[np.int32]) -> int:
+    """Magnitudes of values in steps, and levels of a plain rounding to even steps, in one pass.
+
+    Args:
+        values: float32, shape (n,).
+        step: above 0.
+        rounding: what is added before a level is rounded down.
+        magnitudes: filled in; float32, shape (n,).
+        rough: filled in; int32, shape (n,).
+
+    Returns:
+        The sum of these levels.
+    """
+    total = 0
+    for i in range(len(values)):
+        value = float(values[i])
+        magnitudes[i] = (value if value >= 0 else -value) / step
+        level = int(0.5 * float(magnitudes[i]) + rounding)
+        rough[i] = level
+        total += level
+    return total
+
+
 def choose_levels(
     magnitudes: Vector,
     contexts: NDArray[np.int16],
     rates: Floats,
     slope: float,
-    first: Floats,
+    usual: Floats,
     state: int,
     levels: NDArray[np.int32],
 ) -> tuple[int, float, float]:
@@ -40,7 +63,7 @@ def choose_levels(
         contexts: int16, shape (n,).
         rates: bits by quantiser, context and level, RATES each; float64, flat.
         slope: squared error, in squared steps, that a bit has to remove.
-        first: magnitude of level 1 in both quantisers, in steps; float64, shape (2,).
+        usual: as `usual_magnitudes` gives them.
         state: in which the run begins.
         levels: filled in; int32, shape (n,).
 
@@ -48,33 +71,33 @@ def choose_levels(
         The state in which it ends, the squared error, in squared steps, and the bits by `rates`; 0 for a slope of 0.
     """
     n = len(magnitudes)
-    costs = np.full(_STATES, _NEVER)
-    costs[state] = 0.0
+    costs = np.empty(_STATES)
     chosen = np.empty(n, np.uint8)  # a bit for each state: whether it is reached from the upper half of states
     offered = np.empty(4 * n, np.int32)  # levels by quantiser and parity
-    usual = _usual_magnitudes(first)
-    costs_before = _run(magnitudes, contexts, rates, slope, usual, costs, chosen, offered, np.empty(4))
-    end = int(np.argmin(costs))
+    least = _run(magnitudes, contexts, rates, slope, usual, state, costs, chosen, offered, np.empty(4))
+    end = int(costs.argmin())
     squares = _trace(chosen, offered, end, magnitudes, usual, levels)
-    return end, squares, (costs_before + float(costs[end]) - squares) / slope if slope > 0 else 0.0
+    return end, squares, (least - squares) / slope if slope > 0 else 0.0
 
 
 def _run(
-    magnitudes: Vector, contexts: NDArray[np.int16], rates: Floats, slope: float, usual: Floats, costs: Floats,
-    chosen: NDArray[np.uint8], offered: NDArray[np.int32], own: Floats,
+    magnitudes: Vector, contexts: NDArray[np.int16], rates: Floats, slope: float, usual: Floats, state: int,
+    costs: Floats, chosen: NDArray[np.uint8], offered: NDArray[np.int32], own: Floats,
 ) -> float:  # fmt: skip
     """Costs of all states after the run, and how each was reached.
 
     Args:
-        costs: of states, before the run and then after it, over what is returned; float64, shape (8,).
+        costs: filled in, of states, over the same number for all; float64, shape (8,).
         own: room for costs of a coordinate's levels, by quantiser and parity; float64, shape (4,).
 
     Returns:
-        What was subtracted from all costs, so that they stay exact.
+        The least cost.
     """
+    for each in range(_STATES):
+        costs[each] = 0.0 if each == state else _NEVER
     odd_rates = len(rates) // 2
     least_of_all = min(usual[1], usual[_RATES + 1])
-    subtracted = 0.0
+    subtracted = 0.0  # from all costs, so that they stay exact
     c0, c1, c2, c3 = costs[0], costs[1], costs[2], costs[3]
     c4, c5, c6, c7 = costs[4], costs[5], costs[6], costs[7]
     for i in range(len(magnitudes)):
@@ -107,7 +130,7 @@ def _run(
             c4, c5, c6, c7 = c4 - least, c5 - least, c6 - least, c7 - least
     costs[0], costs[1], costs[2], costs[3] = c0, c1, c2, c3
     costs[4], costs[5], costs[6], costs[7] = c4, c5, c6, c7
-    return subtracted
+    return subtracted + float(min(min(min(c0, c1), min(c2, c3)), min(min(c4, c5), min(c6, c7))))
 
 
 def _offer(
@@ -118,7 +141,7 @@ def _offer(
 
     Args:
         rates: of which those from `at` on are the quantiser's in the context.
-        usual: as `_usual_magnitudes` gives them.
+        usual: as `usual_magnitudes` gives them.
         offered: two levels are filled in from `place` on.
         own: the same of their costs, for each quantiser.
     """
@@ -138,8 +161,12 @@ def _offer(
     offered[place], offered[place + 1] = even_level * (even < zero), odd_level
 
 
-def _usual_magnitudes(first: Floats) -> Floats:
-    """Magnitudes of the levels below RATES in both quantisers, in steps; float64, flat."""
+def usual_magnitudes(first: Floats) -> Floats:
+    """Magnitudes of the levels below RATES in both quantisers, in steps; float64, flat.
+
+    Args:
+        first: of level 1 in both; float64, shape (2,).
+    """
     usual = np.empty((2, RATES))
     usual[0], usual[1] = 2.0 * np.arange(RATES), 2.0 * np.arange(RATES) - 1
     usual[:, 0], usual[:, 1] = 0.0, first

@@ -101,9 +101,10 @@ class StepSearch:
         step, total, bits, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
         for (start, rows, columns), weight in zip(self.layers, self.weights, strict=True):
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
-            count_levels(found.levels, found.contexts, state, weight, total)
-            state = found.state
-            bits += weight * bits_of_longest(found)
+            if found.levels.any():
+                count_levels(found.levels, found.contexts, state, weight, total)
+                state = found.state
+                bits += weight * bits_of_longest(found)
         rates = rates_of(total)
         return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates)
 
