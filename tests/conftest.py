@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,12 @@ settings.register_profile("default", max_examples=100, deadline=None, print_blob
 settings.register_profile("few", max_examples=10, deadline=None)  # where the loops run uncompiled, and in tests/compat
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what exists by now out of garbage collections, of which Flower asks for one with each record."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
