@@ -16,7 +16,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +185,8 @@ def subtract(matrix: Vector, terms: Sequence[Term]) -> None:
 
 def _right_singular_vectors(matrix: Vector, count: int) -> Vector:
     """About the first ones, times their singular values; shape (count, columns), or fewer if the matrix has fewer."""
-    rights = _random_signs(min(count, *matrix.shape), len(matrix)) @ matrix
+    signs = np.random.default_rng(0).integers(0, 2, (min(count, *matrix.shape), len(matrix)), np.int8)
+    rights: Vector = (2 * signs - 1).astype(np.float32) @ matrix
     for _ in range(_ITERATIONS):
         rights = _orthonormal(_left_products(_orthonormal(rights), matrix)) @ matrix
     rights = _orthonormal(rights)
@@ -197,14 +197,6 @@ def _right_singular_vectors(matrix: Vector, count: int) -> Vector:
     largest: Vector = found[np.arange(len(found)), np.argmax(np.abs(found), axis=1)]
     found *= np.copysign(np.float32(1), largest)[:, None]  # of both signs, the same one on all machines
     return found
-
-
-@lru_cache(maxsize=64)
-def _random_signs(count: int, length: int) -> Vector:
-    """The same at every call; float32, shape (count, length), read-only."""
-    signs: Vector = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (count, length))
-    signs.setflags(write=False)
-    return signs
 
 
 def _orthonormal(vectors: Vector) -> Vector:
