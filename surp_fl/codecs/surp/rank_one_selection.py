@@ -46,7 +46,7 @@ _ERRORS_A_BIT, _SQUARES_A_BIT = 3.0, 1.4
 _NEXT_STAGE, _STAGES = 0.3, 5
 _LEAST_NET_GAIN = 0.01  # of the first stage, as a share of what levels alone leave; below, a second fit is a waste
 _REFINEMENTS_BESIDE_LEVELS = 4
-_MOST_CELLS = 1 << 27  # that the search reads, each about a dozen times
+_MOST_CELLS = 1 << 28  # that the search reads for all terms that it seeks
 
 
 def terms_within(
