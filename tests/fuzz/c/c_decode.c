@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const surp_array SMALL[] = {{6, 18}, {1, 6}, {40, 30}, {1, 1}, {0, 3}};
-static const surp_array WIDE[] = {{2, 900}, {1, 300}, {300, 2}, {5, 5}, {1, 0}};
-static const surp_array ROW[] = {{1, 5000}};
+static const surp_array SMALL[] = {{6, 18}, {1, 6}, {20, 24}, {1, 1}, {0, 3}};
+static const surp_array WIDE[] = {{2, 250}, {1, 90}, {90, 2}, {5, 5}, {1, 0}};
+static const surp_array ROW[] = {{1, 4200}}; /* longer than the runs for which a row is charged */
 static const surp_array TINY[] = {{4, 4}, {1, 1}, {3, 2}};
 static const surp_array PAIR[] = {{1, 1}, {1, 2}};
 static const surp_array TABLES[] = {{16, 8}, {1, 5}, {9, 12}};
