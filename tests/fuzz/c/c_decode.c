@@ -13,10 +13,19 @@ static const surp_array PAIR[] = {{1, 1}, {1, 2}};
 static const surp_array TABLES[] = {{16, 8}, {1, 5}, {9, 12}};
 static const surp_array SHORT[] = {{1, 90}, {0, 1}, {30, 1}};
 static const surp_array SQUARE[] = {{8, 8}};
+static const surp_array LONG[] = {{1, 700}};
+static const surp_array ODD[] = {{3, 5}, {7, 7}, {5, 3}};
+static const surp_array TALL[] = {{64, 2}, {2, 64}};
+static const surp_array DENSE_LAYERS[] = {{12, 16}, {1, 12}, {16, 12}, {1, 16}};
+static const surp_array EMPTY[] = {{0, 0}, {1, 9}};
+static const surp_array FOUR[] = {{33, 4}, {4, 33}};
+static const surp_array ONE[] = {{1, 1}};
+static const surp_array LIKE[] = {{9, 9}, {9, 9}, {9, 9}};
 static const struct {
     const surp_array *arrays;
     size_t count;
-} OF[] = {{SMALL, 5}, {WIDE, 5}, {ROW, 1}, {TINY, 3}, {PAIR, 2}, {TABLES, 3}, {SHORT, 3}, {SQUARE, 1}};
+} OF[] = {{SMALL, 5}, {WIDE, 5}, {ROW, 1}, {TINY, 3}, {PAIR, 2}, {TABLES, 3}, {SHORT, 3}, {SQUARE, 1},
+          {LONG, 1}, {ODD, 3}, {TALL, 2}, {DENSE_LAYERS, 4}, {EMPTY, 2}, {FOUR, 2}, {ONE, 1}, {LIKE, 3}};
 
 enum { MODELS = sizeof OF / sizeof *OF, MOST = 8192, LONGEST = 1 << 16 };
 
@@ -33,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sent[i] = (float)ldexp((double)(i * 2654435761u % 2001) - 1000, -(int)(i * 40503 % 13));
             before[i] = sent[i] + (i % 23 == 0 ? 0.25f : 0);
         }
-    unsigned which = (data[0] & 3) | (data[0] >> 2 & 4);
+    unsigned which = (data[0] & 3) | (data[0] >> 2 & 12);
     surp_model whole = {.arrays = OF[which].arrays, .array_count = OF[which].count, .fingerprint = 7};
     whole.model = sent;
     whole.before = before;
