@@ -204,6 +204,20 @@ def test_a_fit_tells_the_error_of_its_body_and_expects_about_that_before(capacit
     assert expected == pytest.approx(body.error, rel=0.05)
 
 
+@pytest.mark.compiled
+def test_a_fit_near_another_takes_fewer_trials_to_the_same_error() -> None:
+    rng = np.random.default_rng(5)
+    vector = (rng.laplace(size=(400, 300)) * rng.lognormal(size=(400, 1))).astype(np.float32).ravel()
+    layout = Layout.of({"w": vector.reshape(400, 300)})
+    first, alone = (LevelFit.of(each, side_of(layout), 3000) for each in (vector, np.float32(0.98) * vector))
+    assert first.expected_error > 0
+    near = LevelFit.of(np.float32(0.98) * vector, side_of(layout), 3000, near=first)
+    assert near.expected_error == pytest.approx(alone.expected_error, rel=0.02)
+    assert len(near.sample.tried) < len(alone.sample.tried)
+    zeros = LevelFit.of(0 * vector, side_of(layout), 3000, near=first)
+    assert zeros.body().content is None
+
+
 @given(vectors(max_size=600), st.integers(5, 3000))
 def test_any_vector_comes_back_within_the_capacity_and_nearer(vector: Vector, capacity: int) -> None:
     layout = layout_for(vector)
