@@ -29,6 +29,7 @@ from surp_fl.flower.records import arrays_of
 from surp_fl.layout import Layout
 from surp_fl.strategies import DecodeUpdates
 from surp_fl.strategies.stagnation import StagnationMonitor
+from surp_fl.updates import as_vector
 from tests.flower_app import Arrays, app_with, initial, learn, run
 
 pytestmark = pytest.mark.slow
@@ -48,9 +49,8 @@ class Recorded(DecodeUpdates):
 
     def _decoded(self, parsed: Any, errors: Any) -> Any:
         for each, decoded in super()._decoded(parsed, errors):
-            indices, values = decoded.update
-            self.said[self.traffic[-1].server_round][each.node] = vector = np.zeros(LAYOUT.size)
-            vector[indices] += values
+            vector = as_vector(decoded.update, LAYOUT.size).astype(float)
+            self.said[self.traffic[-1].server_round][each.node] = vector
             yield each, decoded
 
 
