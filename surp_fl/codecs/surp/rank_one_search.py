@@ -107,6 +107,7 @@ class TermSearch:
     def __post_init__(self) -> None:
         layers = layers_with_terms(self.side).tolist()
         self._layers = [_LayerSearch(matrix_of(self.residual, self.side, layer)) for layer in layers]
+        self._signs = sum(sum(layer.matrix.shape) for layer in self._layers if not is_thin(layer.matrix))
 
     def select(self, bits: float, slope: float, slope_at_the_end: float | None = None) -> list[Term]:
         """Select terms that remove more squared error than their bits would elsewhere, best first.
@@ -130,7 +131,8 @@ class TermSearch:
                 layer.found.clear()
                 layer.settle()
                 if slope_at_the_end is not None:
-                    fitting = fitting_term(layer.matrix, best.place, slope_at_the_end / self._weight(best.place), bits)
+                    slope_here = slope_at_the_end / self._weight(best.place)
+                    fitting = fitting_term(layer.matrix, best.place, slope_here, bits, layer.rights)
                     layer.found.extend([] if fitting is None else [fitting])
                 continue
             terms.append(best)
@@ -152,7 +154,7 @@ class TermSearch:
         if is_thin(matrix) or bits < _LEAST_BITS:
             return
         if layer.rights is None:
-            count = int(min(layer.block, 1 + 2 * bits / sum(matrix.shape)))  # of which each takes half its signs
+            count = int(min(layer.block, 1 + 2 * bits / self._signs))  # of each layer, if half the signs are told
             if matrix.size * count > self.most_cells:
                 return
             self.most_cells -= matrix.size * count
@@ -210,11 +212,13 @@ def _left_products(rights: Vector, matrix: Vector) -> Vector:
     return np.ascontiguousarray((matrix @ rights.T).T)
 
 
-def fitting_term(matrix: Vector, place: int, slope: float, most_bits: float) -> Term | None:
+def fitting_term(
+    matrix: Vector, place: int, slope: float, most_bits: float, rights: Vector | None = None
+) -> Term | None:
     """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
     if most_bits < _LEAST_BITS:
         return None
-    right = _right_singular_vectors(matrix, _FIRST_BLOCK)[:1]
+    right = (_right_singular_vectors(matrix, _FIRST_BLOCK) if rights is None else rights)[:1]
     found = [_terms_near(right, matrix, place, slope, _REFINEMENTS, most_bits, share) for share in _COLUMNS_SHARES]
     return max((term for terms in found for term in terms), key=lambda each: each.gain, default=None)
 
