@@ -1,9 +1,9 @@
 """The search for rank-one terms in layers: each a magnitude times signs of rows and signs of columns.
 
 The encoder's side alone. A layer's best terms are near its first pairs of singular vectors. A block of them is found at
-a time, since a product of a matrix with eight vectors takes as long as two with one; of each vector, the signs of the
-largest entries are kept, as many as remove most squared error for their bits; then each factor's signs are chosen anew,
-given the other's and the terms before. Knows rates. Does not know bits.
+a time: a product of a matrix with eight vectors takes as long as two or three with one. Of each vector, the signs of
+the largest entries are kept, as many as remove most squared error for their bits; then each factor's signs are chosen
+anew, given the other's and the terms before. Knows rates. Does not know bits.
 
 Source: Halko, Martinsson and Tropp 2011, "Finding structure with randomness", for blocks of singular vectors. Vogels et
 al. 2019, "PowerSGD", for power iterations on layers; the singular vectors are coded as factors there. Kolda and O'Leary
