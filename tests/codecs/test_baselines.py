@@ -42,6 +42,7 @@ def test_half_a_value_is_rounded_to_nearest() -> None:
     np.testing.assert_array_equal(sent, np.array([1, 1 + 2**-6, -3.140625, (2 - 2**-7) * 2.0**127], np.float32))
 
 
+@pytest.mark.compiled
 def test_r_top_k_draws_evenly_among_the_r_largest() -> None:
     counts: Counter[int] = Counter()
     for seed in range(600):
@@ -121,6 +122,7 @@ def test_a_sampled_threshold_sends_about_as_many_and_the_largest() -> None:
     assert np.abs(vector[sent]).min() >= np.delete(np.abs(vector), sent).max()
 
 
+@pytest.mark.compiled
 def test_qsgd_rounds_to_levels_of_the_norm_and_is_right_on_average() -> None:
     vector = np.array([3.0, -4.0, 0.0, 1.0], np.float32)  # norms 5 and 1 in buckets of two
     sent = np.array([through(QSGD(bits=3, bucket=2), vector, seed) for seed in range(2000)])

@@ -67,6 +67,7 @@ def test_below_a_bit_the_error_is_that_of_the_coordinates_that_are_not_told(shar
     assert np.mean(errors) == pytest.approx(math.pi / 2 / share - 1, rel=0.04)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("budget", [40, 100])
 def test_estimates_are_right_on_average(budget: int) -> None:
     vector = np.random.default_rng(3).normal(size=256).astype(np.float32)

@@ -24,6 +24,7 @@ def test_coded_and_not_the_values_are_the_same(bits: int) -> None:
     assert len(body_of(coded, WIDE, layout)) < len(body_of(plain, WIDE, layout)) * (0.95 if bits < 13 else 1.01)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("scheme", [QSGD(bits=1, bucket=2, coded=True), QSGD(levels=1, bucket=2, coded=True)])
 def test_one_bit_is_one_level_beside_zero(scheme: QSGD) -> None:
     """The norms are 5 and 1: a 3 becomes 5 three times out of five."""
@@ -34,6 +35,7 @@ def test_one_bit_is_one_level_beside_zero(scheme: QSGD) -> None:
     np.testing.assert_allclose(sent.mean(0), HAND, atol=4 * 2.5 / np.sqrt(2000))
 
 
+@pytest.mark.compiled
 def test_fedpaq_has_levels_of_the_whole_updates_norm() -> None:
     """The norm is √26, in fifths."""
     sent = np.array([through(FedPAQ(levels=5), HAND, seed=seed) for seed in range(4000)])

@@ -45,6 +45,7 @@ def test_the_subset_is_that_of_the_specification(count: int, n: int) -> None:
     assert random_subset(9, count, n).tolist() == sorted(expected)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("count", "n"), [(1, 3), (3, 7), (20, 65)])
 def test_every_coordinate_is_drawn_as_often(count: int, n: int) -> None:
     counts = np.zeros(n)
@@ -73,6 +74,7 @@ def test_values_are_sent_as_they_are_and_the_others_not() -> None:
     np.testing.assert_array_equal(through(SCHEME, HAND, LAYOUT, seed=4), expected)
 
 
+@pytest.mark.compiled
 def test_without_memory_it_is_right_on_average() -> None:
     """Three of eight, times 8/3."""
     scheme = RandomK(sparsity=5 / 8, memory=NoMemory())

@@ -132,6 +132,7 @@ def test_a_vector_that_is_no_number_is_refused() -> None:
         through(UnbiasedSuRP(30), vector, layout)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("update", ["early", "late"])
 @pytest.mark.parametrize("budget", [100, 400])
 def test_the_variance_of_recorded_updates_is_two_thirds_of_edens(update: str, budget: int) -> None:

@@ -34,6 +34,7 @@ def test_it_is_what_the_authors_code_gives_for_the_same_random_numbers() -> None
     np.testing.assert_allclose(through(TernGrad(), vector, layout, seed=8), np.concatenate(expected), rtol=1e-6)
 
 
+@pytest.mark.compiled
 def test_it_is_right_on_average_without_clipping() -> None:
     scheme = TernGrad(clip=float("inf"))
     sent = np.array([through(scheme, VECTOR, LAYOUT, seed) for seed in range(4000)])
@@ -43,6 +44,7 @@ def test_it_is_right_on_average_without_clipping() -> None:
     np.testing.assert_allclose(sent.mean(0), VECTOR, atol=4 * 2 / np.sqrt(4000))
 
 
+@pytest.mark.compiled
 def test_large_coordinates_are_clipped_at_their_arrays_deviation() -> None:
     """99 ones and a 10: σ² = 199/100, and the largest is 2.5·1.41 = 3.53."""
     vector = np.append(np.ones(99), 10).astype(np.float32)

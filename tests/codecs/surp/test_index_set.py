@@ -94,6 +94,7 @@ def test_a_truncated_set_is_a_subset_of_it(reference: str) -> None:
     assert sizes[-1] == 120
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("n", "k"), [(400_000, 20), (400_000, 130), (400_000, 25_000)])
 def test_a_set_without_context_costs_what_it_must(n: int, k: int) -> None:
     """log2 C(n, k) bits and a bit a sign, k not counted; the trees pay half a percent for allowing uneven halves."""

@@ -88,6 +88,7 @@ def test_where_bits_are_few_terms_have_to_hold_three_times_as_much(noise: float,
     assert (messages[0] != messages[1]) is used
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("rows", "used"), [(15, False), (16, True)])
 def test_thin_layers_have_no_terms(rows: int, used: bool) -> None:
     arrays = outer(rows, 300)

@@ -76,6 +76,7 @@ def test_every_refresh_but_a_first_one_that_is_replaced_is_followed_by_a_step(ve
     assert picks_of(refinement.refresh_at, refinement.refresh_sides, refinement.steps) == len(refinement.indices)
 
 
+@pytest.mark.compiled
 def test_candidates_of_each_side_are_selected_uniformly() -> None:
     vector = np.full(100, 1e-3, np.float32)
     vector[[3, 11, 29, 31]] = 100.0

@@ -92,6 +92,7 @@ def test_the_decoder_rebuilds_what_the_encoder_subtracted(vector: Vector, steps:
     assert (sums > 0).all()
 
 
+@pytest.mark.compiled
 def test_candidates_are_selected_uniformly() -> None:
     vector = np.full(50, 1e-3, np.float32)
     vector[[3, 11, 29, 31, 47]] = 100.0
