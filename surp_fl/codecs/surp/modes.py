@@ -14,7 +14,8 @@ from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
 from surp_fl.codecs.surp.rank_one_search import Term
-from surp_fl.codecs.surp.rank_one_selection import flat, stages_beside_levels, terms_within
+from surp_fl.codecs.surp.rank_one_selection import flat, terms_within
+from surp_fl.codecs.surp.terms_beside_levels import terms_beside_levels
 from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
@@ -34,9 +35,9 @@ _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
 _MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels do
 _MOST_TERMS = 0.9  # of all bits
-# Levels alone take fewer bits than is expected, as they learn more than levels beside terms: what terms have to leave,
-# at most, of what is expected of levels alone; by how much fewer at most, and how close both have to be for two fits.
-_MOST_LEFT, _FEWER_ALONE, _WORTH_A_FIT = 0.985, 0.15, 1.03
+# Levels alone take fewer bits than is expected, as they learn more than levels beside terms: by how much fewer at
+# most, and how close both have to be for two fits.
+_FEWER_ALONE, _WORTH_A_FIT = 0.15, 1.03
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -70,13 +71,10 @@ def write_better(
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     alone = fit = LevelFit.of(whole, side, capacity)
-    if rank_one:
-        most_bits = min(rank_one, _MOST_TERMS) * 8.0 * capacity
-        for more, rest in stages_beside_levels(most_bits, terms, whole, side, alone.expected_error):
-            beside = LevelFit.of(rest, side, capacity, more, near=fit)
-            if beside.expected_error > (_MOST_LEFT if fit is alone else 1.0) * fit.expected_error:
-                break
-            fit = beside
+    if rank_one and (levels := alone.sampled_errors()):
+        terms, rest = terms_beside_levels(min(rank_one, _MOST_TERMS) * 8.0 * capacity, terms, whole, side, levels)
+        if terms:
+            fit = LevelFit.of(rest, side, capacity, terms, near=levels)
     bodies = [fit.body()]
     if fit is not alone and alone.expected_error < 2.0 ** (_FEWER_ALONE * bits) * _WORTH_A_FIT * bodies[0].error:
         bodies.append(alone.body())

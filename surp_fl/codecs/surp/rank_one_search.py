@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +59,9 @@ class Term:
     bits: float
 
 
+SlopeOf = Callable[[Vector, Vector, Vector], float]  # of a layer's matrix, and its next right and left singular vectors
+
+
 @dataclass
 class _LayerSearch:
     """The search in a layer.
@@ -69,6 +72,8 @@ class _LayerSearch:
         taken: of them, those that are still to be subtracted.
         block: terms to seek next.
         rights: singular vectors times singular values, shape (block, columns); None if they are to be found.
+        slope: squared error that a bit removed elsewhere when terms were sought last.
+        is_spent: whether none was found then.
     """
 
     matrix: Vector
@@ -76,6 +81,8 @@ class _LayerSearch:
     taken: list[Term] = field(default_factory=list)
     block: int = _FIRST_BLOCK
     rights: Vector | None = None
+    slope: float = 0.0
+    is_spent: bool = False
 
     def settle(self) -> None:
         """Subtract the terms that were taken."""
@@ -119,7 +126,7 @@ class TermSearch:
                 one that fits is found; None to take none that way.
         """
         for place in range(len(self._layers)):
-            self._seek(place, slope, bits)
+            self._seek(place, bits, slope / self._weight(place))
         terms: list[Term] = []
         while self.most_terms > 0:
             found = [layer.found[0] for layer in self._layers if layer.found]
@@ -140,13 +147,49 @@ class TermSearch:
             bits -= best.bits
             layer.taken.append(layer.found.popleft())
             if not layer.found:
-                self._seek(best.place, slope, bits)
+                self._seek(best.place, bits, slope / self._weight(best.place))
         for layer in self._layers:
             layer.found.clear()
             layer.settle()
         return terms
 
-    def _seek(self, place: int, slope: float, bits: float) -> None:
+    def next_terms(self, bits: float, enough: float, slope: SlopeOf) -> list[Term]:
+        """Select the next terms, those first that remove more squared error than their bits would elsewhere.
+
+        Args:
+            bits: that they may take.
+            enough: bits after which no more are taken.
+            slope: squared error that a bit removes elsewhere, by layers.
+        """
+        terms: list[Term] = []
+        while enough > 0 and self.most_terms > 0:
+            for place, layer in enumerate(self._layers):
+                if not layer.found and not layer.is_spent:
+                    self._seek(place, bits, slope)
+                    layer.is_spent = not layer.found
+            found = [layer.found[0] for layer in self._layers if layer.found]
+            if not found:
+                break
+            best = max(found, key=lambda each: each.gain / self._layers[each.place].slope - each.bits)
+            layer = self._layers[best.place]
+            if best.bits > bits:
+                layer.found.clear()
+                layer.is_spent = True
+                continue
+            terms.append(best)
+            self.most_terms -= 1
+            bits, enough = bits - best.bits, enough - best.bits
+            layer.taken.append(layer.found.popleft())
+        for layer in self._layers:
+            layer.settle()
+        return terms
+
+    def seek_again(self) -> None:
+        """Seek once more where no terms were found, next time: by another slope."""
+        for layer in self._layers:
+            layer.is_spent = False
+
+    def _seek(self, place: int, bits: float, slope: float | SlopeOf) -> None:
         """Find a layer's next terms, about as many as fit."""
         layer = self._layers[place]
         layer.settle()
@@ -159,7 +202,8 @@ class TermSearch:
                 return
             self.most_cells -= matrix.size * count
             layer.rights = _right_singular_vectors(matrix, count)
-        terms = _terms_near(layer.rights, matrix, place, slope / self._weight(place), self.refinements)
+        layer.slope = slope if isinstance(slope, float) else slope(matrix, layer.rights, _lefts(layer.rights, matrix))
+        terms = _terms_near(layer.rights, matrix, place, layer.slope, self.refinements)
         layer.found.extend(terms)
         layer.block = min(max(2 * len(terms), _FIRST_BLOCK), _LARGEST_BLOCK)
 
@@ -210,6 +254,11 @@ def _orthonormal(vectors: Vector) -> Vector:
 def _left_products(rights: Vector, matrix: Vector) -> Vector:
     """The matrix times each of the vectors; shape (count, rows)."""
     return np.ascontiguousarray((matrix @ rights.T).T)
+
+
+def _lefts(rights: Vector, matrix: Vector) -> Vector:
+    """Left singular vectors times singular values, of right ones times singular values; shape (count, rows)."""
+    return _left_products(rights / _norms(rights).clip(_LEAST_NORM), matrix)
 
 
 def fitting_term(

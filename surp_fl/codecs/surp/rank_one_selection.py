@@ -11,14 +11,14 @@ they agree. Knows rates. Does not know how terms are found, nor bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one import MAX_TERMS, layers_with_terms, write_term
+from surp_fl.codecs.surp.rank_one import layers_with_terms, write_term
 from surp_fl.codecs.surp.rank_one_search import Term, TermSearch, fitting_term, is_thin, matrix_of, subtract
 from surp_fl.codecs.surp.rate_distortion import select_groups, slope_of
 from surp_fl.entropy.integers import encode_uint
@@ -39,14 +39,6 @@ _LEAST_ADVANTAGE = 1.2  # of terms over groups, in squared error of the round's 
 _FEW_BITS, _LEAST_OF_FEW = 0.01, 3.0  # a coordinate; the same with so few: SGD's 1 to 2.5 did harm, AdamW has 5 to 85
 _LEAST_NORM, _MOST_NORM = 1e-15, 1e15  # of vectors with terms
 _MOST_IMPORTANCE = 32.0  # of a layer; its inverse is the least
-# Beside levels: what a term's bit has to remove in the first stage, in mean squared errors of levels alone or, at high
-# rates, where a bit a coordinate quarters the error of whatever is left, in mean squares of the vector (2·ln 2); in
-# each of the next, as a share of the one before. By recorded updates of LeNet-5, two other CNNs and a transformer.
-_ERRORS_A_BIT, _SQUARES_A_BIT = 3.0, 1.4
-_NEXT_STAGE, _STAGES = 0.3, 5
-_LEAST_NET_GAIN = 0.01  # of the first stage, as a share of what levels alone leave; below, a second fit is a waste
-_REFINEMENTS_BESIDE_LEVELS = 4
-_MOST_CELLS = 1 << 28  # that the search reads for all terms that it seeks
 
 
 def terms_within(
@@ -63,7 +55,7 @@ def terms_within(
     """
     whole = on_host(vector)
     update = whole if delta is None else delta
-    if not flat(update, side) or not all(map(_in_range, [whole] if update is whole else [whole, update])):
+    if not flat(update, side) or not all(map(in_range, [whole] if update is whole else [whole, update])):
         return []
     group_bits = max((1 - share) * bits, _HEAD_BITS)
     slope = slope_of(select_groups(update, side, group_bits))
@@ -79,43 +71,6 @@ def terms_within(
     importance = _importance_of(update, side)
     terms = TermSearch(whole.copy(), side, importance).select(share * bits, slope)
     return _reselect(terms, whole, side, share * bits, slope, importance)
-
-
-def stages_beside_levels(
-    bits: float, first: list[Term], vector: Vector, side: SideInformation, error: float
-) -> Iterator[tuple[list[Term], Vector]]:
-    """The terms of a message that tells every coordinate's level as well: more and more of them.
-
-    A dense layer's gradient is a sum of outer products, one for each example; so is an update of a few local steps.
-    With bits for levels beside them, terms do not displace what single coordinates tell. What levels remove with the
-    bits of a term depends on what the terms before have left: each stage adds terms that remove less for their bits,
-    and it is for the caller to go on for as long as levels leave less after it.
-
-    Args:
-        bits: that terms may take.
-        first: terms that come first.
-        vector: float32, shape (n,).
-        side: what the decoder holds.
-        error: about the norm of what levels alone leave of the vector.
-
-    Yields:
-        Terms, and the vector without them.
-    """
-    terms, residual = list(first), without(vector, first, side)
-    if first:
-        yield list(terms), residual.copy()
-    if not _in_range(vector):
-        return
-    slope = max(_ERRORS_A_BIT * error**2, _SQUARES_A_BIT * norm_of(vector) ** 2) / vector.size
-    search = TermSearch(residual, side, None, _REFINEMENTS_BESIDE_LEVELS, _MOST_CELLS, MAX_TERMS - len(first))
-    for _ in range(_STAGES):
-        more = search.select(bits - sum(term.bits for term in terms), slope)
-        if not terms and sum(each.gain - slope * each.bits for each in more) < _LEAST_NET_GAIN * error * error:
-            return
-        slope *= _NEXT_STAGE
-        if more:
-            terms += more
-            yield list(terms), residual.copy()
 
 
 def without(vector: Vector | torch.Tensor, terms: Sequence[Term], side: SideInformation) -> Vector:
@@ -136,7 +91,7 @@ def write_terms(encoder: RangeEncoder, side: SideInformation, terms: Sequence[Te
         previous = term.code
 
 
-def _in_range(vector: Vector) -> bool:
+def in_range(vector: Vector) -> bool:
     """Whether products of the vector's values are exact enough in float32."""
     return _LEAST_NORM < norm_of(vector) < _MOST_NORM
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from surp_fl import Layout, SuRP
-from surp_fl.codecs.surp import rank_one_selection
+from surp_fl.codecs.surp import terms_beside_levels as selection
 from surp_fl.codecs.surp.context_model import Context
-from surp_fl.codecs.surp.rank_one_selection import stages_beside_levels, without
+from surp_fl.codecs.surp.rank_one_search import Term, TermSearch
+from surp_fl.codecs.surp.rank_one_selection import without
+from surp_fl.codecs.surp.terms_beside_levels import terms_beside_levels
 from surp_fl.codecs.surp.trellis import level_fit
 from surp_fl.codecs.surp.trellis.body import code_levels
 from surp_fl.codecs.surp.trellis.level_fit import LevelFit
@@ -35,17 +39,40 @@ def error(vector: Vector, layout: Layout, budget: int, share: float = 1.0) -> fl
     return float(np.linalg.norm(vector - scheme.codec.decode(message, layout)) / np.linalg.norm(vector))
 
 
-def test_each_stage_adds_terms_that_remove_less_for_their_bits_and_leaves_the_rest() -> None:
-    layout, vector = update_of_rank(6, 0.1)
+def selected(layout: Layout, vector: Vector, budget: int, first: list[Term] | None = None) -> tuple[list[Term], Vector]:
     side = Context.of(layout, None).side
-    least, before = np.inf, 0
-    for terms, rest in stages_beside_levels(8000.0, [], vector, side, float(np.linalg.norm(vector)) / 2):
-        added = terms[before:]
-        assert min(term.gain / term.bits for term in added) < least
-        assert sum(term.bits for term in terms) <= 8000
-        np.testing.assert_allclose(rest, without(vector, terms, side), atol=1e-5)
-        least, before = min(term.gain / term.bits for term in added), len(terms)
-    assert before > 6
+    levels = LevelFit.of(vector, side, budget).sampled_errors()
+    assert levels is not None
+    return terms_beside_levels(0.9 * 8 * budget, first or [], vector, side, levels)
+
+
+@pytest.mark.parametrize("budget", [1000, 3000])
+def test_terms_keep_to_their_bits_and_leave_the_rest(budget: int) -> None:
+    layout, vector = update_of_rank(6, 0.1)
+    terms, rest = selected(layout, vector, budget)
+    assert sum(term.bits for term in terms) <= 0.9 * 8 * budget
+    np.testing.assert_allclose(rest, without(vector, terms, Context.of(layout, None).side), atol=1e-5)
+    assert len(terms) > 6
+    again, same = selected(layout, vector, budget, terms)  # which are all that pay
+    assert again[: len(terms)] == terms
+    assert np.linalg.norm(same) <= np.linalg.norm(rest)
+
+
+def test_a_message_has_as_many_terms_as_lower_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms are selected a batch at a time; with all that pay, or one batch, more is left."""
+    layout, vector = update_of_rank(12, 0.02)
+    chosen = error(vector, layout, 3000)
+    monkeypatch.setattr(selection, "_PATIENCE", 1000)
+    select = TermSearch.next_terms
+    batches = 0
+
+    def one_batch(self: TermSearch, *given: Any) -> list[Term]:
+        nonlocal batches
+        batches += 1
+        return select(self, *given) if batches == 1 else []
+
+    monkeypatch.setattr(TermSearch, "next_terms", one_batch)
+    assert chosen < 0.97 * error(vector, layout, 3000)
 
 
 def test_an_update_of_low_rank_gets_terms_and_one_of_noise_none() -> None:
@@ -58,20 +85,26 @@ def test_an_update_of_low_rank_gets_terms_and_one_of_noise_none() -> None:
     assert messages[0] == messages[1]
 
 
-def test_as_many_stages_are_used_as_lower_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_terms_are_selected_than_a_decoder_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     layout, vector = update_of_rank(12, 0.02)
-    all_stages = error(vector, layout, 3000)
-    monkeypatch.setattr(rank_one_selection, "_STAGES", 1)
-    assert all_stages < 0.97 * error(vector, layout, 3000)
+    terms, _ = selected(layout, vector, 3000)
+    monkeypatch.setattr(selection, "MAX_TERMS", most := len(terms) - 2)
+    assert len(selected(layout, vector, 3000)[0]) == most
 
 
-def test_all_stages_together_have_no_more_terms_than_a_decoder_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    layout, vector = update_of_rank(12, 0.02)
-    side, norm = Context.of(layout, None).side, float(np.linalg.norm(vector))
-    *_, (terms, _) = stages_beside_levels(20_000.0, [], vector, side, norm / 4)
-    monkeypatch.setattr(rank_one_selection, "MAX_TERMS", most := len(terms) - 2)
-    *_, (fewer, _) = stages_beside_levels(20_000.0, [], vector, side, norm / 4)
-    assert len(fewer) == most
+def test_what_a_bit_removes_is_told_by_cells_that_levels_tell() -> None:
+    """2·ln 2 times their variance; what it removes elsewhere, where that is more; each by what a term touches."""
+    ones = np.ones((1, 8), np.float32)
+    matrix = np.full((8, 8), 3, np.float32)
+    even = 2 * np.log(2) * 9
+    assert selection._slope(matrix, ones, ones, 1.0, 0.1) == pytest.approx(even, rel=1e-5)
+    assert selection._slope(matrix, ones, ones, 1.2, 0.1) == pytest.approx(1.2 * even, rel=1e-5)
+    assert selection._slope(matrix, ones, ones, 1.0, 50.0) == pytest.approx(50)
+    matrix[:, :4] = 1
+    half = np.repeat(np.array([[0, 1]], np.float32), 4, axis=1)
+    most, least = (selection._slope(matrix, each, ones, 1.0, 0.1) for each in (half, 1 - half))
+    assert even / 9 < least < selection._slope(matrix, ones, ones, 1.0, 0.1) < most < even
+    assert 0 < selection._slope(0 * matrix, 0 * ones, 0 * ones, 1.0, 0.1) < 1
 
 
 @pytest.mark.parametrize("bits", [0.3, 1.0, 3.0])

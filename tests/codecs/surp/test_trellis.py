@@ -104,7 +104,8 @@ def test_a_decoder_of_the_description_alone_reads_lags(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(LagModels, "decode", noted)
         read_trellis(whole, layout.size, side_of(layout))
-    assert {(0, False), (found[0][0], True)} <= {(size, same) for size, same in found}
+    assert (0, False) in found
+    assert any(size > 0 and same for size, same in found)
     assert sum(size > 0 and not same for size, same in found) >= 2
     shapes = [array.shape for array in arrays.values()]
     for length in (*range(1, 48), len(whole) // 2, len(whole)):
@@ -205,16 +206,21 @@ def test_a_fit_tells_the_error_of_its_body_and_expects_about_that_before(capacit
 
 
 @pytest.mark.compiled
-def test_a_fit_near_another_takes_fewer_trials_to_the_same_error() -> None:
+def test_a_fit_near_another_takes_fewer_trials_and_expects_the_error_of_its_body() -> None:
     rng = np.random.default_rng(5)
     vector = (rng.laplace(size=(400, 300)) * rng.lognormal(size=(400, 1))).astype(np.float32).ravel()
     layout = Layout.of({"w": vector.reshape(400, 300)})
-    first, alone = (LevelFit.of(each, side_of(layout), 3000) for each in (vector, np.float32(0.98) * vector))
-    assert first.expected_error > 0
-    near = LevelFit.of(np.float32(0.98) * vector, side_of(layout), 3000, near=first)
-    assert near.expected_error == pytest.approx(alone.expected_error, rel=0.02)
-    assert len(near.sample.tried) < len(alone.sample.tried)
-    zeros = LevelFit.of(0 * vector, side_of(layout), 3000, near=first)
+    trials = np.zeros(2)
+    for capacity in (1500, 2000, 9000):
+        first, alone = (LevelFit.of(each, side_of(layout), capacity) for each in (vector, np.float32(0.98) * vector))
+        levels = first.sampled_errors()
+        assert levels is not None
+        near = LevelFit.of(np.float32(0.98) * vector, side_of(layout), capacity, near=levels)
+        assert near.expected_error == pytest.approx(alone.expected_error, rel=0.03)
+        trials += [len(near.sample.tried), len(alone.sample.tried)]
+        assert near.expected_error == pytest.approx(near.body().error, rel=0.01)
+    assert trials[0] < trials[1]
+    zeros = LevelFit.of(0 * vector, side_of(layout), 3000, near=levels)
     assert zeros.body().content is None
 
 

@@ -17,8 +17,9 @@ from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one_search import Term
 from surp_fl.codecs.surp.trellis.body import Quantised, begun_with, code_levels, quantised
 from surp_fl.codecs.surp.trellis.reader import Layer, layers_of
+from surp_fl.codecs.surp.trellis.sampled_errors import SampledErrors
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, SignLags
-from surp_fl.codecs.surp.trellis.step_search import StepSearch, Tried, next_step
+from surp_fl.codecs.surp.trellis.step_search import Places, StepSearch, Tried, next_step, places_of
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.types import Vector
 
@@ -28,12 +29,13 @@ _USUALLY_MORE = 0.1  # of the logarithm of a vector's bits over that of its samp
 _FIRST_SEARCH, _SECOND_SEARCH = 0.05, 0.005  # how close logarithms of bits come on the sample
 _CLOSE, _CLOSE_OF_MANY, _MANY = 0.002, 0.01, 1 << 22  # of the budget that may be left; for so many coordinates
 _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may be left; of fewer coordinates are fast
-_CHOICES, _NEARER = 4, 0.25  # of levels, until the bits expected are so near, of what may be left, to those wanted
+_CHOICES, _NEARER = 4, 0.6  # of levels, until the bits expected are so near, of what may be left, to those wanted
 _TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
-_FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off are not coded; the sample is asked again
+_FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off tell too little; the sample is asked again
+_FAR_TO_CODE = 0.05  # the same of choices that are coded
+_USUAL_FACTOR = -0.02  # logarithm of the bits of a coding over those of its choice, by recorded updates
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
-_MOST_LEVELS = 2.0**23  # of the largest coordinate
 
 
 class Body(NamedTuple):
@@ -55,6 +57,7 @@ class LevelFit:
         layers: of the model, in the order of coding.
         begun: an encoder that holds what comes before the step.
         capacity: bytes of a body.
+        places: of the sample.
         sample: that tells about what a step takes.
         lags: of layers, by where they begin; sought once, as they are much alike in all steps.
         best: the longest coding that fits, and the norm of its error.
@@ -65,6 +68,7 @@ class LevelFit:
     layers: list[Layer]
     begun: RangeEncoder
     capacity: int
+    places: Sequence[Places]
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
@@ -81,7 +85,7 @@ class LevelFit:
         side: SideInformation,
         capacity: int,
         terms: Sequence[Term] = (),
-        near: LevelFit | None = None,
+        near: SampledErrors | None = None,
     ) -> Self:
         """A fit of a vector in which nothing is tried yet.
 
@@ -90,14 +94,15 @@ class LevelFit:
             side: the layers, without a context.
             capacity: bytes of the body.
             terms: rank-one terms of layers, which come first.
-            near: the fit of a vector of which this one differs by some terms.
+            near: what told about the vector last.
         """
         layers, vector = layers_of(side), np.ascontiguousarray(vector)
-        fit = cls(vector, layers, begun_with(terms, side, capacity), capacity, _sample_of(vector, layers))
-        if near is not None and near.sample.layers and fit.sample.layers:
-            usual = near._first_choice
-            fit.usually_more = math.log(usual.bits) - usual.found.log_bits
-            fit.sample.at(min(max(usual.found.wanted, fit.sample.bounds[0]), fit.sample.bounds[1]))
+        places = places_of(vector, layers) if near is None else near.places
+        sample = StepSearch.on(vector, layers, places)
+        fit = cls(vector, layers, begun_with(terms, side, capacity), capacity, places, sample)
+        if near is not None and sample.layers:
+            fit.usually_more = near.more
+            sample.at(min(max(near.step, sample.bounds[0]), sample.bounds[1]))
         return fit
 
     @cached_property
@@ -108,6 +113,14 @@ class LevelFit:
         first, aim = self._first_choice, self._aim(0)
         slope = math.log(2) * math.exp(aim) / self.vector.size  # a bit a coordinate halves the error
         return first.error * math.exp(slope * self._missed(first, aim))
+
+    def sampled_errors(self) -> SampledErrors | None:
+        """What tells about what levels leave of the vector when some of it is told otherwise; None for zeros."""
+        if not self.sample.layers:
+            return None
+        usual, bits = self._first_choice, 8.0 * (self.capacity - self.begun.length())
+        more = math.log(usual.bits) - usual.found.log_bits
+        return SampledErrors(self.layers, self.places, bits, more, usual.found.wanted)
 
     def body(self) -> Body:
         """The body with the least squared error within the capacity; none where no step uses it, as for zeros."""
@@ -122,7 +135,9 @@ class LevelFit:
         is_large = self.vector.size >= _MANY
         trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        chosen = self._first_choice
+        chosen, self._factor = self._first_choice, _USUAL_FACTOR
+        if abs(self._missed(chosen, self._aim(0))) > _FAR_TO_CODE:
+            chosen = self._asked_again(chosen, self._aim(0), _SECOND_SEARCH)
         for number in range(trials):
             coded, length = self._coded(chosen)
             fits = not coded.overdrawn and length <= self.capacity
@@ -199,11 +214,3 @@ class LevelFit:
     def _aim(self, less: float) -> float:
         """The logarithm of the bits of levels that leave so many bytes of the capacity."""
         return math.log(8 * max(self.capacity - less - self.begun.length(), 1))
-
-
-def _sample_of(vector: Vector, layers: list[Layer]) -> StepSearch:
-    """Of a vector; empty for zeros."""
-    largest = float(np.abs(vector).max(initial=0.0))
-    if not largest > 0:
-        return StepSearch(vector, [], [], (0.0, 0.0))
-    return StepSearch.on(vector, layers, (math.log(largest / _MOST_LEVELS), math.log(largest)))

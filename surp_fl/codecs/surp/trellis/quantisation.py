@@ -19,7 +19,7 @@ from surp_fl.types import Floats, Vector
 # Tuned constants of the encoder, not of the format; chosen on recorded updates of LeNet-5 and of a CNN with batch
 # normalization. simulations.experiments.update_rates measures what a change does.
 OFFSETS = USUAL_OFFSETS  # codes of the magnitude of level 1 in both quantisers; see `magnitudes_of`
-_SLOPE = 0.2  # squared steps that a bit has to remove
+SLOPE = 0.2  # squared steps that a bit has to remove
 _ROUNDING = 0.35  # of a plain rounding to even steps: what is added before it is rounded down
 _RUN = 1 << 15  # coordinates of a path, after which the best state is kept
 _PRIOR = 4.0  # coordinates, as if seen before, in each context
@@ -63,7 +63,7 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
     squared_error = bits = 0.0
     for start in range(0, n, _RUN):
         run = slice(start, start + _RUN)
-        state, error, taken = choose_levels(sizes[run], contexts[run], rates, _SLOPE, _USUAL, state, levels[run])
+        state, error, taken = choose_levels(sizes[run], contexts[run], rates, SLOPE, _USUAL, state, levels[run])
         squared_error, bits = squared_error + error, bits + taken
     if (long := levels >= RATES - 2).any():
         bits -= float(np.log2(1 - _LONGER[contexts[long], 0]).sum())  # that none is longer; the same for all

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, bits_of_longest, expected_bits, levels_of, rates_of
@@ -25,6 +27,7 @@ _TRIALS = 16  # evaluations of the sample in one search
 _FARTHER, _FARTHEST, _LEAST_PART = 1.1, 1.0, 0.02  # steps of the search: outwards, at most so far; between two trials
 _LEAST_SLOPE, _LARGEST_SLOPE = 0.1, 8.0  # of logarithms of bits and steps
 _FIRST_STEP = 3.0  # below the logarithm of the largest step
+_MOST_LEVELS = 2.0**23  # of the largest coordinate
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,20 @@ class Tried:
         wanted: the step's logarithm.
         log_bits: of all layers, each as large as in the vector.
         rates: of levels.
+        error: norm of what they leave, all layers as large as in the vector.
     """
 
     wanted: float
     log_bits: float
     rates: Floats
+    error: float
+
+
+class Places(NamedTuple):
+    """Of the sample in a layer; in order."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
 
 
 @dataclass
@@ -61,20 +73,20 @@ class StepSearch:
     tried: list[Tried] = field(default_factory=list)
 
     @classmethod
-    def on(cls, vector: Vector, layers: Sequence[Layer], bounds: tuple[float, float]) -> StepSearch:
-        """A search on evenly spaced rows and columns of each layer; on all where there are few coordinates."""
-        share = max(_SAMPLE, vector.size // _SAMPLED_SHARE) / vector.size
-        stride = round(1 / share) if 2 * share < 1 else 1
+    def on(cls, vector: Vector, layers: Sequence[Layer], sampled: Sequence[Places]) -> StepSearch:
+        """A search at such places of each layer of a vector; empty for zeros."""
+        if not (largest := float(np.abs(vector).max(initial=0.0))) > 0:
+            return cls(vector, [], [], (0.0, 0.0))
         parts, places, weights, start = [], [], [], 0
-        for layer in layers:
-            values = vector[layer.start : layer.start + layer.rows * layer.columns].reshape(layer.rows, layer.columns)
-            row_stride = max(1, min(round(math.sqrt(stride)), layer.rows // _LEAST_SIDE))
-            column_stride = max(1, min(stride // row_stride, layer.columns // _LEAST_SIDE))
-            part = values[::row_stride, ::column_stride]
+        for layer, (rows, columns) in zip(layers, sampled, strict=True):
+            values = _matrix(vector, layer)
+            is_whole = len(rows) == layer.rows and len(columns) == layer.columns
+            part = values if is_whole else values[rows[:, None], columns]
             parts.append(part.reshape(-1))
             places.append(Layer(start, *part.shape))
             weights.append(values.size / part.size)
             start += part.size
+        bounds = math.log(largest / _MOST_LEVELS), math.log(largest)
         return cls(np.concatenate(parts), places, weights, bounds)
 
     def find(self, log_bits: float, close: float) -> Tried:
@@ -98,15 +110,43 @@ class StepSearch:
 
         Rates that came of an earlier choice would favour that choice again.
         """
-        step, total, bits, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
+        step, total, bits, squares, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0.0, 0
         for (start, rows, columns), weight in zip(self.layers, self.weights, strict=True):
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
+            squares += weight * found.squared_error
             if found.levels.any():
                 count_levels(found.levels, found.contexts, state, weight, total)
                 state = found.state
                 bits += weight * bits_of_longest(found)
         rates = rates_of(total)
-        return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates)
+        return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates, step * math.sqrt(squares))
+
+
+def places_of(vector: Vector, layers: Sequence[Layer]) -> list[Places]:
+    """Where to sample: rows and columns of each layer, evenly spaced in the order of their norms.
+
+    So that the sample has its share of the large ones, be they few. All of them where there are few coordinates.
+    """
+    share = max(_SAMPLE, vector.size // _SAMPLED_SHARE) / max(vector.size, 1)
+    stride = round(1 / share) if 2 * share < 1 else 1
+    found = []
+    for layer in layers:
+        values = _matrix(vector, layer)
+        row_stride = max(1, min(round(math.sqrt(stride)), layer.rows // _LEAST_SIDE))
+        column_stride = max(1, min(stride // row_stride, layer.columns // _LEAST_SIDE))
+        found.append(Places(_spaced(values, "ij,ij->i", row_stride), _spaced(values, "ij,ij->j", column_stride)))
+    return found
+
+
+def _spaced(values: Vector, squares: str, stride: int) -> NDArray[np.intp]:
+    if stride == 1:
+        return np.arange(values.shape[0 if squares.endswith("i") else 1])
+    order = np.argsort(np.einsum(squares, values, values), kind="stable")
+    return np.sort(order[stride // 2 :: stride])
+
+
+def _matrix(vector: Vector, layer: Layer) -> Vector:
+    return vector[layer.start : layer.start + layer.rows * layer.columns].reshape(layer.rows, layer.columns)
 
 
 def next_step(tried: Sequence[tuple[float, float]], aim: float, bounds: tuple[float, float]) -> float:
