@@ -9,7 +9,8 @@ trellis/             the other mode, for a twentieth of a bit a coordinate and m
                      the contexts of its row and column, on a path of least error; modes.py chooses
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
-rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py
+rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py, or beside levels
+                     terms_beside_levels.py; both seek them by rank_one_search.py
 context_model.py     reference → layers.py, the side information of both ends
 layer_weights.py     probabilities of a layer's rows and columns
 index_set.py         a set of coordinates ↔ the range coder, layer by layer

@@ -2,7 +2,8 @@
 
 Which file does what:
 
-body.py               a vector → bytes, within the budget; the step from step_search.py
+level_fit.py          a vector → bytes, within the budget; the step from step_search.py, bytes by body.py
+sampled_errors.py     what levels would leave of a vector, by a sample
 quantisation.py       a layer → levels, on the path of least error that search.py finds
 reader.py             bytes → a vector; the format
 transitions.py        the trellis of both ends

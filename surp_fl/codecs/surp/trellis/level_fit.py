@@ -33,7 +33,7 @@ _CHOICES, _NEARER = 4, 0.6  # of levels, until the bits expected are so near, of
 _TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
 _FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off tell too little; the sample is asked again
 _FAR_TO_CODE = 0.05  # the same of choices that are coded
-_USUAL_FACTOR = -0.02  # logarithm of the bits of a coding over those of its choice, by recorded updates
+_FACTOR_OF_MANY = -0.02  # logarithm of the bits of a coding over those of its choice, by recorded updates
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 
@@ -135,7 +135,8 @@ class LevelFit:
         is_large = self.vector.size >= _MANY
         trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        chosen, self._factor = self._first_choice, _USUAL_FACTOR
+        chosen = self._first_choice
+        self._factor = _FACTOR_OF_MANY if is_large else 0.0  # until a coding tells it
         if abs(self._missed(chosen, self._aim(0))) > _FAR_TO_CODE:
             chosen = self._asked_again(chosen, self._aim(0), _SECOND_SEARCH)
         for number in range(trials):
