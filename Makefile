@@ -19,6 +19,7 @@ test: lint types tests  ## style, types and the whole suite
 
 reproduce: $(READY)  ## the full comparison: tuning, then every scheme with three seeds; hours; goes on where it stopped
 	$(BIN)/python -m simulations.experiments.reproduce --out $(OUT)
+	$(BIN)/python -m simulations.experiments.peers --out $(OUT)/peers
 
 flower: $(READY)  ## the same app through `flwr run` (Ray) and in-process, side by side
 	$(BIN)/python -m simulations.experiments.flower --scheme surp:218 --rounds 3 --out $(OUT)

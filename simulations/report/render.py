@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from simulations.experiments import levers
+from simulations.experiments import levers, peers
 from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
 from simulations.experiments.protocol import GRIDS, PARTS, TUNED_ON, Grid, before_trial, tuned_in
 from simulations.report import files, overview, rows, tuning
@@ -30,6 +30,9 @@ def everything(results: Path = RESULTS) -> files.Made:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
             made |= tuning_of(results / part / "tuning", GRIDS[part], tuned_in(part))
+    if rows.load(results / "peers"):
+        made |= files.comparison(results / "peers")
+        made |= tuning_of(results / "peers" / "tuning", GRIDS["iid"], list(peers.SCHEMES))
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)

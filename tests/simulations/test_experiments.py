@@ -17,7 +17,7 @@ from simulations.app.settings import Settings
 from simulations.app.training import Score
 from simulations.app.workloads.lenet5 import PARAMETERS
 from simulations.engines import in_process
-from simulations.experiments import compare, messages, protocol, reproduce, tune, variance
+from simulations.experiments import compare, messages, peers, protocol, reproduce, tune, variance
 from simulations.report import files, fleet, json_rows, markdown, overview, plots, tables
 from simulations.report import rows as results
 from surp_fl.strategies import NoUsableReply, Traffic
@@ -331,6 +331,20 @@ def test_bytes_of_the_fleet_are_those_of_all_clients_of_a_round(tmp_path: Path) 
     ]
     plots.accuracy_at_fleet_bytes(parts, tmp_path / "fleet.png")
     assert (tmp_path / "fleet.png").stat().st_size > 5_000
+
+
+def test_peers_run_as_they_were_tuned_on_held_out_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "GRID", protocol.GRID[:2])
+    monkeypatch.setattr(protocol, "HELD_OUT", 300)
+    arguments = f"--rounds 1 --clients 4 --local-steps 1 --seeds 0 --dataset digits --jobs 1 --out {tmp_path}"
+    assert peers.main(["--schemes", "signsgd", *arguments.split()]) == 0
+    (chosen,) = json.loads((tmp_path / "tuning" / "chosen.json").read_text()).values()
+    assert {row.settings.held_out for row in results.load(tmp_path / "tuning")} == {300}
+    (row,) = results.load(tmp_path)
+    settings = row.settings
+    assert (settings.scheme, settings.held_out, settings.precision) == ("signsgd", 0, "float32")
+    assert settings.learning_rate == chosen["learning_rate"]
+    assert (tmp_path / "summary.md").exists()
 
 
 def test_the_protocol_tunes_every_scheme_that_it_runs() -> None:
