@@ -6,6 +6,7 @@ hold makes them smaller, so that they stay ahead for longer where there is a ref
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,12 +72,14 @@ def write_better(
     if rank_one and is_flat:
         terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
     alone = fit = LevelFit.of(whole, side, capacity)
+    error = math.inf  # that is expected of levels alone
     if rank_one and (levels := alone.sampled_errors()):
-        terms, rest = terms_beside_levels(min(rank_one, _MOST_TERMS) * 8.0 * capacity, terms, whole, side, levels)
+        most_bits, error = min(rank_one, _MOST_TERMS) * 8.0 * capacity, levels.beside(whole, 0.0)
+        terms, rest = terms_beside_levels(most_bits, terms, whole, side, levels, error)
         if terms:
             fit = LevelFit.of(rest, side, capacity, terms, near=levels)
     bodies = [fit.body()]
-    if fit is not alone and alone.expected_error < 2.0 ** (_FEWER_ALONE * bits) * _WORTH_A_FIT * bodies[0].error:
+    if fit is not alone and error < 2.0 ** (_FEWER_ALONE * bits) * _WORTH_A_FIT * bodies[0].error:
         bodies.append(alone.body())
     close = bits < _CLOSE_BITS and (is_flat or reference is not None)
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)

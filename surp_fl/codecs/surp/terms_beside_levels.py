@@ -27,7 +27,8 @@ from surp_fl.types import Floats, Vector
 # a transformer.
 _LEAST_WORTH, _NEXT, _FALLS = 1.2, 0.6, 4  # of a term at first; then, where none is worth as much, so often
 _EVENLY = 0.7  # of what terms remove, as if from all cells; the rest is where singular vectors are large
-_BATCH, _PATIENCE = 0.06, 2  # of the bits that terms may take; batches after which levels leave no less
+_BATCH, _PATIENCE = 0.06, 2  # of the bits that terms may take; batches that may be in vain
+_LESS = 0.994  # of what levels leave, that they have to leave after a batch
 _MOST_LEFT = 0.985  # of what levels alone leave; levels beside terms learn less
 _REFINEMENTS = 3
 _MOST_CELLS = 1 << 28  # that the search reads for all terms that it seeks
@@ -35,7 +36,7 @@ _LEAST = 1e-30  # of a layer's squared norm
 
 
 def terms_beside_levels(
-    bits: float, first: list[Term], vector: Vector, side: SideInformation, levels: SampledErrors
+    bits: float, first: list[Term], vector: Vector, side: SideInformation, levels: SampledErrors, alone: float
 ) -> tuple[list[Term], Vector]:
     """Select the terms beside which levels leave least.
 
@@ -45,12 +46,12 @@ def terms_beside_levels(
         vector: float32, shape (n,).
         side: what the decoder holds.
         levels: tells what levels leave.
+        alone: what they leave without terms.
 
     Returns:
         Terms, none if levels alone are about as good, and the vector without them.
     """
-    alone = least = levels.beside(vector, 0.0)
-    terms, count, residual = list(first), 0, without(vector, first, side)
+    terms, count, least, residual = list(first), 0, alone, without(vector, first, side)
     taken = sum(term.bits for term in terms)
     if first and (error := levels.beside(residual, taken)) < least:
         least, count = error, len(terms)
@@ -65,10 +66,9 @@ def terms_beside_levels(
             search.seek_again()
             continue
         terms, taken = terms + more, taken + sum(term.bits for term in more)
-        error = levels.beside(residual, taken)
-        in_vain = 0 if error < least else in_vain + 1
-        if error < least:
-            least, count = error, len(terms)
+        error, in_vain = levels.beside(residual, taken), in_vain + 1
+        if error < _LESS * least:
+            least, count, in_vain = error, len(terms), 0
     if least > _MOST_LEFT * alone:
         return [], vector
     return terms[:count], residual if count == len(terms) else without(vector, terms[:count], side)

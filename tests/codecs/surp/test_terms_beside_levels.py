@@ -43,7 +43,7 @@ def selected(layout: Layout, vector: Vector, budget: int, first: list[Term] | No
     side = Context.of(layout, None).side
     levels = LevelFit.of(vector, side, budget).sampled_errors()
     assert levels is not None
-    return terms_beside_levels(0.9 * 8 * budget, first or [], vector, side, levels)
+    return terms_beside_levels(0.9 * 8 * budget, first or [], vector, side, levels, levels.beside(vector, 0.0))
 
 
 @pytest.mark.parametrize("budget", [1000, 3000])
