@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in options.seeds
     ]
     complete(runs, options.out, options.jobs)
-    files.write(files.comparison(options.out))
+    files.write(files.peers_in(options.out))
     print(f"\n{(options.out / 'summary.md').read_text()}")
     return 0
 

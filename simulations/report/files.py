@@ -58,6 +58,11 @@ def comparison(folder: Path) -> Made:
     return made
 
 
+def peers_in(folder: Path) -> Made:
+    """Peers whose messages have sizes of their own: a comparison, but for the bytes that each needs."""
+    return {file: what for file, what in comparison(folder).items() if file.stem != "bytes_to_accuracy"}
+
+
 def overview_of(parts: Mapping[str, list[Row]], folder: Path) -> Made:
     """The parts of the protocol side by side."""
     return {

@@ -31,7 +31,7 @@ def everything(results: Path = RESULTS) -> files.Made:
         if part not in TUNED_ON:
             made |= tuning_of(results / part / "tuning", GRIDS[part], tuned_in(part))
     if rows.load(results / "peers"):
-        made |= files.comparison(results / "peers")
+        made |= files.peers_in(results / "peers")
         made |= tuning_of(results / "peers" / "tuning", GRIDS["iid"], list(peers.SCHEMES))
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)

@@ -12,7 +12,7 @@ import pytest
 from simulations.app.row import Row
 from simulations.app.schemes import parse
 from simulations.app.settings import Settings
-from simulations.experiments import protocol, tune
+from simulations.experiments import peers, protocol, tune
 from simulations.experiments.comparisons import CROSS_DEVICE, FEDSLOP, OTHER_MODELS
 from simulations.report import render
 from simulations.report import rows as results
@@ -84,6 +84,22 @@ def test_the_tuning_runs_the_committed_rows_and_no_others(
     for name in ("tuning.md", "chosen.json"):
         assert (tmp_path / name).read_text() == (RESULTS / part / "tuning" / name).read_text()
     assert len({id(row) for row in found}) == len(committed)
+
+
+def test_peers_were_run_with_what_the_same_grid_chose() -> None:
+    folder = RESULTS / "peers"
+    chosen = json.loads((folder / "tuning" / "chosen.json").read_text())
+    assert chosen
+    assert set(chosen) <= set(peers.SCHEMES)
+    for scheme, hyperparameters in chosen.items():
+        base = replace(BASE, scheme=scheme, precision="float32", rounds=100)
+        rows = [row for row in results.load(folder) if row.settings.scheme == scheme]
+        assert sorted(row.settings.seed for row in rows) == [0, 1, 2]
+        for row in rows:
+            assert row.settings.same_run(protocol.trial(replace(base, seed=row.settings.seed), hyperparameters))
+        for point in protocol.GRID:
+            trial = protocol.trial(replace(base, rounds=50, held_out=protocol.HELD_OUT), point)
+            assert any(row.settings.same_run(trial) for row in results.load(folder / "tuning"))
 
 
 @pytest.mark.parametrize(
