@@ -17,7 +17,7 @@ from simulations.experiments.command_line import add_jobs, add_seeds, add_settin
 from simulations.experiments.protocol import GRID, PARTS, trial
 from simulations.report import files
 
-SCHEMES = ("power-sgd:rank=1", "signsgd", "eden:ratio=32")  # each where it lives: of the messages, 6 and 54 kB
+SCHEMES = ("power-sgd:rank=1", "signsgd", "eden:ratio=32")  # messages of 6, 54 and 54 kB
 TUNING_ROUNDS = 50
 
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in options.seeds
     ]
     complete(runs, options.out, options.jobs)
-    files.write(files.peers_in(options.out))
+    files.write(files.comparison_without_marks(options.out))
     print(f"\n{(options.out / 'summary.md').read_text()}")
     return 0
 

@@ -58,8 +58,8 @@ def comparison(folder: Path) -> Made:
     return made
 
 
-def peers_in(folder: Path) -> Made:
-    """Peers whose messages have sizes of their own: a comparison, but for the bytes that each needs."""
+def comparison_without_marks(folder: Path) -> Made:
+    """A comparison, but for the plot of the bytes that each scheme needs to a mark."""
     return {file: what for file, what in comparison(folder).items() if file.stem != "bytes_to_accuracy"}
 
 
@@ -99,7 +99,7 @@ def cross_device_in(folder: Path, names: Iterable[str]) -> Made:
     found = {name: measured for name in names if (measured := rows.load(folder / name))}
     made: Made = {}
     for name in found:
-        made |= {file: what for file, what in comparison(folder / name).items() if file.stem != "bytes_to_accuracy"}
+        made |= comparison_without_marks(folder / name)
     if found:
         made[folder / "table.md"] = cross_device.table(found.values())
         made[folder / "overview.png"] = partial(plots.accuracy_at_budgets, found)

@@ -30,9 +30,8 @@ def everything(results: Path = RESULTS) -> files.Made:
         made |= files.comparison(results / part)
         if part not in TUNED_ON:
             made |= tuning_of(results / part / "tuning", GRIDS[part], tuned_in(part))
-    if rows.load(results / "peers"):
-        made |= files.peers_in(results / "peers")
-        made |= tuning_of(results / "peers" / "tuning", GRIDS["iid"], list(peers.SCHEMES))
+    made |= files.comparison_without_marks(results / "peers")
+    made |= tuning_of(results / "peers" / "tuning", GRIDS["iid"], list(peers.SCHEMES))
     parts = {part: rows.load(results / part) for part in PARTS}
     made |= files.overview_of(parts, results)
     made[results / "headline.md"] = overview.headline(parts)

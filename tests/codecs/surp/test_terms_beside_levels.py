@@ -59,10 +59,9 @@ def test_terms_keep_to_their_bits_and_leave_the_rest(budget: int) -> None:
 
 
 def test_a_message_has_as_many_terms_as_lower_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Terms are selected a batch at a time; with all that pay, or one batch, more is left."""
+    """Terms are selected a batch at a time; with one batch, more is left."""
     layout, vector = update_of_rank(12, 0.02)
     chosen = error(vector, layout, 3000)
-    monkeypatch.setattr(selection, "_PATIENCE", 1000)
     select = TermSearch.next_terms
     batches = 0
 
