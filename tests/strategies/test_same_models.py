@@ -20,8 +20,8 @@ from tests.flower_app import Arrays, app_with, fedavg, run
 
 SHAPES = {"conv.weight": (20, 1, 5, 5), "conv.bias": (20,), "fc.weight": (60, 320), "fc.bias": (60,)}
 SHA256 = {
-    "surp up": "4107d901cc3afd59cf78d030eecaf4896bbfc6347f8a53660d7ca8fd3123711d",
-    "surp both ways": "95558705248a4b9cf325ee04f476d80690994350925fec1e006d019709f6c183",
+    "surp up": "b05f92e7a1730eb7a4cef3963271b73c75a6fdbbcd533dbc243e840e4740b313",
+    "surp both ways": "fccaf3fefec3c96d452915ef01f91bd1902a118bf09e8cfdcd600dd77081a499",
     "stc up": "c4444e7910ef3135fe82e2064225dffc3b4013657be1a092afb246c8fb10f12e",
     "surp-paper up": "9898b4a6c79774257924702d255dd407f98a44088c17db2c151d2dc1a386378d",
 }

@@ -38,7 +38,7 @@ _MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels 
 _MOST_TERMS = 0.9  # of all bits
 # Levels alone take fewer bits than is expected, as they learn more than levels beside terms: by how much fewer at
 # most, and how close both have to be for two fits.
-_FEWER_ALONE, _WORTH_A_FIT = 0.15, 1.03
+_FEWER_ALONE, _WORTH_A_FIT = 0.2, 1.05
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 

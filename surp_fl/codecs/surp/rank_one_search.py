@@ -16,6 +16,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,18 @@ class Term:
 SlopeOf = Callable[[Vector, Vector, Vector], float]  # of a layer's matrix, and its next right and left singular vectors
 
 
+class Pairs(NamedTuple):
+    """Pairs of singular vectors of a layer, largest first; all times singular values.
+
+    Attributes:
+        rights: float32, shape (count, columns).
+        lefts: float32, shape (count, rows).
+    """
+
+    rights: Vector
+    lefts: Vector
+
+
 @dataclass
 class _LayerSearch:
     """The search in a layer.
@@ -71,7 +84,7 @@ class _LayerSearch:
         found: terms that pay, each given those before it.
         taken: of them, those that are still to be subtracted.
         block: terms to seek next.
-        rights: singular vectors times singular values, shape (block, columns); None if they are to be found.
+        near: pairs of singular vectors, as many as `block`; None if they are to be found.
         slope: squared error that a bit removed elsewhere when terms were sought last.
         is_spent: whether none was found then.
     """
@@ -80,7 +93,7 @@ class _LayerSearch:
     found: deque[Term] = field(default_factory=deque)
     taken: list[Term] = field(default_factory=list)
     block: int = _FIRST_BLOCK
-    rights: Vector | None = None
+    near: Pairs | None = None
     slope: float = 0.0
     is_spent: bool = False
 
@@ -88,7 +101,7 @@ class _LayerSearch:
         """Subtract the terms that were taken."""
         if self.taken:
             subtract(self.matrix, self.taken)
-            self.taken, self.rights = [], None
+            self.taken, self.near = [], None
 
 
 @dataclass
@@ -139,7 +152,7 @@ class TermSearch:
                 layer.settle()
                 if slope_at_the_end is not None:
                     slope_here = slope_at_the_end / self._weight(best.place)
-                    fitting = fitting_term(layer.matrix, best.place, slope_here, bits, layer.rights)
+                    fitting = fitting_term(layer.matrix, best.place, slope_here, bits, layer.near)
                     layer.found.extend([] if fitting is None else [fitting])
                 continue
             terms.append(best)
@@ -196,14 +209,14 @@ class TermSearch:
         matrix = layer.matrix
         if is_thin(matrix) or bits < _LEAST_BITS:
             return
-        if layer.rights is None:
+        if layer.near is None:
             count = int(min(layer.block, 1 + 2 * bits / self._signs))  # of each layer, if half the signs are told
             if matrix.size * count > self.most_cells:
                 return
             self.most_cells -= matrix.size * count
-            layer.rights = _right_singular_vectors(matrix, count)
-        layer.slope = slope if isinstance(slope, float) else slope(matrix, layer.rights, _lefts(layer.rights, matrix))
-        terms = _terms_near(layer.rights, matrix, place, layer.slope, self.refinements)
+            layer.near = _singular_vectors(matrix, count)
+        layer.slope = slope if isinstance(slope, float) else slope(matrix, *layer.near)
+        terms = _terms_near(layer.near, matrix, place, layer.slope, self.refinements)
         layer.found.extend(terms)
         layer.block = min(max(2 * len(terms), _FIRST_BLOCK), _LARGEST_BLOCK)
 
@@ -229,20 +242,19 @@ def subtract(matrix: Vector, terms: Sequence[Term]) -> None:
     matrix -= (magnitudes[:, None] * rows).T @ np.array([term.column_signs for term in terms], np.float32)
 
 
-def _right_singular_vectors(matrix: Vector, count: int) -> Vector:
-    """About the first ones, times their singular values; shape (count, columns), or fewer if the matrix has fewer."""
+def _singular_vectors(matrix: Vector, count: int) -> Pairs:
+    """About the first pairs; fewer if the matrix has fewer."""
     signs = np.random.default_rng(0).integers(0, 2, (min(count, *matrix.shape), len(matrix)), np.int8)
     rights: Vector = (2 * signs - 1).astype(np.float32) @ matrix
     for _ in range(_ITERATIONS):
-        rights = _orthonormal(_left_products(_orthonormal(rights), matrix)) @ matrix
+        rights = _left_products(_orthonormal(rights), matrix) @ matrix
     rights = _orthonormal(rights)
     lefts = _left_products(rights, matrix)
     squares, combinations = np.linalg.eigh((lefts @ lefts.T).astype(np.float64))
-    scaled = np.sqrt(np.maximum(squares, 0)) * combinations
-    found: Vector = scaled.T[::-1].astype(np.float32) @ rights
-    largest: Vector = found[np.arange(len(found)), np.argmax(np.abs(found), axis=1)]
-    found *= np.copysign(np.float32(1), largest)[:, None]  # of both signs, the same one on all machines
-    return found
+    scaled = (np.sqrt(np.maximum(squares, 0)) * combinations).T[::-1].astype(np.float32) @ rights
+    largest: Vector = scaled[np.arange(len(scaled)), np.argmax(np.abs(scaled), axis=1)]
+    same = np.copysign(np.float32(1), largest)[:, None]  # of both signs, the same one on all machines
+    return Pairs(same * scaled, same * (combinations.T[::-1].astype(np.float32) @ lefts))
 
 
 def _orthonormal(vectors: Vector) -> Vector:
@@ -256,30 +268,24 @@ def _left_products(rights: Vector, matrix: Vector) -> Vector:
     return np.ascontiguousarray((matrix @ rights.T).T)
 
 
-def _lefts(rights: Vector, matrix: Vector) -> Vector:
-    """Left singular vectors times singular values, of right ones times singular values; shape (count, rows)."""
-    return _left_products(rights / _norms(rights).clip(_LEAST_NORM), matrix)
-
-
-def fitting_term(
-    matrix: Vector, place: int, slope: float, most_bits: float, rights: Vector | None = None
-) -> Term | None:
+def fitting_term(matrix: Vector, place: int, slope: float, most_bits: float, near: Pairs | None = None) -> Term | None:
     """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
     if most_bits < _LEAST_BITS:
         return None
-    right = (_right_singular_vectors(matrix, _FIRST_BLOCK) if rights is None else rights)[:1]
-    found = [_terms_near(right, matrix, place, slope, _REFINEMENTS, most_bits, share) for share in _COLUMNS_SHARES]
+    rights, lefts = near or _singular_vectors(matrix, _FIRST_BLOCK)
+    first = Pairs(rights[:1], lefts[:1])
+    found = [_terms_near(first, matrix, place, slope, _REFINEMENTS, most_bits, share) for share in _COLUMNS_SHARES]
     return max((term for terms in found for term in terms), key=lambda each: each.gain, default=None)
 
 
 def _terms_near(
-    rights: Vector, matrix: Vector, place: int, slope: float, refinements: int,
+    pairs: Pairs, matrix: Vector, place: int, slope: float, refinements: int,
     most_bits: float = math.inf, columns_share: float = 1.0,
 ) -> list[Term]:  # fmt: skip
-    """The terms near right singular vectors that pay, each given those before it.
+    """The terms near pairs of singular vectors that pay, each given those before it.
 
     Args:
-        rights: times singular values; shape (count, columns).
+        pairs: of singular vectors.
         matrix: shape (rows, columns).
         place: of the layer.
         slope: squared error that a bit removes elsewhere.
@@ -288,9 +294,8 @@ def _terms_near(
         columns_share: of the bits of a term's signs, what its columns may take at first; its rows take the rest.
     """
     signs_bits = most_bits - _TERM_BITS
-    columns, column_bits = largest_signs(rights, slope, np.full(len(rights), signs_bits * columns_share))
-    # Of the terms before: at first their pairs of singular vectors
-    left_factors, right_factors = _left_products(rights / np.maximum(_norms(rights), _LEAST_NORM) ** 2, matrix), rights
+    columns, column_bits = largest_signs(pairs.rights, slope, np.full(len(pairs.rights), signs_bits * columns_share))
+    right_factors, left_factors = pairs.rights, pairs.lefts / _norms(pairs.rights).clip(_LEAST_NORM)  # of terms before
     for _ in range(refinements):
         before = columns
         left = _without_before(_left_products(columns, matrix), columns, right_factors, left_factors)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from surp_fl.codecs.surp.trellis.lag_search import lags_of
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
-from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, levels_of
+from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Learnt, levels_of
 from surp_fl.codecs.surp.trellis.reader import (
     CODES_DEPTH,
     FIRST_CODE,
@@ -70,17 +71,19 @@ class Quantised(NamedTuple):
     error: float
 
 
-def quantised(vector: Vector, layers: Sequence[Layer], found: Tried) -> Quantised:
+def quantised(vector: Vector, layers: Sequence[Layer], found: Tried, learnt: Learnt | None = None) -> Quantised:
     """Choose all levels.
 
     Args:
         vector: without the terms; float32, shape (n,), finite.
         layers: in the order of coding.
         found: the step, and rates by which levels are chosen.
+        learnt: of levels in a step nearby, whose rates and contexts are used then; None where nothing is.
     """
     step, state, levels, bits, squares = _step_of(found), 0, [], 1.0, 0.0
-    for start, rows, columns in layers:
-        of_layer = levels_of(vector[start : start + rows * columns], columns, step, found.rates, state)
+    rates, contexts = learnt or (found.rates, repeat(None))
+    for (start, rows, columns), of_each in zip(layers, contexts, strict=False):
+        of_layer = levels_of(vector[start : start + rows * columns], columns, step, rates, state, of_each)
         levels.append(of_layer.levels)
         bits, squares = bits + of_layer.bits, squares + of_layer.squared_error
         if of_layer.levels.any():

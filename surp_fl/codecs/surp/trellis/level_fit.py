@@ -16,6 +16,7 @@ import numpy as np
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one_search import Term
 from surp_fl.codecs.surp.trellis.body import Quantised, begun_with, code_levels, quantised
+from surp_fl.codecs.surp.trellis.quantisation import Learnt, learnt_of
 from surp_fl.codecs.surp.trellis.reader import Layer, layers_of
 from surp_fl.codecs.surp.trellis.sampled_errors import SampledErrors
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, SignLags
@@ -32,8 +33,8 @@ _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may b
 _CHOICES, _NEARER = 4, 0.6  # of levels, until the bits expected are so near, of what may be left, to those wanted
 _TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
 _FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off tell too little; the sample is asked again
-_FAR_TO_CODE = 0.05  # the same of choices that are coded
-_FACTOR_OF_MANY = -0.02  # logarithm of the bits of a coding over those of its choice, by recorded updates
+_FAR_FROM_LEARNT, _NEAR_TO_CODE = 0.05, 0.015  # the same, for which rates are learnt anew; with which one is coded
+_FACTOR, _FACTOR_OF_MANY = 0.006, -0.02  # of bits of a coding over those of its choice; logarithms, by recorded updates
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 
@@ -50,7 +51,8 @@ class LevelFit:
     """A vector's levels in one step after another, until the body that tells them fits a capacity closely.
 
     What a choice of levels takes is known before it is coded: the rates by which levels were chosen say it up to a
-    factor, which one coding tells. So steps are sought by choices alone, which take less time.
+    factor, which one coding tells. So steps are sought by choices alone, which take less time. The first choice is by
+    the sample's rates; from its levels the vector's own are learnt.
 
     Attributes:
         vector: without the terms; float32, shape (n,), finite, not all zeros.
@@ -76,6 +78,7 @@ class LevelFit:
     _choices: dict[float, float] = field(default_factory=dict)  # logarithms of steps → of bits by the rates
     _codings: dict[float, float] = field(default_factory=dict)  # the same → of bits of codings
     _factor: float = 0.0  # logarithm of the bits of a coding over those
+    _learnt: Learnt | None = None  # by which levels are chosen; None for the sample's rates
     _is_finest: bool = False  # whether a coding in the finest step fits
 
     @classmethod
@@ -135,10 +138,10 @@ class LevelFit:
         is_large = self.vector.size >= _MANY
         trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        chosen = self._first_choice
-        self._factor = _FACTOR_OF_MANY if is_large else 0.0  # until a coding tells it
-        if abs(self._missed(chosen, self._aim(0))) > _FAR_TO_CODE:
-            chosen = self._asked_again(chosen, self._aim(0), _SECOND_SEARCH)
+        chosen, self._factor = self._first_choice, _FACTOR_OF_MANY  # until a coding tells it
+        if not is_large or abs(self._missed(chosen, self._aim(0))) > _FAR_FROM_LEARNT:
+            chosen, self._factor = self._learnt_from(chosen, self._aim(0)), _FACTOR
+            chosen = self._following(chosen, self._aim(0), _NEAR_TO_CODE) or chosen
         for number in range(trials):
             coded, length = self._coded(chosen)
             fits = not coded.overdrawn and length <= self.capacity
@@ -150,8 +153,8 @@ class LevelFit:
                 return
             is_last = number == trials - 2 and self.best is None
             aim = self._aim(_LAST_LESS * self.capacity if is_last else close * (0.4 + 0.5 * number / trials))
-            if number == 0:  # with rates of about the right step, from here on
-                chosen = self._asked_again(chosen, aim, _SECOND_SEARCH)
+            if number == 0 and abs(self._missed(chosen, aim)) > _FAR_FROM_LEARNT:
+                chosen = self._learnt_from(chosen, aim)
                 self._codings.clear()
             following = self._following(chosen, aim, _NEARER * close / self.capacity)
             if following is None:
@@ -190,8 +193,11 @@ class LevelFit:
         for _ in range(1 if by_codings else _CHOICES):
             if nearest and abs(self._missed(nearest, aim)) < near:
                 break
-            choices = [(wanted, log_bits + self._factor) for wanted, log_bits in self._choices.items()]
-            wanted = next_step(list(self._codings.items()) if by_codings else choices, aim, self.sample.bounds)
+            if len(self._choices) == 1:
+                wanted = self._by_sample(chosen, aim, _SECOND_SEARCH).wanted
+            else:
+                choices = [(wanted, log_bits + self._factor) for wanted, log_bits in self._choices.items()]
+                wanted = next_step(list(self._codings.items()) if by_codings else choices, aim, self.sample.bounds)
             if wanted in (self._codings if by_codings else self._choices):
                 break
             chosen = self._choice(replace(chosen.found, wanted=wanted))
@@ -199,13 +205,22 @@ class LevelFit:
                 nearest = chosen
         return nearest
 
+    def _learnt_from(self, chosen: Quantised, aim: float) -> Quantised:
+        """A choice by what another one tells; so are all from here on."""
+        self._learnt = learnt_of(chosen.levels, [layer.columns for layer in self.layers])
+        return self._asked_again(chosen, aim, _SECOND_SEARCH)
+
     def _asked_again(self, chosen: Quantised, aim: float, close: float) -> Quantised:
-        """A choice in the step that the sample tells, which misses by about the same factor in every step."""
+        """A choice in the step that the sample tells; other rates than before tell its bits."""
         self._choices.clear()
-        return self._choice(self.sample.find(chosen.found.log_bits - self._missed(chosen, aim), close))
+        return self._choice(self._by_sample(chosen, aim, close))
+
+    def _by_sample(self, chosen: Quantised, aim: float, close: float) -> Tried:
+        """The step that the sample tells, which misses by about the same factor in every step."""
+        return self.sample.find(chosen.found.log_bits - self._missed(chosen, aim), close)
 
     def _choice(self, found: Tried) -> Quantised:
-        chosen = quantised(self.vector, self.layers, found)
+        chosen = quantised(self.vector, self.layers, found, self._learnt)
         self._choices[found.wanted] = math.log(chosen.bits)
         return chosen
 

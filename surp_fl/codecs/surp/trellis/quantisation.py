@@ -6,6 +6,7 @@ geometric distribution where little was counted. Knows layers and steps. Does no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of
 from surp_fl.codecs.surp.trellis.reader import USUAL_OFFSETS, magnitudes_of
-from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, in_steps, usual_magnitudes
+from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, count_levels, in_steps, usual_magnitudes
 from surp_fl.types import Floats, Vector
+
+Contexts = NDArray[np.int16]
 
 # Tuned constants of the encoder, not of the format; chosen on recorded updates of LeNet-5 and of a CNN with batch
 # normalization. simulations.experiments.update_rates measures what a change does.
@@ -38,13 +41,27 @@ class Levels(NamedTuple):
     """
 
     levels: NDArray[np.int32]
-    contexts: NDArray[np.int16]
+    contexts: Contexts
     state: int
     squared_error: float
     bits: float
 
 
-def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: int) -> Levels:
+class Learnt(NamedTuple):
+    """What levels of a vector tell about those in a step nearby.
+
+    Attributes:
+        rates: as `rates_of` gives them.
+        contexts: of each layer, in the order of coding; int16, shape (n,).
+    """
+
+    rates: Floats
+    contexts: list[Contexts]
+
+
+def levels_of(
+    values: Vector, columns: int, step: float, rates: Floats, state: int, contexts: Contexts | None = None
+) -> Levels:
     """Choose the levels of a layer.
 
     Args:
@@ -53,13 +70,17 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
         step: of all magnitudes.
         rates: as `rates_of` gives them.
         state: of the trellis before them.
+        contexts: about those in which they will be coded; None for those of a plain rounding.
     """
     n = len(values)
     if not values.any():
         return Levels(np.zeros(n, np.int32), np.zeros(n, np.int16), state, 0.0, 0.0)
-    sizes, levels, contexts = np.empty(n, np.float32), np.empty(n, np.int32), np.empty(n, np.int16)
-    mean = max(in_steps(values, step, _ROUNDING, sizes, levels), 1) / n
-    contexts_of(levels, columns, code_of_mean(mean), contexts)
+    sizes, levels = np.empty(n, np.float32), np.empty(n, np.int32)
+    if contexts is None:
+        total = in_steps(values, step, _ROUNDING, sizes, levels)
+        contexts = _contexts_of(levels, columns, total)
+    else:
+        np.divide(np.abs(values, out=sizes), step, out=sizes, dtype=np.float64, casting="same_kind")
     squared_error = bits = 0.0
     for start in range(0, n, _RUN):
         run = slice(start, start + _RUN)
@@ -68,6 +89,29 @@ def levels_of(values: Vector, columns: int, step: float, rates: Floats, state: i
     if (long := levels >= RATES - 2).any():
         bits -= float(np.log2(1 - _LONGER[contexts[long], 0]).sum())  # that none is longer; the same for all
     return Levels(levels, contexts, state, squared_error, bits)
+
+
+def learnt_of(levels: Sequence[NDArray[np.int32]], columns: Sequence[int]) -> Learnt:
+    """What levels that were chosen tell about others.
+
+    Args:
+        levels: of each layer, in the order of coding; int32, shape (n,), n > 0.
+        columns: of each layer.
+    """
+    counts, contexts, state = np.zeros(2 * CONTEXTS * RATES), [], 0
+    for each, width in zip(levels, columns, strict=True):
+        total = int(each.sum(dtype=np.int64))
+        contexts.append(_contexts_of(each, width, total))
+        if total:
+            state = count_levels(each, contexts[-1], state, 1.0, counts)
+    return Learnt(rates_of(counts), contexts)
+
+
+def _contexts_of(levels: NDArray[np.int32], columns: int, total: int) -> Contexts:
+    """The contexts of a layer; `total` of its levels."""
+    contexts = np.empty(len(levels), np.int16)
+    contexts_of(levels, columns, code_of_mean(max(total, 1) / len(levels)), contexts)
+    return contexts
 
 
 def rates_of(counts: Floats) -> Floats:
