@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -18,7 +20,10 @@ _HISTORY = "history"  # in settings
 
 
 def error_at_bytes(rows: Sequence[Row], file: Path) -> None:
-    """Draw a line for each scheme; dashed where it is coded against the model and its history."""
+    """Draw a line for each scheme, through the settings that are better than all of its with fewer bytes.
+
+    It is dashed where messages are coded against the model and its history.
+    """
     workloads = list(dict.fromkeys(row.workload for row in rows))
     height = -(-(len(workloads) + 1) // _COLUMNS)  # one place for the legend
     figure, panels = plt.subplots(height, _COLUMNS, figsize=(14.5, 4.2 * height), squeeze=False)
@@ -32,9 +37,9 @@ def error_at_bytes(rows: Sequence[Row], file: Path) -> None:
                 )
                 if not points:
                     continue
-                x, y = zip(*points, strict=True)
                 label = None if in_history else scheme
-                panel.plot(x, y, line, color=colour, marker=marker, markersize=5, linewidth=1.2, label=label)
+                panel.plot(*_columns(points), marker, color=colour, markersize=5)
+                panel.plot(*_columns(_better(points)), line + marker, color=colour, markersize=5, lw=1.2, label=label)
         panel.set(xscale="log", yscale="log")
         panel.set_ylim(top=_MOST)
         panel.set_title(WORKLOADS[workload].title, fontsize=10)
@@ -49,6 +54,16 @@ def error_at_bytes(rows: Sequence[Row], file: Path) -> None:
     handles, labels = panels[0, 0].get_legend_handles_labels()
     panels.flat[len(workloads)].legend(handles, labels, loc="center", fontsize=10, ncols=2, frameon=False)
     figure.supxlabel("bytes of a message")
-    figure.supylabel(f"relative error of the decoded update, up to {_MOST:g}")
+    figure.supylabel(f"relative error of the decoded update, up to {_MOST:g}", x=0.008)
     figure.tight_layout()
     save(figure, file)
+
+
+def _better(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Those of less error than all before them; `points` are bytes and errors, in order of bytes."""
+    least = accumulate((error for _, error in points), min, initial=math.inf)
+    return [point for point, before in zip(points, least, strict=False) if point[1] < before]
+
+
+def _columns(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [size for size, _ in points], [error for _, error in points]
