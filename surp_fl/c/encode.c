@@ -7,12 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { BINS = 1 << 14, BIN_SHIFT = 17, BINS_OF_A_GROUP = 40, MOST_TOLD_GROUPS = 4, MORE = 3, TRELLIS = 3, PARTS_OF_TERMS = 3 };
-enum { FEWEST_BYTES = SURP_HEADER_BYTES + 1, STEP_CODES = 1 << 20 };
+enum { BINS = 1 << 14, BIN_SHIFT = 17, GROUP_WIDTH = 40 << BIN_SHIFT, MOST_TOLD_GROUPS = 4, FINEST_WIDTH = 1 << 8 };
+enum { MORE = 3, TRELLIS = 3, PARTS_OF_TERMS = 3, FEWEST_BYTES = SURP_HEADER_BYTES + 1, STEP_CODES = 1 << 20, FEW = 1 << 13 };
 
-static const uint32_t GROUP_COUNTS[] = {1, 2, 4};
-static const double LEAST_TRELLIS_BITS = 0.02; /* a coordinate; below, groups are shorter */
-static const double FULL_ENOUGH = 0.985;       /* of the budget */
+/* Bits a coordinate: fewer do not pay for levels, more not for groups, but in models of FEW coordinates. */
+static const double LEAST_TRELLIS_BITS = 0.02, MOST_GROUP_BITS = 0.25;
+static const double FULL_ENOUGH = 0.985; /* of the budget */
+static const double MOST_WITH_TERMS = 1e30;
 
 typedef struct {
     const float *update;
@@ -23,38 +24,46 @@ typedef struct {
     terms found;
     uint32_t term_count; /* how many of them are told, */
     float *rest;         /* what they leave of the update, */
-    uint32_t *counts;    /* and how many of its coordinates are in each bin */
+    uint32_t *counts;    /* and how many of its coordinates have a size in each bin */
     uint32_t *picks;
-    double gain; /* by how much the last body lowers the sum of squares, beside its terms */
+    uint32_t step; /* with which levels fitted last; 0 if none did */
+    double gain;   /* by how much the last body lowers the sum of squares, beside its terms */
     room r;
 } job;
 
 /* What a body holds. */
 typedef struct {
-    uint32_t term_count, groups, lowest, step; /* step: 0 for groups, from the bin `lowest` on */
+    uint32_t term_count, groups, lowest, step; /* step: 0 for groups, from the size `lowest` on */
     double gain;
 } choice;
 
-/* Sizes in bins of 1/64 octave. */
-static uint32_t bin_of(float value)
+/* A value's size, in the order of magnitudes: 2^23 an octave, and BINS bins of 1/64 octave. */
+static uint32_t size_of(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return (bits & 0x7fffffff) >> BIN_SHIFT;
+    return bits & 0x7fffffff;
 }
 
-/* Sorts the picks of all groups in the order of cells; the last group has the smallest. Fills in counts, codes and the gain. */
+/* The group of a size; `groups` for none: the last one has the smallest. */
+static uint32_t group_of(uint32_t size, uint32_t lowest, uint32_t groups)
+{
+    uint32_t above = (size - lowest) / GROUP_WIDTH;
+    return size < lowest ? groups : above < groups ? groups - 1 - above : 0;
+}
+
+/* Sorts the picks of all groups in the order of cells. Fills in counts, codes and the gain. */
 static bool gather(job *j, const context *x, uint32_t lowest, group *told, uint32_t groups)
 {
     double sums[MOST_TOLD_GROUPS] = {0};
-    uint32_t *ends[MOST_TOLD_GROUPS], used = 0;
+    uint32_t *ends[MOST_TOLD_GROUPS], counts[MOST_TOLD_GROUPS + 1] = {0}, used = 0;
+    for (uint32_t i = 0; i < j->coordinates; i++)
+        counts[group_of(size_of(j->rest[i]), lowest, groups)]++;
     for (uint32_t g = 0; g < groups; g++) {
-        uint32_t first = lowest + BINS_OF_A_GROUP * (groups - 1 - g), end = g > 0 ? first + BINS_OF_A_GROUP : BINS;
         told[g].picks = ends[g] = j->picks + used;
-        for (told[g].count = 0; first < end && first < BINS; first++)
-            told[g].count += j->counts[first];
-        used += told[g].count;
-        if (told[g].count == 0 || told[g].count > MOST_PICKS)
+        told[g].count = counts[g];
+        used += counts[g];
+        if (counts[g] == 0 || counts[g] > MOST_PICKS)
             return false;
     }
     for (uint32_t i = 0; i < x->layer_count; i++) {
@@ -62,10 +71,9 @@ static bool gather(job *j, const context *x, uint32_t lowest, group *told, uint3
         for (uint32_t row = 0; row < l->rows; row++)
             for (uint32_t column = 0; column < l->columns; column++) {
                 float value = j->rest[coordinate_of(x, l, row, column)];
-                uint32_t bin = bin_of(value);
-                if (bin < lowest)
+                uint32_t g = group_of(size_of(value), lowest, groups);
+                if (g == groups)
                     continue;
-                uint32_t above = (bin - lowest) / BINS_OF_A_GROUP, g = above < groups ? groups - 1 - above : 0;
                 *ends[g]++ = (l->first_cell + row * l->columns + column) * 2 + (value < 0);
                 sums[g] += fabs((double)value);
             }
@@ -79,7 +87,7 @@ static bool gather(job *j, const context *x, uint32_t lowest, group *told, uint3
     return true;
 }
 
-/* Writes all coordinates from a bin on; the length, or 0 if they do not fit. */
+/* Writes all coordinates from a size on; the length, or 0 if they do not fit. */
 static size_t with_groups(job *j, uint32_t lowest, uint32_t groups)
 {
     room r = j->r;
@@ -126,20 +134,24 @@ static size_t written(job *j, const choice *made)
     return made->step > 0 ? with_trellis(j, made->step) : with_groups(j, made->lowest, made->groups);
 }
 
-/* Finds the least value of a choice's field with which its body fits, up to `high`; or, sooner, one that gives at least `enough`
-   bytes. Fills in the gain; false if none fits. */
-static bool least_that_fits(job *j, choice *made, uint32_t *field, uint32_t low, uint32_t high, double enough)
+/* Finds about the least value of a choice's field with which its body fits, `near` or less above it, up to `high`; or, sooner,
+   one that gives at least `enough` bytes. Begins with the value that the field has, where it is between both, and goes on from
+   there in larger and larger steps. Fills in the gain; false if none fits. */
+static bool least_that_fits(job *j, choice *made, uint32_t *field, uint32_t low, uint32_t high, uint32_t near, double enough)
 {
     size_t length = 0;
-    while (low < high && (double)length < enough) {
-        *field = low + (high - low) / 2;
+    uint32_t next = *field;
+    for (uint32_t away = (high - low) / 512 + 1; low + near < high && (double)length < enough; away *= 2) {
+        *field = next > low && next < high ? next : low + (high - low) / 2;
         size_t found = written(j, made);
         if (found > 0) {
             high = *field;
             length = found;
             made->gain = j->gain;
+            next = high > away ? high - away : 0;
         } else {
             low = *field + 1;
+            next = low + away;
         }
     }
     *field = high;
@@ -153,7 +165,9 @@ static bool fill_with_groups(job *j, choice *made)
         most += j->counts[low - 1];
     for (high = BINS; high > low && j->counts[high - 1] == 0; high--) {
     }
-    return least_that_fits(j, made, &made->lowest, low, high, INFINITY);
+    low <<= BIN_SHIFT;
+    high = (high << BIN_SHIFT) - GROUP_WIDTH * (made->groups - 1); /* so that no group is above all coordinates */
+    return low < high && least_that_fits(j, made, &made->lowest, low, high, FINEST_WIDTH, (double)j->most);
 }
 
 static bool fill_with_trellis(job *j, choice *made, double largest)
@@ -163,7 +177,7 @@ static bool fill_with_trellis(job *j, choice *made, double largest)
     int32_t high = (exponent + 258) * 2048, low = high - 28 * 2048;
     high = high < STEP_CODES - 1 ? high : STEP_CODES - 1;
     low = low > 1 ? low : 1;
-    return low < high && least_that_fits(j, made, &made->step, (uint32_t)low, (uint32_t)high, FULL_ENOUGH * (double)j->most);
+    return low < high && least_that_fits(j, made, &made->step, (uint32_t)low, (uint32_t)high, 0, FULL_ENOUGH * (double)j->most);
 }
 
 /* Takes the first terms off the update. */
@@ -177,7 +191,18 @@ static void prepare(job *j, uint32_t term_count)
         term_take(&j->found.each[j->term_count], &x, j->rest);
     memset(j->counts, 0, BINS * sizeof *j->counts);
     for (uint32_t i = 0; i < j->coordinates; i++)
-        j->counts[bin_of(j->rest[i])]++;
+        j->counts[size_of(j->rest[i]) >> BIN_SHIFT]++;
+}
+
+/* The largest magnitude; infinity if a value is not finite. */
+static double largest_of(const float *values, uint32_t count)
+{
+    double largest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        double size = isfinite(values[i]) ? fabs((double)values[i]) : INFINITY;
+        largest = size > largest ? size : largest;
+    }
+    return largest;
 }
 
 /* Keeps a choice if it takes away more. */
@@ -191,32 +216,26 @@ static void consider(choice *best, choice made, double by_terms)
 /* The best that can be told with the first terms. */
 static void consider_terms(job *j, choice *best, uint32_t term_count)
 {
-    choice made = {.term_count = term_count, .lowest = BINS};
-    double by_terms = 0, largest = 0;
+    choice made = {.term_count = term_count, .lowest = UINT32_MAX};
+    double by_terms = 0;
     prepare(j, term_count);
     for (uint32_t i = 0; i < j->coordinates; i++) {
         double update = j->update[i], rest = j->rest[i];
         by_terms += update * update - rest * rest;
-        largest = fabs(rest) > largest ? fabs(rest) : largest;
     }
+    double largest = largest_of(j->rest, j->coordinates);
     if (written(j, &made) > 0)
         consider(best, made, by_terms);
-    for (size_t i = 0; i < sizeof GROUP_COUNTS / sizeof *GROUP_COUNTS; i++) {
-        made.groups = GROUP_COUNTS[i];
+    double bits = 8.0 * (double)j->most / j->coordinates;
+    bool few = bits < MOST_GROUP_BITS || j->coordinates < FEW;
+    for (made.groups = 1; made.groups <= MOST_TOLD_GROUPS && few; made.groups++)
         if (fill_with_groups(j, &made))
             consider(best, made, by_terms);
-    }
-    if (8.0 * (double)j->most > LEAST_TRELLIS_BITS * j->coordinates && largest > 0 && fill_with_trellis(j, &made, largest))
+    made.step = j->step;
+    if (bits > LEAST_TRELLIS_BITS && largest > 0 && fill_with_trellis(j, &made, largest)) {
         consider(best, made, by_terms);
-}
-
-static bool all_finite(const float *values, uint32_t count)
-{
-    while (count > 0 && isfinite(*values)) {
-        values++;
-        count--;
+        j->step = made.step;
     }
-    return count == 0;
 }
 
 surp_status surp_encode(const float *update, size_t budget, const surp_model *model, uint8_t *message, size_t *length, float *told,
@@ -226,7 +245,8 @@ surp_status surp_encode(const float *update, size_t budget, const surp_model *mo
     if (model_coordinates(model) >= MOST_COORDINATES || budget < FEWEST_BYTES)
         return SURP_INVALID;
     j.coordinates = (uint32_t)model_coordinates(model);
-    if (!all_finite(update, j.coordinates))
+    double largest = largest_of(update, j.coordinates);
+    if (!isfinite(largest))
         return SURP_INVALID;
     j.body = message + SURP_HEADER_BYTES;
     j.most = budget - SURP_HEADER_BYTES;
@@ -235,8 +255,9 @@ surp_status surp_encode(const float *update, size_t budget, const surp_model *mo
     context x;
     context_make(&x, model, NO_CONTEXT, &j.r);
     memcpy(told, update, j.coordinates * sizeof *told);
-    terms_find(&j.found, &x, told, 8 * (uint64_t)j.most, &j.r);
-    choice best = {.lowest = BINS};
+    if (largest < MOST_WITH_TERMS) /* of larger ones, sums of terms might be beyond the largest float */
+        terms_find(&j.found, &x, told, 8 * (uint64_t)j.most, &j.r);
+    choice best = {.lowest = UINT32_MAX};
     for (uint32_t part = 0, last = UINT32_MAX; part <= PARTS_OF_TERMS; part++) {
         uint32_t term_count = 0;
         while (term_count < j.found.count && j.found.bits[term_count] * PARTS_OF_TERMS <= 8 * (uint64_t)j.most * part)

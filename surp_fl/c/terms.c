@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { ALTERNATIONS = 4, SIGN_PASSES = 3, BITS_BESIDE_SIGNS = 12 };
+enum { MOST_ALTERNATIONS = 8, SIGN_PASSES = 3, BITS_BESIDE_SIGNS = 12 };
+
+static const double LEAST_CHANGE = 1.001; /* of what a term takes away, by which another alternation is worth its time */
 
 /* The best term of a layer. */
 typedef struct {
@@ -31,13 +33,32 @@ static uint32_t signs_of(const double *values, uint32_t count, int8_t *signs)
     return found;
 }
 
-/* Sums over the columns for each row, with the columns' signs; or over the rows for each column. */
-static void project(const context *x, const layer *l, const float *rest, const int8_t *signs, bool onto_rows, double *sums)
+/* A row of a layer, in the order of coordinates: terms are sought without tables. */
+static const float *row_of(const layer *l, const float *rest, uint32_t row)
 {
-    memset(sums, 0, (onto_rows ? l->rows : l->columns) * sizeof *sums);
-    for (uint32_t row = 0; row < l->rows; row++)
+    return rest + l->start + (size_t)row * l->columns;
+}
+
+/* Sums over the columns for each row, with the columns' signs. */
+static void project_onto_rows(const layer *l, const float *rest, const int8_t *signs, double *sums)
+{
+    for (uint32_t row = 0; row < l->rows; row++) {
+        const float *values = row_of(l, rest, row);
+        sums[row] = 0;
         for (uint32_t column = 0; column < l->columns; column++)
-            sums[onto_rows ? row : column] += signs[onto_rows ? column : row] * (double)rest[coordinate_of(x, l, row, column)];
+            sums[row] += signs[column] * (double)values[column];
+    }
+}
+
+/* Sums over the rows for each column, with the rows' signs. */
+static void project_onto_columns(const layer *l, const float *rest, const int8_t *signs, double *sums)
+{
+    memset(sums, 0, l->columns * sizeof *sums);
+    for (uint32_t row = 0; row < l->rows; row++) {
+        const float *values = row_of(l, rest, row);
+        for (uint32_t column = 0; signs[row] != 0 && column < l->columns; column++)
+            sums[column] += signs[row] * (double)values[column];
+    }
 }
 
 static double entropy_of(uint32_t told, uint32_t count)
@@ -48,31 +69,34 @@ static double entropy_of(uint32_t told, uint32_t count)
     return bits + 4;
 }
 
-static void search(const context *x, const layer *l, const float *rest, candidate *best, double *sums)
+static void search(const layer *l, const float *rest, candidate *best, double *sums)
 {
     int8_t *of_rows = best->signs, *of_columns = best->signs + l->rows;
     uint32_t largest = 0, rows = 0, columns = 0;
-    double most = -1;
+    double most = -1, before = -1;
     for (uint32_t row = 0; row < l->rows; row++) {
+        const float *values = row_of(l, rest, row);
         double square = 0;
         for (uint32_t column = 0; column < l->columns; column++)
-            square += pow((double)rest[coordinate_of(x, l, row, column)], 2);
+            square += (double)values[column] * values[column];
         largest = square > most ? row : largest;
         most = square > most ? square : most;
     }
     for (uint32_t column = 0; column < l->columns; column++)
-        of_columns[column] = rest[coordinate_of(x, l, largest, column)] < 0 ? -1 : 1;
-    for (int i = 0; i < ALTERNATIONS; i++) {
-        project(x, l, rest, of_columns, true, sums);
+        of_columns[column] = row_of(l, rest, largest)[column] < 0 ? -1 : 1;
+    best->gain = 0;
+    for (int i = 0; i < MOST_ALTERNATIONS && best->gain > LEAST_CHANGE * before; i++) {
+        before = best->gain;
+        project_onto_rows(l, rest, of_columns, sums);
         rows = signs_of(sums, l->rows, of_rows);
-        project(x, l, rest, of_rows, false, sums);
+        project_onto_columns(l, rest, of_rows, sums);
         columns = signs_of(sums, l->columns, of_columns);
+        double sum = 0, cells = (double)rows * columns;
+        for (uint32_t column = 0; column < l->columns; column++)
+            sum += of_columns[column] * sums[column];
+        best->magnitude = cells > 0 ? sum / cells : 0;
+        best->gain = best->magnitude * sum;
     }
-    double sum = 0, cells = (double)rows * columns;
-    for (uint32_t column = 0; column < l->columns; column++)
-        sum += of_columns[column] * sums[column];
-    best->magnitude = cells > 0 ? sum / cells : 0;
-    best->gain = best->magnitude * sum;
     best->bits = entropy_of(rows, l->rows) + entropy_of(columns, l->columns) + BITS_BESIDE_SIGNS;
 }
 
@@ -98,7 +122,7 @@ void terms_find(terms *found, const context *x, float *rest, uint64_t most_bits,
     double *sums = taken(r, longest, sizeof *sums), bits = 0;
     size_t kept = 0;
     for (uint32_t place = 0; place < places; place++)
-        search(x, term_layer(x, place), rest, &best[place], sums);
+        search(term_layer(x, place), rest, &best[place], sums);
     for (found->count = 0; found->count < MOST_TERMS; found->count++) {
         uint32_t next = 0;
         for (uint32_t place = 1; place < places; place++)
@@ -117,6 +141,6 @@ void terms_find(terms *found, const context *x, float *rest, uint64_t most_bits,
         found->each[found->count] = (term){next, code_of(best[next].magnitude), own};
         found->bits[found->count] = (uint64_t)bits;
         term_take(&found->each[found->count], x, rest);
-        search(x, l, rest, &best[next], sums);
+        search(l, rest, &best[next], sums);
     }
 }
