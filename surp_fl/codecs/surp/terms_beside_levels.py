@@ -27,7 +27,8 @@ from surp_fl.types import Floats, Vector
 # a transformer.
 _LEAST_WORTH, _NEXT, _FALLS = 1.2, 0.6, 4  # of a term at first; then, where none is worth as much, so often
 _EVENLY = 0.7  # of what terms remove, as if from all cells; the rest is where singular vectors are large
-_BATCH, _PATIENCE = 0.06, 2  # of the bits that terms may take; batches that may be in vain
+_BATCH = 0.06  # of the bits that terms may take
+_PATIENCE, _PATIENCE_WITH_MANY, _MANY = 2, 1, 1 << 22  # batches that may be in vain; the same of so many coordinates
 _LESS = 0.994  # of what levels leave, that they have to leave after a batch
 _MOST_LEFT = 0.985  # of what levels alone leave; levels beside terms learn less
 _REFINEMENTS = 3
@@ -56,8 +57,9 @@ def terms_beside_levels(
     if first and (error := levels.beside(residual, taken)) < least:
         least, count = error, len(terms)
     search = TermSearch(residual, side, None, _REFINEMENTS, _MOST_CELLS, MAX_TERMS - len(first))
-    worth, falls, in_vain = _LEAST_WORTH, 0, 0 if in_range(vector) else _PATIENCE
-    while in_vain < _PATIENCE and falls < _FALLS:
+    patience = _PATIENCE if len(vector) < _MANY else _PATIENCE_WITH_MANY
+    worth, falls, in_vain = _LEAST_WORTH, 0, 0 if in_range(vector) else patience
+    while in_vain < patience and falls < _FALLS:
         slope = partial(_slope, worth=worth, least=levels.removed_by_a_bit)
         if not (more := search.next_terms(bits - taken, _BATCH * bits, slope)):
             if len(terms) == len(first):

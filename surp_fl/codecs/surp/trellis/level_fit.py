@@ -33,8 +33,9 @@ _PATIENCE, _FEW = 3, 1 << 17  # codings, after each of which twice as much may b
 _CHOICES, _NEARER = 4, 0.6  # of levels, until the bits expected are so near, of what may be left, to those wanted
 _TRUSTED = 3  # codings with the same rates, from which on they say what a step takes, instead of choices
 _FAR, _FAR_OF_MANY = 0.15, 0.3  # of a logarithm of bits: choices as far off tell too little; the sample is asked again
-_FAR_FROM_LEARNT, _NEAR_TO_CODE = 0.05, 0.015  # the same, for which rates are learnt anew; with which one is coded
-_FACTOR, _FACTOR_OF_MANY = 0.006, -0.02  # of bits of a coding over those of its choice; logarithms, by recorded updates
+_FAR_TO_CODE, _NEAR_TO_CODE = 0.05, 0.015  # the same of choices that are coded, of many coordinates and of few
+# Logarithms of the bits of a coding over those of its choice, until a coding tells them; by recorded updates.
+_FACTOR_BY_SAMPLE, _FACTOR_BY_LEARNT = -0.02, 0.006
 _LAST_LESS = 0.02  # of the budget, that the last one aims lower, if none has fitted
 _LEAST_SHARE = 0.9  # of the budget, below which nothing is written: bits jump with the step there
 
@@ -138,10 +139,14 @@ class LevelFit:
         is_large = self.vector.size >= _MANY
         trials = _TRIALS_OF_MANY if is_large else _TRIALS
         close = (_CLOSE_OF_MANY if is_large else _CLOSE) * self.capacity + 1
-        chosen, self._factor = self._first_choice, _FACTOR_OF_MANY  # until a coding tells it
-        if not is_large or abs(self._missed(chosen, self._aim(0))) > _FAR_FROM_LEARNT:
-            chosen, self._factor = self._learnt_from(chosen, self._aim(0)), _FACTOR
-            chosen = self._following(chosen, self._aim(0), _NEAR_TO_CODE) or chosen
+        chosen, aim = self._first_choice, self._aim(0)
+        self._factor = _FACTOR_BY_SAMPLE
+        if not is_large:
+            chosen = self._learnt_from(chosen, aim)
+            self._factor = _FACTOR_BY_LEARNT
+            chosen = self._following(chosen, aim, _NEAR_TO_CODE) or chosen
+        elif abs(self._missed(chosen, aim)) > _FAR_TO_CODE:  # one more choice is time enough
+            chosen = self._asked_again(chosen, aim, _SECOND_SEARCH)
         for number in range(trials):
             coded, length = self._coded(chosen)
             fits = not coded.overdrawn and length <= self.capacity
@@ -153,7 +158,7 @@ class LevelFit:
                 return
             is_last = number == trials - 2 and self.best is None
             aim = self._aim(_LAST_LESS * self.capacity if is_last else close * (0.4 + 0.5 * number / trials))
-            if number == 0 and abs(self._missed(chosen, aim)) > _FAR_FROM_LEARNT:
+            if number == 0 and abs(self._missed(chosen, aim)) > _FAR_TO_CODE:
                 chosen = self._learnt_from(chosen, aim)
                 self._codings.clear()
             following = self._following(chosen, aim, _NEARER * close / self.capacity)
