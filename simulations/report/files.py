@@ -13,6 +13,7 @@ from simulations.app.settings import Settings
 from simulations.report import (
     bench_schemes,
     benchmarks,
+    c_writer,
     cross_device,
     deployment,
     examples,
@@ -203,6 +204,12 @@ def benchmarks_in(folder: Path) -> Made:
         folder / "bench_server.md": benchmarks.server_table(_json(folder / "bench_server.json")),
         folder / "bench_lossless.md": benchmarks.lossless_table(_json(folder / "bench_lossless.json")),
     }
+
+
+def c_writer_in(folder: Path) -> Made:
+    """The writer in C beside the library's encoder."""
+    found = c_writer.load(folder)
+    return {folder / "c_writer.md": c_writer.table(found)} if found else {}
 
 
 def bench_schemes_in(folder: Path) -> Made:

@@ -59,6 +59,7 @@ def everything(results: Path = RESULTS) -> files.Made:
     made |= files.gate_in(results / "gate", results / "messages")
     made |= files.benchmarks_in(results / "bench")
     made |= files.bench_schemes_in(results / "bench")
+    made |= files.c_writer_in(results / "c_writer")
     made |= files.deployment_in(results / "deployment")
     made |= files.examples_in(results / "examples")
     return made

@@ -226,7 +226,7 @@ static void consider_terms(job *j, choice *best, uint32_t term_count)
     double largest = largest_of(j->rest, j->coordinates);
     if (written(j, &made) > 0)
         consider(best, made, by_terms);
-    double bits = 8.0 * (double)j->most / j->coordinates;
+    double bits = 8.0 * (double)j->most / (j->coordinates > 0 ? j->coordinates : 1);
     bool few = bits < MOST_GROUP_BITS || j->coordinates < FEW;
     for (made.groups = 1; made.groups <= MOST_TOLD_GROUPS && few; made.groups++)
         if (fill_with_groups(j, &made))
