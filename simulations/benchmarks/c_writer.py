@@ -27,7 +27,6 @@ from surp_fl import Layout, SuRP
 from surp_fl.types import Vector
 
 BUDGETS = (60, 218, 700, 2000, 6000, 15_000, 40_000, 91_000)  # bytes
-_MOST_BYTES = 2  # for each coordinate
 _NO_CONTEXT, _OF_MODEL = "none", "model"
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
@@ -100,23 +99,20 @@ def _pointer(vector: Vector) -> ctypes._Pointer[ctypes.c_float]:
 
 def measured(library: ctypes.CDLL, workload: str, source: str, root: str) -> Iterator[Row]:
     """A recorded update in both contexts within all budgets."""
+    from simulations.experiments.messages import error_of
     from simulations.experiments.recorded_updates import recorded
+    from simulations.experiments.update_rates import sizes_for
 
     update = recorded(workload, source, root).update
-    for (context, model), budget in product(((_NO_CONTEXT, None), (_OF_MODEL, update.model)), BUDGETS):
-        if budget > _MOST_BYTES * update.layout.size:
-            continue
+    budgets = sizes_for(update.layout.size, BUDGETS)
+    for (context, model), budget in product(((_NO_CONTEXT, None), (_OF_MODEL, update.model)), budgets):
         codec, began = SuRP(budget).codec, time.perf_counter()
         rng = np.random.default_rng(0)
         best = codec.encode(update.vector, update.layout, rng=rng, reference=model, delta=update.delta)
         between = time.perf_counter()
         message = written(library, update.vector, update.layout, budget, model)
         seconds = between - began, time.perf_counter() - between
-        whole = float(np.linalg.norm(update.vector))
-        most, taken = (
-            whole - float(np.linalg.norm(update.vector - codec.decode(each, update.layout, reference=model)))
-            for each in (best, message)
-        )
+        most, taken = (1 - error_of(update, each, codec, model) for each in (best, message))
         yield Row(workload, source, context, budget, len(message), taken / most, *reversed(seconds))
 
 

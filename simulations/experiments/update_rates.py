@@ -43,7 +43,7 @@ def surp(found: InTurn, way: str) -> Iterator[Tried]:
     update = found.update
     contexts: tuple[Reference, ...] = (None, update.model, (update.model, update.before))
     reference = dict(zip(OURS, contexts, strict=True))[way]
-    for size in _sizes_for(update.layout.size, SURP_SIZES):
+    for size in sizes_for(update.layout.size, SURP_SIZES):
         codec, began = SuRP(size).codec, time.perf_counter()
         message = codec.encode(
             update.vector, update.layout, rng=np.random.default_rng(0), reference=reference, delta=update.delta
@@ -70,7 +70,7 @@ def nncodec(found: InTurn, way: str, process: Process) -> Iterator[Tried]:
         return messages_at
 
     ways = [messages_with(given) for given in _SETTINGS[way]]
-    for size in _sizes_for(layout.size, SIZES):
+    for size in sizes_for(layout.size, SIZES):
         tried = []
         for messages in (fitting(messages_at, size, coarsest(wanted)) for messages_at in ways):
             if messages is not None:
@@ -87,7 +87,8 @@ def _ways_on(source: str) -> list[str]:
     return [way for way in THEIRS if source == SOURCES[0] or not _SETTINGS[way][0].get("tca")]
 
 
-def _sizes_for(coordinates: int, sizes: tuple[int, ...]) -> list[int]:
+def sizes_for(coordinates: int, sizes: tuple[int, ...]) -> list[int]:
+    """Those that a message about so many coordinates may have: up to two bytes for each."""
     return [size for size in sizes if size <= _MOST_BYTES * coordinates]
 
 
