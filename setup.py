@@ -47,6 +47,7 @@ LOOPS = [
     "surp_fl.codecs.surp.trellis.sign_odds",
     "surp_fl.codecs.surp.trellis.level_coder",
     "surp_fl.codecs.surp.trellis.search",
+    "surp_fl.codecs.surp.trellis.factor_loops",
     "surp_fl.codecs.surp_unbiased.scale_factors",
     "surp_fl.codecs.surp_unbiased.spreading",
     "surp_fl.codecs.surp_paper._candidates",

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERSION = 1, DENSE = 0, SURP = 3, MORE = 3, LOW24 = 0xffffff };
+enum { VERSION = 1, DENSE = 0, SURP = 3, MORE = 3, TERMS = 1, FACTORS = 2, LOW24 = 0xffffff };
 
 size_t surp_workspace(const surp_model *model)
 {
@@ -83,17 +83,20 @@ static surp_status decode_dense(const uint8_t *body, size_t length, uint64_t coo
 }
 
 /* What follows the frame; what is told is added to sums, or by the trellis mode to result. */
-static void read_body(coder *c, context *x, double *sums, float *result, bool *by_trellis, room *r)
+static void read_body(coder *c, context *x, double *sums, float *result, factors *f, room *r)
 {
+    bool by_trellis = false;
     if (coder_bits(c, 2, 0) == MORE) {
-        *by_trellis = coder_bits(c, 2, 0) == MORE;
-        uint32_t with_terms = *by_trellis ? coder_bits(c, 2, 0) : 1;
-        if (with_terms > 1)
+        by_trellis = coder_bits(c, 2, 0) == MORE;
+        uint32_t beside = by_trellis ? coder_bits(c, 2, 0) : TERMS;
+        if (beside > FACTORS)
             longjmp(c->end, MALFORMED);
-        if (with_terms)
+        if (beside == TERMS)
             terms_walk(c, x, sums, r, NULL, 0);
+        if (beside == FACTORS)
+            factors_read(c, x, f, sums, r);
     }
-    if (*by_trellis)
+    if (by_trellis)
         trellis_read(c, x, result, r);
     else
         groups_walk(c, x, sums, taken(r, frequencies_of(x), sizeof(uint32_t)), NULL, 0);
@@ -107,18 +110,22 @@ static surp_status decode_surp(const uint8_t *body, size_t length, context *x, f
     if (length >= sizeof beyond && memcmp(body, beyond, sizeof beyond) == 0)
         return SURP_MALFORMED;
     double *sums = taken(r, x->coordinates, sizeof *sums);
-    bool by_trellis = false;
+    factors *f = factors_none(x, r);
     coder c;
     memset(sums, 0, x->coordinates * sizeof *sums);
     memset(result, 0, x->coordinates * sizeof *result);
     coder_read(&c, body, length, x->coordinates);
     switch (setjmp(c.end)) {
     case 0:
-        read_body(&c, x, sums, result, &by_trellis, r);
+        read_body(&c, x, sums, result, f, r);
         break;
     case MALFORMED:
         return SURP_MALFORMED;
     }
+    if (setjmp(c.end))
+        return SURP_MALFORMED;
+    if (factors_pending(f))
+        factors_add(&c, f, sums);
     for (uint32_t i = 0; i < x->coordinates; i++) {
         double sum = sums[i] + result[i];
         if (fabs(sum) >= 0x1.ffffffp127) /* what rounds to infinity */

@@ -1,4 +1,5 @@
 /* The trellis mode: levels, their contexts, lags and signs; one walk reads and writes. */
+#include "groups.h"
 #include "trellis.h"
 
 #include <float.h>
@@ -19,15 +20,20 @@ typedef struct {
     int32_t weight;
 } lag;
 
-struct trellis {
+/* What was learnt of integers. */
+typedef struct {
+    uint32_t lengths[CODE_LENGTHS], sum;
+    uint32_t bits[CODE_LENGTHS][1 << DEPTH][2];
+} integers;
+
+typedef struct {
     coder *c;
     const float *update; /* writing: what is told, */
     double gain;         /* and what that takes off its sum of squares */
     double unit;         /* a sixteenth of a step */
     uint32_t ones[2];    /* what level 1 stands for, in sixteenths of a step, by state mod 2 */
     uint32_t state, mean_code, row_flag;
-    uint32_t code_lengths[CODE_LENGTHS], code_length_sum;
-    uint32_t code_bits[CODE_LENGTHS][1 << DEPTH][2];
+    integers codes;
     counts row_flags[2], any_lags, same_lags;
     counts lengths[2][CONTEXTS][LENGTHS], second_bits[CONTEXTS][LENGTHS + 1], third_bits[LENGTHS + 1][2];
     lag lags[MOST_LAGS];
@@ -36,6 +42,20 @@ struct trellis {
     uint64_t *column_sums;
     sign_counts *column_signs;
     int8_t *sent;
+} trellis;
+
+/* The factors of a layer. */
+typedef struct {
+    const layer *of;
+    uint32_t rank;
+    uint16_t *codes;      /* of magnitudes */
+    float *lefts, *rights; /* of all components, one after another */
+} factored;
+
+struct factors {
+    uint32_t count;
+    bool are_added;
+    factored *each;
 };
 
 /* Numbers ---------------------------------------------------------------------------------------------------------- */
@@ -76,6 +96,13 @@ static uint32_t state_after(uint32_t state, uint32_t level)
     return 2 * low + ((level ^ low ^ low / 2 ^ state / 4) & 1);
 }
 
+static void integers_begin(integers *learnt)
+{
+    memset(learnt, 0, sizeof *learnt);
+    for (; learnt->sum < CODE_LENGTHS; learnt->sum++)
+        learnt->lengths[learnt->sum] = 1;
+}
+
 static void prepare(trellis *t, coder *c)
 {
     memset(t, 0, sizeof *t);
@@ -84,8 +111,7 @@ static void prepare(trellis *t, coder *c)
     const counts even = {16, 16};
     t->row_flags[0] = t->row_flags[1] = t->any_lags = t->same_lags = even;
     fill_logs(t->logs);
-    for (t->code_length_sum = 0; t->code_length_sum < CODE_LENGTHS; t->code_length_sum++)
-        t->code_lengths[t->code_length_sum] = 1;
+    integers_begin(&t->codes);
     for (int context = 0; context < CONTEXTS; context++) {
         uint64_t mean = mean_of((uint32_t)context + 32), longer = (mean << 16) / (mean + 4096);
         for (int length = 0; length < LENGTHS; length++) {
@@ -101,37 +127,32 @@ static void prepare(trellis *t, coder *c)
         t->third_bits[length][0] = t->third_bits[length][1] = even;
 }
 
-/* Changes of the code of the mean ---------------------------------------------------------------------------------- */
+/* Integers --------------------------------------------------------------------------------------------------------- */
 
 /* A number in an adaptive model: its bit length, and the bits below the leading one, of which four levels are learnt. */
-static uint32_t adaptive(trellis *t, uint32_t value)
+static uint32_t adaptive(coder *c, integers *learnt, uint32_t value)
 {
-    uint32_t length = 0, below = 0, target = (uint32_t)coder_target(t->c, t->code_length_sum);
-    if (t->c->writing)
-        for (; value >> length > 0; length++)
-            below += t->code_lengths[length];
-    else
-        for (; below + t->code_lengths[length] <= target; length++)
-            below += t->code_lengths[length];
-    coder_symbol(t->c, below, t->code_lengths[length], t->code_length_sum);
-    t->code_lengths[length] += 24;
-    t->code_length_sum += 24;
-    if (t->code_length_sum > 1 << 16) {
-        t->code_length_sum = 0;
+    uint32_t length = 0, below = 0, target = (uint32_t)coder_target(c, learnt->sum);
+    while (c->writing ? value >> length > 0 : below + learnt->lengths[length] <= target)
+        below += learnt->lengths[length++];
+    coder_symbol(c, below, learnt->lengths[length], learnt->sum);
+    learnt->lengths[length] += 24;
+    learnt->sum += 24;
+    if (learnt->sum > 1 << 16) {
+        learnt->sum = 0;
         for (int i = 0; i < CODE_LENGTHS; i++)
-            t->code_length_sum += t->code_lengths[i] = (t->code_lengths[i] + 1) / 2;
+            learnt->sum += learnt->lengths[i] = (learnt->lengths[i] + 1) / 2;
     }
     uint64_t found = length > 0;
     for (uint32_t left = length; left > 1; left--) {
-        uint32_t bit = length > 0 ? value >> (left - 2) & 1 : 0;
         if (found >> DEPTH) {
             uint32_t width = left - 1 < 16 ? left - 1 : 16;
-            found = found << width | coder_bits(t->c, width, value >> (left - 1 - width) & ((UINT32_C(1) << width) - 1));
+            found = found << width | coder_bits(c, width, value >> (left - 1 - width) & ((UINT32_C(1) << width) - 1));
             left -= width - 1;
             continue;
         }
-        uint32_t *seen = t->code_bits[length][found];
-        bit = coder_flag(t->c, 2 * seen[0] + 1, 2 * seen[1] + 1, bit);
+        uint32_t *seen = learnt->bits[length][found];
+        uint32_t bit = coder_flag(c, 2 * seen[0] + 1, 2 * seen[1] + 1, value >> (left - 2) & 1);
         seen[bit]++;
         if (seen[0] + seen[1] > 1 << 16) {
             seen[0] /= 2;
@@ -140,6 +161,12 @@ static uint32_t adaptive(trellis *t, uint32_t value)
         found = 2 * found + bit;
     }
     return found < UINT32_MAX ? (uint32_t)found : UINT32_MAX;
+}
+
+/* What a number stands for: a rise, or a fall. */
+static int64_t rise_of(uint32_t number)
+{
+    return number % 2 ? -(int64_t)(number / 2) - 1 : (int64_t)(number / 2);
 }
 
 /* Levels ----------------------------------------------------------------------------------------------------------- */
@@ -305,10 +332,10 @@ static void walk_layer(trellis *t, const layer *l, float *result)
     uint32_t code = t->update ? mean_code_of(t, l) : 0, change = 0;
     if (code > 0)
         change = 1 + coder_zigzag((int32_t)code - (int32_t)t->mean_code);
-    change = adaptive(t, change);
+    change = adaptive(t->c, &t->codes, change);
     if (change == 0)
         return;
-    int64_t found = (int64_t)t->mean_code + (change % 2 ? (int64_t)(change / 2) : -(int64_t)(change / 2));
+    int64_t found = (int64_t)t->mean_code + rise_of(change - 1);
     if (found < 1 || found > MOST_MEAN_CODE)
         longjmp(t->c->end, MALFORMED);
     t->mean_code = (uint32_t)found;
@@ -332,43 +359,130 @@ static void walk_layer(trellis *t, const layer *l, float *result)
     }
 }
 
-static trellis *made(coder *c, const context *x, room *r)
+/* What is learnt, and room for layers of so many columns; the step, and what level 1 stands for. */
+static trellis *begun(coder *c, uint32_t columns, const float *update, uint32_t coded, room *r)
 {
     trellis *t = taken(r, 1, sizeof *t);
+    prepare(t, c);
+    t->update = update;
+    t->column_sums = taken(r, columns, sizeof *t->column_sums);
+    t->column_signs = taken(r, columns, sizeof *t->column_signs);
+    t->sent = taken(r, columns, 1);
+    coded = coder_bits(c, 20, coded);
+    uint32_t own = coder_bits(c, 1, 0);
+    uint32_t a = own ? coder_bits(c, 4, 0) : 7, b = own ? coder_bits(c, 4, 0) : 5;
+    if (coded == 0)
+        longjmp(c->end, MALFORMED);
+    t->unit = ldexp(2048 + coded % 2048, (int)(coded / 2048) - 267) / 16;
+    t->ones[0] = 24 + a;
+    t->ones[1] = 16 + b;
+    return t;
+}
+
+static double walk_all(coder *c, const context *x, const float *update, uint32_t coded, float *result, room *r)
+{
     uint32_t columns = 0;
     for (uint32_t i = 0; i < x->layer_count; i++)
         if (x->layers[i].rows > 1 && x->layers[i].columns > columns)
             columns = x->layers[i].columns;
-    prepare(t, c);
-    t->column_sums = taken(r, columns, sizeof *t->column_sums);
-    t->column_signs = taken(r, columns, sizeof *t->column_signs);
-    t->sent = taken(r, columns, 1);
-    return t;
-}
-
-static void walk_all(trellis *t, const context *x, float *result, uint32_t coded)
-{
-    coded = coder_bits(t->c, 20, coded);
-    uint32_t own = coder_bits(t->c, 1, 0);
-    uint32_t a = own ? coder_bits(t->c, 4, 0) : 7, b = own ? coder_bits(t->c, 4, 0) : 5;
-    if (coded == 0)
-        longjmp(t->c->end, MALFORMED);
-    t->unit = ldexp(2048 + coded % 2048, (int)(coded / 2048) - 267) / 16;
-    t->ones[0] = 24 + a;
-    t->ones[1] = 16 + b;
+    trellis *t = begun(c, columns, update, coded, r);
     for (uint32_t i = 0; i < x->layer_count; i++)
         walk_layer(t, &x->layers[i], result);
+    return t->gain;
 }
 
 void trellis_read(coder *c, const context *x, float *result, room *r)
 {
-    walk_all(made(c, x, r), x, result, 0);
+    walk_all(c, x, NULL, 0, result, r);
 }
 
 double trellis_write(coder *c, const context *x, const float *update, uint32_t coded, room *r)
 {
-    trellis *t = made(c, x, r);
-    t->update = update;
-    walk_all(t, x, NULL, coded);
-    return t->gain;
+    return walk_all(c, x, update, coded, NULL, r);
+}
+
+/* Factors ---------------------------------------------------------------------------------------------------------- */
+
+factors *factors_none(const context *x, room *r)
+{
+    factors *f = taken(r, 1, sizeof *f);
+    *f = (factors){.each = taken(r, x->layer_count, sizeof *f->each)};
+    return f;
+}
+
+/* Ranks and magnitudes, and room for values; how many columns their longest row has. */
+static uint32_t read_shapes(coder *c, const context *x, factors *f, room *r)
+{
+    integers ranks, magnitudes;
+    uint32_t count = 0, columns = 0;
+    int64_t code = 4096;
+    integers_begin(&ranks);
+    integers_begin(&magnitudes);
+    for (const layer *l = x->layers; l < x->layers + x->layer_count; l++) {
+        if (l->rows < 4 || l->columns < 4)
+            continue;
+        uint32_t rank = adaptive(c, &ranks, 0);
+        if (rank > l->cells / ((uint64_t)l->rows + l->columns))
+            longjmp(c->end, MALFORMED);
+        if (rank > 0)
+            f->each[count++] = (factored){.of = l, .rank = rank};
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        factored *each = &f->each[i];
+        each->codes = taken(r, each->rank, sizeof *each->codes);
+        for (uint32_t k = 0; k < each->rank; k++) {
+            code += rise_of(adaptive(c, &magnitudes, 0));
+            if (code < 1 || code > MOST_CODE)
+                longjmp(c->end, MALFORMED);
+            each->codes[k] = (uint16_t)code;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        factored *each = &f->each[i];
+        uint32_t most = each->of->rows > each->of->columns ? each->of->rows : each->of->columns;
+        columns = most > columns ? most : columns;
+        each->lefts = taken(r, (size_t)each->rank * each->of->rows, sizeof(float));
+        each->rights = taken(r, (size_t)each->rank * each->of->columns, sizeof(float));
+        memset(each->lefts, 0, (size_t)each->rank * each->of->rows * sizeof(float));
+        memset(each->rights, 0, (size_t)each->rank * each->of->columns * sizeof(float));
+    }
+    f->count = count;
+    return columns;
+}
+
+void factors_add(coder *c, factors *f, double *sums)
+{
+    f->are_added = true;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const factored *each = &f->each[i];
+        uint32_t rows = each->of->rows, columns = each->of->columns;
+        uint64_t others = 0;
+        for (uint32_t place = 0; place < each->rank * rows; place++)
+            others += each->lefts[place] != 0;
+        coder_pay(c, others * columns / 32);
+        for (uint32_t row = 0; row < rows; row++)
+            for (uint32_t k = 0; k < each->rank; k++) {
+                double left = each->lefts[k * rows + row] * magnitude_of(each->codes[k]);
+                for (uint32_t column = 0; left != 0 && column < columns; column++)
+                    sums[each->of->start + row * columns + column] += left * each->rights[k * columns + column];
+            }
+    }
+}
+
+void factors_read(coder *c, const context *x, factors *f, double *sums, room *r)
+{
+    trellis *t = begun(c, read_shapes(c, x, f, r), NULL, 0, r);
+    for (uint32_t i = 0; i < f->count; i++) {
+        const factored *each = &f->each[i];
+        layer left = {.rows = each->rank, .columns = each->of->rows, .cells = each->rank * each->of->rows};
+        layer right = {.rows = each->rank, .columns = each->of->columns, .cells = each->rank * each->of->columns};
+        walk_layer(t, &left, each->lefts);
+        walk_layer(t, &right, each->rights);
+    }
+    factors_add(c, f, sums);
+}
+
+bool factors_pending(const factors *f)
+{
+    return f->count > 0 && !f->are_added;
 }

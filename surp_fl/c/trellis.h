@@ -4,7 +4,12 @@
 
 #include "model.h"
 
-typedef struct trellis trellis;
+/* Low-rank factors of layers, and what they add. FORMAT.md, "Factors". */
+typedef struct factors factors;
+factors *factors_none(const context *x, room *r);
+void factors_read(coder *c, const context *x, factors *f, double *sums, room *r);
+bool factors_pending(const factors *f); /* whether the bytes ended within them */
+void factors_add(coder *c, factors *f, double *sums);
 
 /* Reads what follows the flag of terms; values are added to `result`, whose zeros are the sums of terms. */
 void trellis_read(coder *c, const context *x, float *result, room *r);

@@ -8,7 +8,7 @@ no encoder uses are visited as well. Nothing here imports `surp_fl`, but `genera
     frame.py        body ↔ message
     layers.py       the layers of a model; side.py: their tables and the recent layer, and the digest
     split.py        how many of k picks are on the left; index_set.py: a set; groups.py, terms.py: what is made of it
-    adaptive.py     flags and integers that adapt; sign_lags.py, levels.py, trellis.py: trellis mode
+    adaptive.py     flags and integers that adapt; sign_lags.py, levels.py, factors.py, trellis.py: trellis mode
     body.py         a whole body → the vector that it means
     taste.py        what `Choosing` prefers, in one message
     models.py       random layouts and models; cases.py: messages with their meaning, whole, cut and damaged

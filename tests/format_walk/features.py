@@ -10,6 +10,7 @@ OF_BODIES = (
     "terms before groups",
     "trellis mode",
     "trellis mode with terms",
+    "trellis mode with factors",
     "carry",
 )
 OF_GROUPS = (
@@ -47,6 +48,11 @@ OF_TERMS = (
     "a term of a layer with tables",
     "counts of terms halved",
 )
+OF_FACTORS = (
+    "components of several layers",
+    "no components",
+    "a component whose left factor is 0",
+)
 OF_TRELLIS_MODE = (
     "offsets of their own",
     "a layer of zeros",
@@ -81,8 +87,10 @@ REFUSED = (
     "no terms, or too many",
     "terms, but no layer that could have some",
     "no such kind of trellis mode",
+    "too many components",
+    "a component's magnitude out of range",
     "a step of 0",
     "a mean's code out of range",
     "lags that do not ascend",
 )
-FEATURES = (*OF_BODIES, *OF_GROUPS, *OF_SETS, *OF_TERMS, *OF_TRELLIS_MODE, *OF_CASES, *REFUSED)
+FEATURES = (*OF_BODIES, *OF_GROUPS, *OF_SETS, *OF_TERMS, *OF_FACTORS, *OF_TRELLIS_MODE, *OF_CASES, *REFUSED)

@@ -79,6 +79,12 @@ def empty_terms(rng: Random) -> tuple[Setting, Taste]:
     return ones((4, 16_380)), Taste(terms=200, always=always, same=1, trellis=rng.random() < 0.5)
 
 
+def wide_products(rng: Random) -> tuple[Setting, Taste]:
+    """Products of factors are much work."""
+    always = {"row has levels": 1, "level is not 0": 1, "level is longer": 0, "negative": 0}
+    return ones((40, 60_000)), Taste(trellis=True, rank=30, always=always, mean=64)
+
+
 def rows_of_zeros(rng: Random) -> tuple[Setting, Taste]:
     """Flags of rows are much work."""
     return ones((150_000, 1)), Taste(trellis=True, mean=30, always={"row has levels": 0})
@@ -92,7 +98,7 @@ def columns_of_zeros(rng: Random) -> tuple[Setting, Taste]:
 
 
 SPECIALS: tuple[Special, ...] = (equal_rows, coded_cells, long_row, long_levels, wrong_lags, wrong_overlap, wide_tables)
-SLOW: tuple[Special, ...] = (large_splits, many_layers, empty_terms, rows_of_zeros, columns_of_zeros)
+SLOW: tuple[Special, ...] = (large_splits, many_layers, empty_terms, wide_products, rows_of_zeros, columns_of_zeros)
 
 
 def special_cases(rng: Random, specials: Sequence[Special] = SPECIALS) -> Iterator[Case]:

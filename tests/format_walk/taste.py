@@ -10,6 +10,7 @@ from tests.format_walk.symbols import Alphabet
 
 USUAL_CODES = (3200, 4800)  # of magnitudes: 2^−56 to 2^44
 USUAL_STEPS = (200 << 11, 290 << 11)
+OVER = ("trellis with terms", "trellis with factors", "trellis with factors")
 AS_EXPECTED = dict.fromkeys(("split of one", "sign", "row", "column"), 0.5)
 
 
@@ -28,6 +29,7 @@ class Taste:
         context: 0 to 2, of groups.
         terms: about how many; 0 for none.
         trellis: a level for every coordinate.
+        rank: of layers with factors, at most; 0 for no factors.
         groups: how many, before a count of 0.
         picks: of a group, at most.
         fill: how likely a group has as many picks as it may.
@@ -44,6 +46,7 @@ class Taste:
     context: int = 0
     terms: int = 0
     trellis: bool = False
+    rank: int = 0
     groups: int = 1
     picks: int = 10
     fill: float = 0.1
@@ -72,7 +75,7 @@ class Taste:
         known = {
             "context": 3 if self.trellis or self.terms else self.context,
             "context with terms": 3 if self.trellis else self.context,
-            "terms in trellis mode": int(self.terms > 0),
+            "kind of trellis mode": 2 if self.rank else int(self.terms > 0),
         }
         if name in known:
             return known[name]
@@ -85,8 +88,10 @@ class Taste:
             return 0 if self.groups < 0 else self._picks(min(most, self.picks), rng)
         if name == "terms":
             return max(1, rng.randint((self.terms + 1) // 2, self.terms))
-        if name in ("first magnitude", "magnitude"):
-            self._code = self._magnitude(name == "magnitude", least, most, rng)
+        if name == "rank":
+            return most if rng.random() < self.fill else rng.randint(0, 2) and log_uniform(1, min(most, self.rank), rng)
+        if name in ("first magnitude", "magnitude", "magnitude of a component"):
+            self._code = self._magnitude(name != "first magnitude" and self._code > 0, least, most, rng)
             return self._code
         if name == "step":
             return rng.randint(least, most) if rng.random() < self.anything else rng.randint(*USUAL_STEPS)
@@ -106,7 +111,9 @@ class Taste:
                 "step": [0],
                 "mean": [most + 1, most + 30],
                 "lag": [max(1, least - 1), max(1, least - 9)],
-                "terms in trellis mode": [2, 3],
+                "kind of trellis mode": [3],
+                "rank": [most + 1, most + 40],
+                "magnitude of a component": [0, most + 1],
             }[name]
         )
 
@@ -130,9 +137,9 @@ class Taste:
 
 def random_taste(rng: Random, n: int, has_terms: bool) -> Taste:
     """Any kind of message of n coordinates, with terms where a layer may have some."""
-    kind = rng.choice(("few", "few", "few", "many", "dense", "terms", "trellis", "trellis with terms", "likely"))
+    kind = rng.choice(("few", "few", "few", "many", "dense", "terms", "trellis", *OVER, "likely"))
     taste = Taste(context=rng.randrange(3), wild=rng.choice((0.0, 0.0, 0.02, 0.2)), anything=rng.choice((0, 0, 0.1)))
-    if "terms" in kind and not has_terms:
+    if ("terms" in kind or "factors" in kind) and not has_terms:
         kind = "few"
     taste.overlap = rng.choice((0.05, 0.5, 0.9))
     taste.groups = rng.choice((0, 1, 1, 2, 3, 4, 6, 10))
@@ -146,15 +153,19 @@ def random_taste(rng: Random, n: int, has_terms: bool) -> Taste:
         taste.trellis, taste.mean = True, rng.choice((30, 44, 52, 60, 64, 72, 80, 100))
         taste.odd["level is longer"] = taste.odd["level is not 0"] = rng.choice((0.0, 0.0, 0.01, 0.1, 0.5))
         taste.odd["negative"] = rng.choice((0.0, 0.2))
+    if "factors" in kind:
+        taste.rank, taste.fill = rng.choice((1, 2, 5, 20)), rng.choice((0.0, 0.2))
+        taste.wrong = rng.choice(("rank", "magnitude of a component", *[""] * 8))
     if kind == "likely":
         taste.always, taste.groups, taste.picks, taste.same = AS_EXPECTED, rng.choice((20, 60)), 1, 1.0
         taste.overlap = 1.0
     if rng.random() < 0.1:
         of_groups = ("picks", "first magnitude", "magnitude", "overlap")
-        of_trellis = ("step", "lag", "mean", "terms in trellis mode")
+        of_trellis = ("step", "lag", "mean", "kind of trellis mode")
         taste.wrong = rng.choice(of_trellis if taste.trellis else of_groups)
-        if taste.terms:
-            taste.wrong = rng.choice((taste.wrong, "terms"))
+        if taste.terms or taste.rank:
+            others = ("terms",) if taste.terms else ("rank", "magnitude of a component")
+            taste.wrong = rng.choice((taste.wrong, *others))
     taste.odd["split"] = rng.choice((0.0, 0.1, 0.5))
     taste.odd["split of one"] = rng.choice((0.0, 0.1))
     return taste

@@ -64,7 +64,7 @@ def test_levels_that_cost_hardly_a_bit_take_no_longer_than_their_bytes_pay_for(
     """As many equal levels as the credit allows; the message is cut where it does not."""
     victim = writer.victim(shapes, 0)
     (rows, columns), most = shapes[0], 1_500_000
-    encoder = begun_with((), Context.of(victim.layout, None).side, 10_000_000)
+    encoder = begun_with(None, Context.of(victim.layout, None).side, 10_000_000)
     for value, width in ((1 << 19, 20), (0, 1)):
         encode_bits(encoder, value, width)
     code = 1 if level == 0 else code_of_mean(level)

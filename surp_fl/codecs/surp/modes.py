@@ -6,7 +6,6 @@ hold makes them smaller, so that they stay ahead for longer where there is a ref
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +13,10 @@ import numpy as np
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.decoder import read
 from surp_fl.codecs.surp.encoder import capacity_within, write_body
-from surp_fl.codecs.surp.rank_one_search import Term
-from surp_fl.codecs.surp.rank_one_selection import flat, terms_within
-from surp_fl.codecs.surp.terms_beside_levels import terms_beside_levels
+from surp_fl.codecs.surp.layers import SideInformation
+from surp_fl.codecs.surp.rank_one_selection import flat, in_range
 from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
+from surp_fl.codecs.surp.trellis.low_rank import LowRankSearch
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 _TRELLIS_BITS, _CLOSE_BITS = 0.06, 0.25
 _FEW = 1 << 13  # coordinates for which both are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
-_MOST_TERM_BITS = 0.25  # a coordinate, of terms that are taken whatever levels do
-_MOST_TERMS = 0.9  # of all bits
-# Levels alone take fewer bits than is expected, as they learn more than levels beside terms: by how much fewer at
-# most, and how close both have to be for two fits.
-_FEWER_ALONE, _WORTH_A_FIT = 0.2, 1.05
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -67,27 +61,25 @@ def write_better(
     if not np.isfinite(whole).all():
         raise ValueError(DIVERGED)
     side = Context.of(layout, None).side
-    is_flat = flat(whole if delta is None else delta, side)
-    terms: list[Term] = []
-    if rank_one and is_flat:
-        terms = terms_within(min(8.0 * capacity, _MOST_TERM_BITS * layout.size), rank_one, whole, delta, side)
-    alone = fit = LevelFit.of(whole, side, capacity)
-    error = math.inf  # that is expected of levels alone
-    if rank_one and (levels := alone.sampled_errors()):
-        most_bits, error = min(rank_one, _MOST_TERMS) * 8.0 * capacity, levels.beside(whole, 0.0)
-        terms, rest = terms_beside_levels(most_bits, terms, whole, side, levels, error)
-        if terms:
-            fit = LevelFit.of(rest, side, capacity, terms, near=levels)
-    bodies = [fit.body()]
-    if fit is not alone and error < 2.0 ** (_FEWER_ALONE * bits) * _WORTH_A_FIT * bodies[0].error:
-        bodies.append(alone.body())
-    close = bits < _CLOSE_BITS and (is_flat or reference is not None)
+    bodies = _bodies_of_levels(whole, side, capacity, rank_one)
+    close = bits < _CLOSE_BITS and (reference is not None or flat(whole if delta is None else delta, side))
     few = layout.size <= _FEW or (layout.size <= _MANY and bits < _CLOSE_BITS_OF_MANY)
     if close or few or all(each.content is None for each in bodies) or _few_magnitudes(whole):
         content = write_body(vector, layout, reference, budget, progressive, rank_one, delta)
         bodies.append(Body(content, norm_of(whole - as_vector(read(content, layout, reference), layout.size))))
     _, content = min((each.error, each.content) for each in bodies if each.content is not None)
     return content
+
+
+def _bodies_of_levels(vector: Vector, side: SideInformation, capacity: int, share: float) -> list[Body]:
+    """Beside factors where a sample tells that they are better; of levels alone where they are not; both if close."""
+    search = LowRankSearch(vector, side, 8.0 * capacity, share if in_range(vector) else 0.0)
+    factors, bodies = search.find(), list[Body]()
+    if factors is not None:
+        bodies.append(LevelFit.of(factors.subtracted_from(vector), side, capacity, factors).body())
+    if factors is None or bodies[0].content is None or search.is_close or vector.size <= _FEW:
+        bodies.append(LevelFit.of(vector, side, capacity).body())
+    return bodies
 
 
 def _few_magnitudes(vector: Vector) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from surp_fl.types import Floats, Vector
 # Tuned constants of the encoder, not of the format. Set by hand; messages of recorded updates
 # (simulations.experiments.messages) and the transformer's runs show what a change does.
 _ITERATIONS = 3  # of the power method, from random combinations of rows
-_REFINEMENTS = 2  # of each factor's signs, given the other's, where nothing else is said
+_REFINEMENTS = 2  # of each factor's signs, given the other's, at most
 _FIRST_BLOCK, _LARGEST_BLOCK = 4, 16  # terms that are sought at a time: twice as many as paid in the block before
 _TERM_BITS = 18.0  # about the layer and the magnitude of a term, and what its densities learn
 _LEAST_BITS = 40.0  # of a term
@@ -60,9 +60,6 @@ class Term:
     bits: float
 
 
-SlopeOf = Callable[[Vector, Vector, Vector], float]  # of a layer's matrix, and its next right and left singular vectors
-
-
 class Pairs(NamedTuple):
     """Pairs of singular vectors of a layer, largest first; all times singular values.
 
@@ -85,8 +82,6 @@ class _LayerSearch:
         taken: of them, those that are still to be subtracted.
         block: terms to seek next.
         near: pairs of singular vectors, as many as `block`; None if they are to be found.
-        slope: squared error that a bit removed elsewhere when terms were sought last.
-        is_spent: whether none was found then.
     """
 
     matrix: Vector
@@ -94,8 +89,6 @@ class _LayerSearch:
     taken: list[Term] = field(default_factory=list)
     block: int = _FIRST_BLOCK
     near: Pairs | None = None
-    slope: float = 0.0
-    is_spent: bool = False
 
     def settle(self) -> None:
         """Subtract the terms that were taken."""
@@ -112,17 +105,11 @@ class TermSearch:
         residual: float32, shape (n,).
         side: what the decoder holds.
         importance: of a squared error in each layer that may have terms; None for 1.
-        refinements: of each factor's signs, given the other's.
-        most_cells: of all layers that are searched, together, once for each term that is sought.
-        most_terms: that are still to be found.
     """
 
     residual: Vector
     side: SideInformation
     importance: NDArray[np.float64] | None = None
-    refinements: int = _REFINEMENTS
-    most_cells: float = math.inf
-    most_terms: int = MAX_TERMS
 
     def __post_init__(self) -> None:
         layers = layers_with_terms(self.side).tolist()
@@ -141,7 +128,7 @@ class TermSearch:
         for place in range(len(self._layers)):
             self._seek(place, bits, slope / self._weight(place))
         terms: list[Term] = []
-        while self.most_terms > 0:
+        while len(terms) < MAX_TERMS:
             found = [layer.found[0] for layer in self._layers if layer.found]
             if not found:
                 break
@@ -156,7 +143,6 @@ class TermSearch:
                     layer.found.extend([] if fitting is None else [fitting])
                 continue
             terms.append(best)
-            self.most_terms -= 1
             bits -= best.bits
             layer.taken.append(layer.found.popleft())
             if not layer.found:
@@ -166,43 +152,7 @@ class TermSearch:
             layer.settle()
         return terms
 
-    def next_terms(self, bits: float, enough: float, slope: SlopeOf) -> list[Term]:
-        """Select the next terms, those first that remove more squared error than their bits would elsewhere.
-
-        Args:
-            bits: that they may take.
-            enough: bits after which no more are taken.
-            slope: squared error that a bit removes elsewhere, by layers.
-        """
-        terms: list[Term] = []
-        while enough > 0 and self.most_terms > 0:
-            for place, layer in enumerate(self._layers):
-                if not layer.found and not layer.is_spent:
-                    self._seek(place, bits, slope)
-                    layer.is_spent = not layer.found
-            found = [layer.found[0] for layer in self._layers if layer.found]
-            if not found:
-                break
-            best = max(found, key=lambda each: each.gain / self._layers[each.place].slope - each.bits)
-            layer = self._layers[best.place]
-            if best.bits > bits:
-                layer.found.clear()
-                layer.is_spent = True
-                continue
-            terms.append(best)
-            self.most_terms -= 1
-            bits, enough = bits - best.bits, enough - best.bits
-            layer.taken.append(layer.found.popleft())
-        for layer in self._layers:
-            layer.settle()
-        return terms
-
-    def seek_again(self) -> None:
-        """Seek once more where no terms were found, next time: by another slope."""
-        for layer in self._layers:
-            layer.is_spent = False
-
-    def _seek(self, place: int, bits: float, slope: float | SlopeOf) -> None:
+    def _seek(self, place: int, bits: float, slope: float) -> None:
         """Find a layer's next terms, about as many as fit."""
         layer = self._layers[place]
         layer.settle()
@@ -211,12 +161,8 @@ class TermSearch:
             return
         if layer.near is None:
             count = int(min(layer.block, 1 + 2 * bits / self._signs))  # of each layer, if half the signs are told
-            if matrix.size * count > self.most_cells:
-                return
-            self.most_cells -= matrix.size * count
-            layer.near = _singular_vectors(matrix, count)
-        layer.slope = slope if isinstance(slope, float) else slope(matrix, *layer.near)
-        terms = _terms_near(layer.near, matrix, place, layer.slope, self.refinements)
+            layer.near = singular_vectors(matrix, count)
+        terms = _terms_near(layer.near, matrix, place, slope)
         layer.found.extend(terms)
         layer.block = min(max(2 * len(terms), _FIRST_BLOCK), _LARGEST_BLOCK)
 
@@ -242,7 +188,7 @@ def subtract(matrix: Vector, terms: Sequence[Term]) -> None:
     matrix -= (magnitudes[:, None] * rows).T @ np.array([term.column_signs for term in terms], np.float32)
 
 
-def _singular_vectors(matrix: Vector, count: int) -> Pairs:
+def singular_vectors(matrix: Vector, count: int) -> Pairs:
     """About the first pairs; fewer if the matrix has fewer."""
     signs = np.random.default_rng(0).integers(0, 2, (min(count, *matrix.shape), len(matrix)), np.int8)
     rights: Vector = (2 * signs - 1).astype(np.float32) @ matrix
@@ -272,14 +218,14 @@ def fitting_term(matrix: Vector, place: int, slope: float, most_bits: float, nea
     """The term that removes most in at most so many bits; None if none removes more than its bits would elsewhere."""
     if most_bits < _LEAST_BITS:
         return None
-    rights, lefts = near or _singular_vectors(matrix, _FIRST_BLOCK)
+    rights, lefts = near or singular_vectors(matrix, _FIRST_BLOCK)
     first = Pairs(rights[:1], lefts[:1])
-    found = [_terms_near(first, matrix, place, slope, _REFINEMENTS, most_bits, share) for share in _COLUMNS_SHARES]
+    found = [_terms_near(first, matrix, place, slope, most_bits, share) for share in _COLUMNS_SHARES]
     return max((term for terms in found for term in terms), key=lambda each: each.gain, default=None)
 
 
 def _terms_near(
-    pairs: Pairs, matrix: Vector, place: int, slope: float, refinements: int,
+    pairs: Pairs, matrix: Vector, place: int, slope: float,
     most_bits: float = math.inf, columns_share: float = 1.0,
 ) -> list[Term]:  # fmt: skip
     """The terms near pairs of singular vectors that pay, each given those before it.
@@ -289,14 +235,13 @@ def _terms_near(
         matrix: shape (rows, columns).
         place: of the layer.
         slope: squared error that a bit removes elsewhere.
-        refinements: of each factor's signs, given the other's, at most.
         most_bits: of a term.
         columns_share: of the bits of a term's signs, what its columns may take at first; its rows take the rest.
     """
     signs_bits = most_bits - _TERM_BITS
     columns, column_bits = largest_signs(pairs.rights, slope, np.full(len(pairs.rights), signs_bits * columns_share))
     right_factors, left_factors = pairs.rights, pairs.lefts / _norms(pairs.rights).clip(_LEAST_NORM)  # of terms before
-    for _ in range(refinements):
+    for _ in range(_REFINEMENTS):
         before = columns
         left = _without_before(_left_products(columns, matrix), columns, right_factors, left_factors)
         rows, row_bits = largest_signs(left / _norms(columns), slope, signs_bits - column_bits)

@@ -94,7 +94,7 @@ def test_thin_layers_have_no_terms(rows: int, used: bool) -> None:
     arrays = outer(rows, 300)
     layout = Layout.of(arrays)
     vector = layout.flatten(arrays)
-    messages = [SuRP(90, rank_one=share).codec.encode(vector, layout, rng=RNG) for share in (0, 1)]
+    messages = [SuRP(90, rank_one=share, progressive=True).codec.encode(vector, layout, rng=RNG) for share in (0, 1)]
     assert (messages[0] != messages[1]) is used
 
 

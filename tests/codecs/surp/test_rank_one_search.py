@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from surp_fl import Layout
+from surp_fl.codecs.surp import rank_one_search
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.rank_one_search import TermSearch, matrix_of, subtract
 from surp_fl.codecs.surp.rank_one_signs import largest_signs
@@ -65,7 +66,7 @@ def test_terms_that_lie_over_each_other_are_all_found_and_remove_what_they_say(s
     arrays = {"w": (planted + 0.3 * rng.standard_normal(planted.shape)).astype(np.float32)}
     layout = Layout.of(arrays)
     side, vector = Context.of(layout, None).side, layout.flatten(arrays)
-    search = TermSearch(vector.copy(), side, refinements=4)
+    search = TermSearch(vector.copy(), side)
     terms = search.select(math.inf, 0.09 * 10)
     squares = float(np.square(vector, dtype=np.float64).sum()), float(np.square(search.residual).sum())
     assert len(terms) == 6
@@ -76,7 +77,7 @@ def test_terms_that_lie_over_each_other_are_all_found_and_remove_what_they_say(s
     assert np.allclose(left, search.residual, atol=1e-4)
 
 
-def test_a_search_with_a_lower_slope_goes_on_where_the_one_before_stopped() -> None:
+def test_a_search_with_a_lower_slope_goes_on_where_the_one_before_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     arrays = {"w": (rng.standard_normal((60, 6)) @ rng.standard_normal((6, 90))).astype(np.float32)}
     layout = Layout.of(arrays)
@@ -88,6 +89,7 @@ def test_a_search_with_a_lower_slope_goes_on_where_the_one_before_stopped() -> N
     more = search.select(math.inf, 2.0)
     assert all(term.gain > 2 * term.bits for term in more)
     assert len(more) > len(first)
-    assert len(TermSearch(vector.copy(), side, most_terms=3).select(math.inf, 2.0)) == 3
-    assert not TermSearch(vector.copy(), side, most_cells=4 * vector.size - 1).select(math.inf, 2.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(rank_one_search, "MAX_TERMS", 3)
+        assert len(TermSearch(vector.copy(), side).select(math.inf, 2.0)) == 3
     assert not TermSearch(vector.copy(), side).select(-500.0, 2.0)  # terms that came first may have taken more

@@ -21,7 +21,8 @@ from surp_fl.codecs.surp.trellis.body import begun_with
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_fit import LevelFit
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
-from surp_fl.codecs.surp.trellis.reader import code_of_step, is_trellis, magnitudes_of, read_trellis, step_of
+from surp_fl.codecs.surp.trellis.level_reader import code_of_step, magnitudes_of, step_of
+from surp_fl.codecs.surp.trellis.reader import is_trellis, read_trellis
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, SignLags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
@@ -131,7 +132,7 @@ def test_a_decoder_of_the_description_alone_reads_any_lags(
     """Also those that this encoder would not choose; signs are as told, and then the contrary."""
     layout = Layout.of({"w": np.zeros((6, 300 if 256 in lags else 30), np.float32)})
     rows, columns = layout.arrays[0].shape
-    encoder = begun_with((), side_of(layout), 10_000)
+    encoder = begun_with(None, side_of(layout), 10_000)
     offset_bits = [(0, 1)] if offsets is None else [(1, 1), *((each, 4) for each in offsets)]
     for value, width in ((step, 20), *offset_bits):
         encode_bits(encoder, value, width)
@@ -193,35 +194,12 @@ def test_signs_that_are_alike_a_few_columns_apart_save_bytes(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("capacity", [300, 1000, 8000])
-def test_a_fit_tells_the_error_of_its_body_and_expects_about_that_before(capacity: int) -> None:
+def test_a_fit_tells_the_error_of_its_body(capacity: int) -> None:
     vector = np.random.default_rng(4).laplace(size=20_000).astype(np.float32)
     layout = layout_for(vector)
-    fit = LevelFit.of(vector, side_of(layout), capacity)
-    expected = fit.expected_error
-    assert fit.best is None  # nothing was coded for it
-    body = fit.body()
+    body = LevelFit.of(vector, side_of(layout), capacity).body()
     assert body.content is not None
     assert body.error == pytest.approx(error(vector, body.content, layout) * np.linalg.norm(vector), rel=1e-5)
-    assert expected == pytest.approx(body.error, rel=0.05)
-
-
-@pytest.mark.compiled
-def test_a_fit_near_another_takes_fewer_trials_and_expects_the_error_of_its_body() -> None:
-    rng = np.random.default_rng(5)
-    vector = (rng.laplace(size=(400, 300)) * rng.lognormal(size=(400, 1))).astype(np.float32).ravel()
-    layout = Layout.of({"w": vector.reshape(400, 300)})
-    trials = np.zeros(2)
-    for capacity in (1500, 2000, 9000):
-        first, alone = (LevelFit.of(each, side_of(layout), capacity) for each in (vector, np.float32(0.98) * vector))
-        levels = first.sampled_errors()
-        assert levels is not None
-        near = LevelFit.of(np.float32(0.98) * vector, side_of(layout), capacity, near=levels)
-        assert near.expected_error == pytest.approx(alone.expected_error, rel=0.02)
-        trials += [len(near.sample.tried), len(alone.sample.tried)]
-        assert near.expected_error == pytest.approx(near.body().error, rel=0.01)
-    assert trials[0] < trials[1]
-    zeros = LevelFit.of(0 * vector, side_of(layout), 3000, near=levels)
-    assert zeros.body().content is None
 
 
 @given(vectors(max_size=600), st.integers(5, 3000))
@@ -282,20 +260,19 @@ def test_more_than_enough_bytes_are_not_used() -> None:
 
 
 @pytest.mark.compiled
-def test_terms_come_first_and_are_added() -> None:
+def test_what_lies_in_one_component_is_told_apart_from_noise() -> None:
     """Half of the energy is of rank one, and no coordinate stands out."""
     rng = np.random.default_rng(5)
     signs = np.sign(rng.standard_normal(120))[:, None] * np.sign(rng.standard_normal(200))
     array = (signs + rng.standard_normal((120, 200))).astype(np.float32)
     layout = Layout.of({"w": array})
     vector, budget = array.ravel(), int(0.5 * array.size / 8)
-    with_terms, without = (SuRP(budget, rank_one=share).codec for share in (1.0, 0.0))
     errors = []
-    for codec in (with_terms, without):
-        message = codec.encode(vector, layout, rng=RNG)
-        assert is_trellis(message[4:])
-        errors.append(float(np.linalg.norm(vector - codec.decode(message, layout)) / np.linalg.norm(vector)))
-    assert errors[0] < 0.85 * errors[1]
+    for share in (1.0, 0.0):
+        codec = SuRP(budget, rank_one=share).codec
+        decoded = codec.decode(codec.encode(vector, layout, rng=RNG), layout)
+        errors.append(float(np.linalg.norm(vector - decoded) / np.linalg.norm(vector)))
+    assert errors[0] < 0.75 * errors[1]
 
 
 def body_of(*parts: tuple[int, int]) -> bytes:
@@ -325,7 +302,6 @@ STEP = ((1 << 19, 20), (0, 1))
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (body_of(*HEAD, (2, 2), *STEP), "mode 2"),
         (body_of(*HEAD, (3, 2), *STEP), "mode 3"),
         (body_of(*HEAD, (0, 2), (0, 20), (1, 1), (7, 4), (5, 4), (1, 3)), "a step of 0"),
         (b"\xff" * 20, "no symbol"),
@@ -350,7 +326,7 @@ def test_an_impossible_number_of_terms_is_malformed() -> None:
 
 def test_an_impossible_mean_is_malformed() -> None:
     layout, _ = update(10, 10)
-    encoder = begun_with((), side_of(layout), 100)
+    encoder = begun_with(None, side_of(layout), 100)
     for value, width in STEP:
         encode_bits(encoder, value, width)
     AdaptiveInteger(4).encode(encoder, 1 + 2 * 64)  # 64 + 64 = 128

@@ -11,9 +11,9 @@ import pytest
 
 from surp_fl.codecs.surp.trellis.level_coder import decode_layer, encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
+from surp_fl.codecs.surp.trellis.level_reader import magnitudes_of
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, MagnitudeContext, code_of_mean, contexts_of, mean_of
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES
-from surp_fl.codecs.surp.trellis.reader import magnitudes_of
 from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, usual_magnitudes
 from surp_fl.codecs.surp.trellis.sign_lags import SignLags
 from surp_fl.codecs.surp.trellis.step_search import next_step

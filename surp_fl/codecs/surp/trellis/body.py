@@ -15,27 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one_search import Term
-from surp_fl.codecs.surp.rank_one_selection import write_terms
+from surp_fl.codecs.surp.trellis.factor_levels import Factors
+from surp_fl.codecs.surp.trellis.factors import layers_of_factors, work_of_products, write_shapes
 from surp_fl.codecs.surp.trellis.lag_search import lags_of
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
-from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
-from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Learnt, levels_of
-from surp_fl.codecs.surp.trellis.reader import (
+from surp_fl.codecs.surp.trellis.level_reader import (
     CODES_DEPTH,
     FIRST_CODE,
-    MODE,
-    MODE_WITH_TERMS,
     OFFSET_BITS,
     STEP_BITS,
-    TRELLIS,
     USUAL_OFFSETS,
     Layer,
     code_of_step,
     layers_of,
     step_of,
+    zigzag,
 )
+from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
+from surp_fl.codecs.surp.trellis.quantisation import OFFSETS, Learnt, levels_of
+from surp_fl.codecs.surp.trellis.reader import MODE, MODE_WITH_FACTORS, TRELLIS
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, LagModels, SignLags, may_have_lags
 from surp_fl.codecs.surp.trellis.step_search import Tried
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
@@ -43,16 +42,28 @@ from surp_fl.entropy.integers import encode_bits
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.types import Vector
 
+_WITHIN = 2.0**-13  # of a step, by which it may be larger
 
-def begun_with(terms: Sequence[Term], side: SideInformation, capacity: int) -> RangeEncoder:
-    """An encoder that holds the mode, and terms; what exceeds its capacity is counted."""
+
+def begun_with(factors: Factors | None, side: SideInformation, capacity: int) -> RangeEncoder:
+    """An encoder that holds the mode, and factors if there are any; what exceeds its capacity is counted."""
     encoder = RangeEncoder(capacity)
     encoder.grant(sum(layer.rows * layer.columns for layer in layers_of(side)))
-    for value in (TRELLIS, TRELLIS, MODE_WITH_TERMS if terms else MODE):
+    for value in (TRELLIS, TRELLIS, MODE if factors is None else MODE_WITH_FACTORS):
         encode_bits(encoder, value, 2)
-    if terms:
-        write_terms(encoder, side, terms)
+    if factors is not None:
+        _write_factors(encoder, side, factors)
     return encoder
+
+
+def _write_factors(encoder: RangeEncoder, side: SideInformation, factors: Factors) -> None:
+    write_shapes(encoder, side, factors.shapes)
+    layers = layers_of_factors(factors.shapes)
+    inside = factors.step * (1 + _WITHIN)  # of the steps that have the same code
+    chosen = Quantised(Tried(math.log(inside), 0.0, np.empty(0), 0.0), factors.levels, 0.0, 0.0)
+    code_levels(encoder, factors.vector, layers, chosen, {layer.start: NO_LAGS for layer in layers})
+    for shape, levels in zip(factors.shapes, factors.levels[::2], strict=True):
+        encoder.spend(work_of_products(levels, shape.layer.columns))
 
 
 class Quantised(NamedTuple):
@@ -114,7 +125,7 @@ def code_levels(
         mean = float(levels.mean(dtype=np.float64))
         if mean > 0:
             mean_code = code_of_mean(mean)
-            codes.encode(encoder, 1 + _zigzag(mean_code - code_before))
+            codes.encode(encoder, 1 + zigzag(mean_code - code_before))
             if start not in lags and (own := lags_of(levels, values, columns, lag_models.before)) is not None:
                 lags[start] = own
             mine = lags.get(start, NO_LAGS)
@@ -128,7 +139,3 @@ def code_levels(
 
 def _step_of(found: Tried) -> float:
     return step_of(code_of_step(math.exp(found.wanted)))
-
-
-def _zigzag(change: int) -> int:
-    return 2 * change if change >= 0 else -2 * change - 1

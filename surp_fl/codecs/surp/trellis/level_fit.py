@@ -6,7 +6,6 @@ The encoder's side alone. Knows steps, and what a vector took in them. Does not 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -14,13 +13,12 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.rank_one_search import Term
 from surp_fl.codecs.surp.trellis.body import Quantised, begun_with, code_levels, quantised
+from surp_fl.codecs.surp.trellis.factor_levels import Factors
+from surp_fl.codecs.surp.trellis.level_reader import Layer, layers_of
 from surp_fl.codecs.surp.trellis.quantisation import Learnt, learnt_of
-from surp_fl.codecs.surp.trellis.reader import Layer, layers_of
-from surp_fl.codecs.surp.trellis.sampled_errors import SampledErrors
 from surp_fl.codecs.surp.trellis.sign_lags import NO_LAGS, SignLags
-from surp_fl.codecs.surp.trellis.step_search import Places, StepSearch, Tried, next_step, places_of
+from surp_fl.codecs.surp.trellis.step_search import StepSearch, Tried, next_step, places_of
 from surp_fl.entropy.range_coder import RangeEncoder
 from surp_fl.types import Vector
 
@@ -56,11 +54,10 @@ class LevelFit:
     the sample's rates; from its levels the vector's own are learnt.
 
     Attributes:
-        vector: without the terms; float32, shape (n,), finite, not all zeros.
+        vector: without products of factors; float32, shape (n,), finite, not all zeros.
         layers: of the model, in the order of coding.
         begun: an encoder that holds what comes before the step.
         capacity: bytes of a body.
-        places: of the sample.
         sample: that tells about what a step takes.
         lags: of layers, by where they begin; sought once, as they are much alike in all steps.
         best: the longest coding that fits, and the norm of its error.
@@ -71,7 +68,6 @@ class LevelFit:
     layers: list[Layer]
     begun: RangeEncoder
     capacity: int
-    places: Sequence[Places]
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
@@ -83,48 +79,21 @@ class LevelFit:
     _is_finest: bool = False  # whether a coding in the finest step fits
 
     @classmethod
-    def of(
-        cls,
-        vector: Vector,
-        side: SideInformation,
-        capacity: int,
-        terms: Sequence[Term] = (),
-        near: SampledErrors | None = None,
-    ) -> Self:
+    def of(cls, vector: Vector, side: SideInformation, capacity: int, factors: Factors | None = None) -> Self:
         """A fit of a vector in which nothing is tried yet.
 
         Args:
-            vector: without the terms; float32, shape (n,), finite.
+            vector: without the products of factors; float32, shape (n,), finite.
             side: the layers, without a context.
             capacity: bytes of the body.
-            terms: rank-one terms of layers, which come first.
-            near: what told about the vector last.
+            factors: that come before levels; in a step near that of levels.
         """
         layers, vector = layers_of(side), np.ascontiguousarray(vector)
-        places = places_of(vector, layers) if near is None else near.places
+        places = places_of(vector, layers)
         sample = StepSearch.on(vector, layers, places)
-        fit = cls(vector, layers, begun_with(terms, side, capacity), capacity, places, sample)
-        if near is not None and sample.layers:
-            fit.usually_more = near.more
-            sample.at(min(max(near.step, sample.bounds[0]), sample.bounds[1]))
-        return fit
-
-    @cached_property
-    def expected_error(self) -> float:
-        """About the norm of the error of a body that fits; nothing is coded for it."""
-        if not self.sample.layers:
-            return 0.0
-        first, aim = self._first_choice, self._aim(0)
-        slope = math.log(2) * math.exp(aim) / self.vector.size  # a bit a coordinate halves the error
-        return first.error * math.exp(slope * self._missed(first, aim))
-
-    def sampled_errors(self) -> SampledErrors | None:
-        """What tells about what levels leave of the vector when some of it is told otherwise; None for zeros."""
-        if not self.sample.layers:
-            return None
-        usual, bits = self._first_choice, 8.0 * (self.capacity - self.begun.length())
-        more = math.log(usual.bits) - usual.found.log_bits
-        return SampledErrors(self.layers, self.places, bits, more, usual.found.wanted)
+        if factors is not None and sample.layers:
+            sample.at(min(max(math.log(factors.step), sample.bounds[0]), sample.bounds[1]))
+        return cls(vector, layers, begun_with(factors, side, capacity), capacity, sample)
 
     def body(self) -> Body:
         """The body with the least squared error within the capacity; none where no step uses it, as for zeros."""

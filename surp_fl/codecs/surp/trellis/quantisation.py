@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from surp_fl.codecs.surp.trellis.level_reader import USUAL_OFFSETS, magnitudes_of
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS, code_of_mean, contexts_of
-from surp_fl.codecs.surp.trellis.reader import USUAL_OFFSETS, magnitudes_of
 from surp_fl.codecs.surp.trellis.search import RATES, choose_levels, count_levels, in_steps, usual_magnitudes
 from surp_fl.types import Floats, Vector
 

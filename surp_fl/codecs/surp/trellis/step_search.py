@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from surp_fl.codecs.surp.trellis.level_reader import Layer, matrix_of
 from surp_fl.codecs.surp.trellis.magnitude_context import CONTEXTS
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, bits_of_longest, expected_bits, levels_of, rates_of
-from surp_fl.codecs.surp.trellis.reader import Layer
 from surp_fl.codecs.surp.trellis.search import RATES, count_levels
 from surp_fl.types import Floats, Vector
 
@@ -79,7 +79,7 @@ class StepSearch:
             return cls(vector, [], [], (0.0, 0.0))
         parts, places, weights, start = [], [], [], 0
         for layer, (rows, columns) in zip(layers, sampled, strict=True):
-            values = _matrix(vector, layer)
+            values = matrix_of(vector, layer)
             is_whole = len(rows) == layer.rows and len(columns) == layer.columns
             part = values if is_whole else values[rows[:, None], columns]
             parts.append(part.reshape(-1))
@@ -131,7 +131,7 @@ def places_of(vector: Vector, layers: Sequence[Layer]) -> list[Places]:
     stride = round(1 / share) if 2 * share < 1 else 1
     found = []
     for layer in layers:
-        values = _matrix(vector, layer)
+        values = matrix_of(vector, layer)
         row_stride = max(1, min(round(math.sqrt(stride)), layer.rows // _LEAST_SIDE))
         column_stride = max(1, min(stride // row_stride, layer.columns // _LEAST_SIDE))
         found.append(Places(_spaced(values, "ij,ij->i", row_stride), _spaced(values, "ij,ij->j", column_stride)))
@@ -143,10 +143,6 @@ def _spaced(values: Vector, squares: str, stride: int) -> NDArray[np.intp]:
         return np.arange(values.shape[0 if squares.endswith("i") else 1])
     order = np.argsort(np.einsum(squares, values, values), kind="stable")
     return np.sort(order[stride // 2 :: stride])
-
-
-def _matrix(vector: Vector, layer: Layer) -> Vector:
-    return vector[layer.start : layer.start + layer.rows * layer.columns].reshape(layer.rows, layer.columns)
 
 
 def next_step(tried: Sequence[tuple[float, float]], aim: float, bounds: tuple[float, float]) -> float:
