@@ -16,7 +16,7 @@ from surp_fl.codecs.surp.encoder import capacity_within, write_body
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one_selection import flat, in_range
 from surp_fl.codecs.surp.trellis.level_fit import Body, LevelFit
-from surp_fl.codecs.surp.trellis.low_rank import LowRankSearch
+from surp_fl.codecs.surp.trellis.low_rank import ADVANTAGE, LowRankSearch
 from surp_fl.errors import DIVERGED
 from surp_fl.layout import Layout
 from surp_fl.memory import norm_of
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 # with a reference, and for updates without outliers, as AdamW's. By recorded updates of LeNet-5, a CNN with batch
 # normalization, a transformer and LoRA.
 _TRELLIS_BITS, _CLOSE_BITS = 0.06, 0.25
-_FEW = 1 << 13  # coordinates for which both are always made
+_FEW = 1 << 14  # coordinates for which all are always made
 _MANY, _CLOSE_BITS_OF_MANY = 1 << 18, 1.0  # the same below so many bits
+_SLIGHT_ADVANTAGE = 0.97  # of factors in layers of few coordinates
 _SAMPLE, _FEW_MAGNITUDES = 1 << 12, 64  # coordinates; distinct magnitudes among them
 
 
@@ -73,11 +74,13 @@ def write_better(
 
 def _bodies_of_levels(vector: Vector, side: SideInformation, capacity: int, share: float) -> list[Body]:
     """Beside factors where a sample tells that they are better; of levels alone where they are not; both if close."""
-    search = LowRankSearch(vector, side, 8.0 * capacity, share if in_range(vector) else 0.0)
-    factors, bodies = search.find(), list[Body]()
-    if factors is not None:
-        bodies.append(LevelFit.of(factors.subtracted_from(vector), side, capacity, factors).body())
-    if factors is None or bodies[0].content is None or search.is_close or vector.size <= _FEW:
+    few, bodies, close = vector.size <= _FEW, list[Body](), False
+    for most_left in (ADVANTAGE, _SLIGHT_ADVANTAGE) if few else (ADVANTAGE,):
+        search = LowRankSearch(vector, side, 8.0 * capacity, share if in_range(vector) else 0.0, most_left)
+        if (factors := search.find()) is not None:
+            bodies.append(LevelFit.of(factors.subtracted_from(vector), side, capacity, factors).body())
+        close = close or search.is_close
+    if few or close or all(each.content is None for each in bodies):
         bodies.append(LevelFit.of(vector, side, capacity).body())
     return bodies
 

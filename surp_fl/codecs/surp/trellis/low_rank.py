@@ -30,7 +30,7 @@ from surp_fl.types import Vector
 _LEAST_SQUARE = 0.5  # of a singular value, in squared steps for each row and column
 _LEAST_BITS_OF_VALUE = 0.8  # in factors, about; limits how many components are sought
 _MOST_CELLS = 1 << 30  # of layers for which not all components are found; read once for each that is
-_ADVANTAGE = 0.85  # of what levels alone leave of a layer, with their bits: what is left with factors, at most
+ADVANTAGE = 0.85  # of what levels alone leave of a layer, with their bits: what is left with factors, at most
 _TRIALS, _NEAR = 6, 0.05  # of steps; how near logarithms of bits come
 _FARTHEST = 6.0  # above the logarithm of the largest value, of a step
 _CLOSE = 0.9  # of what levels alone leave, with their bits, from which on both are tried
@@ -63,6 +63,7 @@ class LowRankSearch:
         side: the layers, without a context.
         bits: that all may take.
         share: of them, that factors may take at most.
+        most_left: of what levels alone leave of a layer, with their bits, that is left beside its factors.
         is_close: whether levels alone may be better than the factors that were found.
     """
 
@@ -70,6 +71,7 @@ class LowRankSearch:
     side: SideInformation
     bits: float
     share: float = 1.0
+    most_left: float = ADVANTAGE
     is_close: bool = False
 
     def __post_init__(self) -> None:
@@ -125,7 +127,7 @@ class LowRankSearch:
                 ((lefts, rights),) = factors.pairs()
                 rest_bits, rest_cost = _cost(values - lefts[:, rows].T @ rights[:, columns], step)
                 beside = weight * rest_cost + SLOPE * factors.bits
-                if beside < _ADVANTAGE * cost:
+                if beside < self.most_left * cost:
                     bits, cost = weight * rest_bits + factors.bits, beside
                     chosen.append((components, rank))
             total, left = total + bits, left + cost
