@@ -1,6 +1,7 @@
 /* The encoder: the largest coordinates in a few groups, or levels in trellis mode, whatever takes more of the error away.
 
    It tells what is worth most by size alone; the library's encoder also weighs what each coordinate costs. */
+#include "low_rank.h"
 #include "terms.h"
 #include "trellis.h"
 
@@ -8,10 +9,11 @@
 #include <string.h>
 
 enum { BINS = 1 << 14, BIN_SHIFT = 17, GROUP_WIDTH = 40 << BIN_SHIFT, MOST_TOLD_GROUPS = 4, FINEST_WIDTH = 1 << 8 };
-enum { MORE = 3, TRELLIS = 3, PARTS_OF_TERMS = 3, FEWEST_BYTES = SURP_HEADER_BYTES + 1, STEP_CODES = 1 << 20, FEW = 1 << 13 };
+enum { MORE = 3, TRELLIS = 3, FACTORS = 2, PARTS_OF_TERMS = 3, FEWEST_BYTES = SURP_HEADER_BYTES + 1, STEP_CODES = 1 << 20, FEW = 1 << 13 };
+enum { FARTHER_WITH_FACTORS = 4 }; /* octaves above the largest coordinate, of a step */
 
 /* Bits a coordinate: fewer do not pay for levels, more not for groups, but in models of FEW coordinates. */
-static const double LEAST_TRELLIS_BITS = 0.02, MOST_GROUP_BITS = 0.25;
+static const double LEAST_TRELLIS_BITS = 0.02, MOST_GROUP_BITS = 0.25, LEAST_FACTOR_BITS = 0.06;
 static const double FULL_ENOUGH = 0.985; /* of the budget */
 static const double MOST_WITH_TERMS = 1e30;
 
@@ -21,6 +23,7 @@ typedef struct {
     uint32_t coordinates;
     uint8_t *body;
     size_t most; /* bytes of a body */
+    components *components; /* NULL: none are told */
     terms found;
     uint32_t term_count; /* how many of them are told, */
     float *rest;         /* what they leave of the update, */
@@ -33,6 +36,7 @@ typedef struct {
 
 /* What a body holds. */
 typedef struct {
+    bool factors;
     uint32_t term_count, groups, lowest, step; /* step: 0 for groups, from the size `lowest` on */
     double gain;
 } choice;
@@ -110,8 +114,19 @@ static size_t with_groups(job *j, uint32_t lowest, uint32_t groups)
     return coder_finish(&c);
 }
 
-/* Writes levels with a step; the length, or 0 if they do not fit. */
-static size_t with_trellis(job *j, uint32_t step)
+/* By how much the sum of squares of the rest is below the update's. */
+static double taken_off(const job *j)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < j->coordinates; i++) {
+        double update = j->update[i], rest = j->rest[i];
+        sum += update * update - rest * rest;
+    }
+    return sum;
+}
+
+/* Writes levels with a step, beside terms or factors; the length, or 0 if they do not fit. */
+static size_t with_trellis(job *j, uint32_t step, bool factors)
 {
     room r = j->r;
     context x;
@@ -122,16 +137,22 @@ static size_t with_trellis(job *j, uint32_t step)
         return 0;
     coder_bits(&c, 2, MORE);
     coder_bits(&c, 2, TRELLIS);
-    coder_bits(&c, 2, j->term_count > 0);
-    if (j->term_count > 0)
+    coder_bits(&c, 2, factors ? FACTORS : j->term_count > 0);
+    double by_factors = 0;
+    if (factors) {
+        memcpy(j->rest, j->update, j->coordinates * sizeof *j->rest);
+        factors_write(&c, &x, j->components, j->rest, step, &r);
+        by_factors = taken_off(j);
+    } else if (j->term_count > 0) {
         terms_walk(&c, &x, NULL, &r, j->found.each, j->term_count);
-    j->gain = trellis_write(&c, &x, j->rest, step, &r);
+    }
+    j->gain = by_factors + trellis_write(&c, &x, j->rest, step, &r);
     return coder_finish(&c);
 }
 
 static size_t written(job *j, const choice *made)
 {
-    return made->step > 0 ? with_trellis(j, made->step) : with_groups(j, made->lowest, made->groups);
+    return made->step > 0 ? with_trellis(j, made->step, made->factors) : with_groups(j, made->lowest, made->groups);
 }
 
 /* Finds about the least value of a choice's field with which its body fits, `near` or less above it, up to `high`; or, sooner,
@@ -174,7 +195,7 @@ static bool fill_with_trellis(job *j, choice *made, double largest)
 {
     int exponent;
     frexp(largest, &exponent);
-    int32_t high = (exponent + 258) * 2048, low = high - 28 * 2048;
+    int32_t high = (exponent + 258 + (made->factors ? FARTHER_WITH_FACTORS : 0)) * 2048, low = high - 28 * 2048;
     high = high < STEP_CODES - 1 ? high : STEP_CODES - 1;
     low = low > 1 ? low : 1;
     return low < high && least_that_fits(j, made, &made->step, (uint32_t)low, (uint32_t)high, 0, FULL_ENOUGH * (double)j->most);
@@ -217,13 +238,8 @@ static void consider(choice *best, choice made, double by_terms)
 static void consider_terms(job *j, choice *best, uint32_t term_count)
 {
     choice made = {.term_count = term_count, .lowest = UINT32_MAX};
-    double by_terms = 0;
     prepare(j, term_count);
-    for (uint32_t i = 0; i < j->coordinates; i++) {
-        double update = j->update[i], rest = j->rest[i];
-        by_terms += update * update - rest * rest;
-    }
-    double largest = largest_of(j->rest, j->coordinates);
+    double by_terms = taken_off(j), largest = largest_of(j->rest, j->coordinates);
     if (written(j, &made) > 0)
         consider(best, made, by_terms);
     double bits = 8.0 * (double)j->most / (j->coordinates > 0 ? j->coordinates : 1);
@@ -232,10 +248,20 @@ static void consider_terms(job *j, choice *best, uint32_t term_count)
         if (fill_with_groups(j, &made))
             consider(best, made, by_terms);
     made.step = j->step;
-    if (bits > LEAST_TRELLIS_BITS && largest > 0 && fill_with_trellis(j, &made, largest)) {
+    bool with_levels = term_count == 0 || !j->components || bits < LEAST_FACTOR_BITS; /* else, factors tell more than terms */
+    if (bits > LEAST_TRELLIS_BITS && with_levels && largest > 0 && fill_with_trellis(j, &made, largest)) {
         consider(best, made, by_terms);
         j->step = made.step;
     }
+}
+
+/* The best that can be told with factors. */
+static void consider_factors(job *j, choice *best, double largest)
+{
+    choice made = {.factors = true, .step = j->step};
+    prepare(j, 0);
+    if (8.0 * (double)j->most > LEAST_FACTOR_BITS * j->coordinates && fill_with_trellis(j, &made, largest))
+        consider(best, made, 0);
 }
 
 surp_status surp_encode(const float *update, size_t budget, const surp_model *model, uint8_t *message, size_t *length, float *told,
@@ -255,8 +281,11 @@ surp_status surp_encode(const float *update, size_t budget, const surp_model *mo
     context x;
     context_make(&x, model, NO_CONTEXT, &j.r);
     memcpy(told, update, j.coordinates * sizeof *told);
-    if (largest < MOST_WITH_TERMS) /* of larger ones, sums of terms might be beyond the largest float */
+    if (largest < MOST_WITH_TERMS) { /* of larger ones, sums of terms might be beyond the largest float */
         terms_find(&j.found, &x, told, 8 * (uint64_t)j.most, &j.r);
+        memcpy(told, update, j.coordinates * sizeof *told);
+        j.components = components_find(&x, told, 8 * (uint64_t)j.most, &j.r);
+    }
     choice best = {.lowest = UINT32_MAX};
     for (uint32_t part = 0, last = UINT32_MAX; part <= PARTS_OF_TERMS; part++) {
         uint32_t term_count = 0;
@@ -266,6 +295,8 @@ surp_status surp_encode(const float *update, size_t budget, const surp_model *mo
             consider_terms(&j, &best, term_count);
         last = term_count;
     }
+    if (j.components && largest > 0)
+        consider_factors(&j, &best, largest);
     prepare(&j, best.term_count);
     *length = SURP_HEADER_BYTES + written(&j, &best);
     int kind = frame_kind(j.body, *length - SURP_HEADER_BYTES);

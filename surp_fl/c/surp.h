@@ -3,8 +3,8 @@
    The format is ../FORMAT.md; this was written from that page and shares no code with the library. It reads messages of the
    schemes `surp`, with every context and mode, and `dense`, and writes those of `surp`. To build it:
 
-       cc -std=c99 -O2 -ffp-contract=off -c coder.c model.c groups.c trellis.c terms.c decode.c encode.c
-       ar rcs libsurp.a coder.o model.o groups.o trellis.o terms.o decode.o encode.o
+       cc -std=c99 -O2 -ffp-contract=off -c coder.c model.c groups.c trellis.c terms.c low_rank.c decode.c encode.c
+       ar rcs libsurp.a coder.o model.o groups.o trellis.o terms.o low_rank.o decode.o encode.o
        cc your_client.c libsurp.a -lm
 
    No global state: calls for different results may run at the same time. Any bytes are safe to decode: the result is finite

@@ -47,6 +47,7 @@ typedef struct {
 /* The factors of a layer. */
 typedef struct {
     const layer *of;
+    const components *told; /* writing */
     uint32_t rank;
     uint16_t *codes;      /* of magnitudes */
     float *lefts, *rights; /* of all components, one after another */
@@ -290,7 +291,7 @@ static void walk_row(trellis *t, const layer *l, uint32_t r, float *result, bool
             size = size < FLT_MAX ? size : FLT_MAX;
             if (result)
                 result[coordinate] = (float)(negative ? -size : size);
-            else
+            if (t->update)
                 t->gain += size * (2 * fabs((double)t->update[coordinate]) - size);
         }
         near = (3 * near + 4096 * (uint64_t)k + 2) / 4;
@@ -359,6 +360,11 @@ static void walk_layer(trellis *t, const layer *l, float *result)
     }
 }
 
+static double step_of(uint32_t coded)
+{
+    return ldexp(2048 + coded % 2048, (int)(coded / 2048) - 267);
+}
+
 /* What is learnt, and room for layers of so many columns; the step, and what level 1 stands for. */
 static trellis *begun(coder *c, uint32_t columns, const float *update, uint32_t coded, room *r)
 {
@@ -373,7 +379,7 @@ static trellis *begun(coder *c, uint32_t columns, const float *update, uint32_t 
     uint32_t a = own ? coder_bits(c, 4, 0) : 7, b = own ? coder_bits(c, 4, 0) : 5;
     if (coded == 0)
         longjmp(c->end, MALFORMED);
-    t->unit = ldexp(2048 + coded % 2048, (int)(coded / 2048) - 267) / 16;
+    t->unit = step_of(coded) / 16;
     t->ones[0] = 24 + a;
     t->ones[1] = 16 + b;
     return t;
@@ -410,8 +416,18 @@ factors *factors_none(const context *x, room *r)
     return f;
 }
 
+/* How many components are large enough for levels in a step. */
+static uint32_t rank_of(const components *found, uint32_t coded)
+{
+    double step = step_of(coded), least = 0.5 * step * step * ((double)found->of->rows + found->of->columns);
+    uint32_t rank = 0;
+    while (rank < found->count && found->values[rank] * found->values[rank] > least)
+        rank++;
+    return rank;
+}
+
 /* Ranks and magnitudes, and room for values; how many columns their longest row has. */
-static uint32_t read_shapes(coder *c, const context *x, factors *f, room *r)
+static uint32_t walk_shapes(coder *c, const context *x, factors *f, const components *found, uint32_t coded, room *r)
 {
     integers ranks, magnitudes;
     uint32_t count = 0, columns = 0;
@@ -421,17 +437,19 @@ static uint32_t read_shapes(coder *c, const context *x, factors *f, room *r)
     for (const layer *l = x->layers; l < x->layers + x->layer_count; l++) {
         if (l->rows < 4 || l->columns < 4)
             continue;
-        uint32_t rank = adaptive(c, &ranks, 0);
+        const components *told = found ? found++ : NULL;
+        uint32_t rank = adaptive(c, &ranks, told ? rank_of(told, coded) : 0);
         if (rank > l->cells / ((uint64_t)l->rows + l->columns))
             longjmp(c->end, MALFORMED);
         if (rank > 0)
-            f->each[count++] = (factored){.of = l, .rank = rank};
+            f->each[count++] = (factored){.of = l, .told = told, .rank = rank};
     }
     for (uint32_t i = 0; i < count; i++) {
         factored *each = &f->each[i];
         each->codes = taken(r, each->rank, sizeof *each->codes);
         for (uint32_t k = 0; k < each->rank; k++) {
-            code += rise_of(adaptive(c, &magnitudes, 0));
+            uint32_t own = each->told ? code_of(1 / each->told->values[k]) : (uint32_t)code;
+            code += rise_of(adaptive(c, &magnitudes, coder_zigzag((int32_t)own - (int32_t)code)));
             if (code < 1 || code > MOST_CODE)
                 longjmp(c->end, MALFORMED);
             each->codes[k] = (uint16_t)code;
@@ -450,16 +468,22 @@ static uint32_t read_shapes(coder *c, const context *x, factors *f, room *r)
     return columns;
 }
 
+/* Pays for the products of a layer. */
+static void pay_for(coder *c, const factored *each)
+{
+    uint64_t others = 0;
+    for (uint32_t place = 0; place < each->rank * each->of->rows; place++)
+        others += each->lefts[place] != 0;
+    coder_pay(c, others * each->of->columns / 16);
+}
+
 void factors_add(coder *c, factors *f, double *sums)
 {
     f->are_added = true;
     for (uint32_t i = 0; i < f->count; i++) {
         const factored *each = &f->each[i];
         uint32_t rows = each->of->rows, columns = each->of->columns;
-        uint64_t others = 0;
-        for (uint32_t place = 0; place < each->rank * rows; place++)
-            others += each->lefts[place] != 0;
-        coder_pay(c, others * columns / 32);
+        pay_for(c, each);
         for (uint32_t row = 0; row < rows; row++)
             for (uint32_t k = 0; k < each->rank; k++) {
                 double left = each->lefts[k * rows + row] * magnitude_of(each->codes[k]);
@@ -469,17 +493,42 @@ void factors_add(coder *c, factors *f, double *sums)
     }
 }
 
-void factors_read(coder *c, const context *x, factors *f, double *sums, room *r)
+/* Levels of all factors, in the order of coding. */
+static void walk_factors(coder *c, const context *x, factors *f, const components *found, uint32_t coded, room *r)
 {
-    trellis *t = begun(c, read_shapes(c, x, f, r), NULL, 0, r);
+    trellis *t = begun(c, walk_shapes(c, x, f, found, coded, r), NULL, coded, r);
     for (uint32_t i = 0; i < f->count; i++) {
         const factored *each = &f->each[i];
         layer left = {.rows = each->rank, .columns = each->of->rows, .cells = each->rank * each->of->rows};
         layer right = {.rows = each->rank, .columns = each->of->columns, .cells = each->rank * each->of->columns};
+        t->update = each->told ? each->told->lefts : NULL;
         walk_layer(t, &left, each->lefts);
+        t->update = each->told ? each->told->rights : NULL;
         walk_layer(t, &right, each->rights);
     }
+}
+
+void factors_read(coder *c, const context *x, factors *f, double *sums, room *r)
+{
+    walk_factors(c, x, f, NULL, 0, r);
     factors_add(c, f, sums);
+}
+
+void factors_write(coder *c, const context *x, const components *found, float *rest, uint32_t coded, room *r)
+{
+    factors *f = factors_none(x, r);
+    walk_factors(c, x, f, found, coded, r);
+    for (uint32_t i = 0; i < f->count; i++) {
+        const factored *each = &f->each[i];
+        uint32_t rows = each->of->rows, columns = each->of->columns;
+        pay_for(c, each);
+        for (uint32_t row = 0; row < rows; row++)
+            for (uint32_t k = 0; k < each->rank; k++) {
+                float left = (float)(each->lefts[k * rows + row] * magnitude_of(each->codes[k]));
+                for (uint32_t column = 0; left != 0 && column < columns; column++)
+                    rest[each->of->start + row * columns + column] -= left * each->rights[k * columns + column];
+            }
+    }
 }
 
 bool factors_pending(const factors *f)

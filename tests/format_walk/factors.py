@@ -69,7 +69,7 @@ def _shapes(source: Source, layers: Sequence[Layer]) -> list[Factored]:
 
 def _add(source: Source, found: Sequence[Factored], sums: NDArray[np.float64]) -> None:
     for each in found:
-        source.spend(int(np.count_nonzero(each.lefts)) * each.layer.columns // 32)
+        source.spend(int(np.count_nonzero(each.lefts)) * each.layer.columns // 16)
         source.note("a component whose left factor is 0", not each.lefts.any(axis=1).all())
         for magnitude, left, right in zip(each.magnitudes, each.lefts, each.rights, strict=True):
             sums[each.layer.coordinates] += np.outer(left.astype(np.float64) * magnitude, right.astype(np.float64))

@@ -15,8 +15,11 @@ from surp_fl import Layout, MalformedMessage, SuRP, truncate
 from surp_fl.codecs import READERS
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.trellis.body import begun_with
+from surp_fl.codecs.surp.trellis.factor_levels import Components, told
+from surp_fl.codecs.surp.trellis.factors import most_components
 from surp_fl.codecs.surp.trellis.level_coder import encode_layer
 from surp_fl.codecs.surp.trellis.level_models import LevelModels
+from surp_fl.codecs.surp.trellis.level_reader import Layer
 from surp_fl.codecs.surp.trellis.magnitude_context import code_of_mean
 from surp_fl.codecs.surp.trellis.sign_lags import MOST_LAGS, MOST_WEIGHT, NO_LAGS, LagModels, SignLags
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
@@ -172,3 +175,24 @@ def test_a_model_of_very_many_layers_is_sent() -> None:
     vector = rng.laplace(size=layout.size).astype(np.float32)
     codec = SuRP(2000).codec
     assert codec.decode(codec.encode(vector, layout, rng=rng), layout).any()
+
+
+@pytest.mark.parametrize("shape", [(4, 2_000_000), (40, 200_000), (3000, 2500)], ids=["few rows", "wide", "square"])
+def test_factors_that_cost_hardly_a_bit_take_no_longer_than_their_bytes_pay_for(shape: tuple[int, int]) -> None:
+    """Equal values in as many components as the credit allows, whose products fill a whole layer again and again."""
+    victim = writer.victim([shape], 0)
+    side, (rows, columns) = Context.of(victim.layout, None).side, shape
+    matrix = np.zeros(shape, np.float32)
+    rank = 1
+    while rank < most_components(Layer(0, *shape)):
+        lefts, rights = np.ones((rank, rows)), np.zeros((rank, columns))
+        rights[:, 0] = 1
+        factors = told([(Components(Layer(0, *shape), matrix, np.ones(rank), lefts, rights), rank)], 0.5)
+        if begun_with(factors, side, 1_000_000).overdrawn:
+            break
+        encoder = begun_with(factors, side, 1_000_000)
+        rank += 1 + rank // 4
+    message = victim.message(encoder.finish())
+    allowed = hostile.MOST_PASSES * hostile.pass_seconds(victim.layout.size)
+    allowed += 1e-6 * hostile.MICROSECONDS_A_BYTE * len(message)
+    assert victim.seconds(message, 3) < allowed

@@ -9,8 +9,8 @@ trellis/             the other mode, for a twentieth of a bit a coordinate and m
                      the contexts of its row and column, on a path of least error; modes.py chooses
 decoder.py           bytes → indices and values; the format
 groups.py            one group ↔ the range coder
-rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py, or beside levels
-                     terms_beside_levels.py; both seek them by rank_one_search.py
+rank_one.py          one rank-one term of a layer ↔ the range coder; which ones: rank_one_selection.py, which seeks them
+                     by rank_one_search.py
 context_model.py     reference → layers.py, the side information of both ends
 layer_weights.py     probabilities of a layer's rows and columns
 index_set.py         a set of coordinates ↔ the range coder, layer by layer
@@ -60,9 +60,10 @@ class SuRP(Budgeted):
             every coordinate, which this is never used with, loses all coordinates behind the cut.
         memory: what the client carries between rounds: error feedback, and half of what clients owe is added before
             local training where they sit out many rounds.
-        rank_one: largest share of a message that rank-one terms of layers may take, 0 to 1; 0 for none. They are used
-            in rounds whose update they hold clearly more of than single coordinates do, as with AdamW, where no weight
-            moves much more than the others.
+        rank_one: largest share of a message that products of a vector of a layer's rows and one of its columns may
+            take, 0 to 1; 0 for none. Rank-one terms are used in rounds whose update they hold clearly more of than
+            single coordinates do, as with AdamW, where no weight moves much more than the others; low-rank factors
+            beside levels of all coordinates, where they lower the error.
 
     Raises:
         ValueError: not exactly one of budget and ratio is given, the budget is below SMALLEST_BUDGET, the ratio

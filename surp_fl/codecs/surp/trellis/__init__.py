@@ -3,9 +3,9 @@
 Which file does what:
 
 level_fit.py          a vector → bytes, within the budget; the step from step_search.py, bytes by body.py
-sampled_errors.py     what levels would leave of a vector, by a sample
+low_rank.py           which layers have low-rank factors beside levels, and of which rank; factor_levels.py tells them
 quantisation.py       a layer → levels, on the path of least error that search.py finds
-reader.py             bytes → a vector; the format
+reader.py             bytes → a vector; the format, with factors.py and level_reader.py; factor_loops.py multiplies
 transitions.py        the trellis of both ends
 level_coder.py        a layer ↔ the range coder: levels by level_models.py, in the contexts of magnitude_context.py,
                       and signs by sign_odds.py

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from surp_fl.codecs.surp.trellis.transitions import next_state
 from surp_fl.types import Floats, Vector
 
+_TILE = 2048  # columns, whose sums stay in the cache
 
-def add_products(sums: Floats, columns: int, lefts: Vector, rights: Vector, magnitudes: Floats) -> None:
-    """Add the product of left and right factors to a layer, in the order of components.
 
-    Each product of two float32 and a magnitude of 5 bits is exact in float64, so that only the order of sums matters.
+def add_products(values: Vector, columns: int, lefts: Vector, rights: Vector, magnitudes: Floats) -> None:
+    """Add the product of left and right factors, summed in the order of components, to what levels say of a layer.
 
     Args:
-        sums: of the layer, added to; float64, shape (rows·columns,).
+        values: of the layer; float32, shape (rows·columns,).
         columns: of the layer.
         lefts: row by row; float32, shape (rank·rows,).
         rights: float32, shape (rank·columns,).
@@ -23,14 +23,21 @@ def add_products(sums: Floats, columns: int, lefts: Vector, rights: Vector, magn
     """
     rank = len(magnitudes)
     rows = len(lefts) // rank
-    for row in range(rows):
-        at = row * columns
-        for component in range(rank):
-            left = lefts[component * rows + row] * magnitudes[component]
-            if left != 0:
-                first = component * columns
-                for column in range(columns):
-                    sums[at + column] += left * rights[first + column]
+    sums = np.empty(_TILE)
+    for begin in range(0, columns, _TILE):
+        width = min(_TILE, columns - begin)
+        for row in range(rows):
+            at = row * columns + begin
+            for column in range(width):
+                sums[column] = 0.0
+            for component in range(rank):
+                left = lefts[component * rows + row] * magnitudes[component]
+                if left != 0:
+                    first = component * columns + begin
+                    for column in range(width):
+                        sums[column] += left * rights[first + column]
+            for column in range(width):
+                values[at + column] = sums[column] + values[at + column]
 
 
 def values_of_levels(

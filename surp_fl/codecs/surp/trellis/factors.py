@@ -28,14 +28,14 @@ from surp_fl.codecs.surp.groups import magnitude_of
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.rank_one import CODE_BITS, layers_with_terms
 from surp_fl.codecs.surp.trellis.factor_loops import add_products
-from surp_fl.codecs.surp.trellis.level_reader import Layer, read_levels, rise_of, zigzag
+from surp_fl.codecs.surp.trellis.level_reader import Layer, matrix_of, read_levels, rise_of, zigzag
 from surp_fl.entropy.adaptive_integer import AdaptiveInteger
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.range_coder import RangeDecoder, RangeEncoder
 from surp_fl.types import Floats, Vector
 
 _DEPTH, _FIRST_CODE = 4, 4096
-_PRODUCTS_PER_WORK = 32  # see "Credit" in FORMAT.md
+_PRODUCTS_PER_WORK = 16  # see "Credit" in FORMAT.md
 
 
 def layers_with_factors(side: SideInformation) -> list[Layer]:
@@ -120,22 +120,34 @@ class ReadFactors(NamedTuple):
     """What was read of factors.
 
     Attributes:
-        complete: whether the bytes determine all of it.
-        sums: of products at each coordinate; float64, shape (n,); None for none.
+        shapes: of those that have components.
+        values: of all, end to end; float32.
         sign_bits: of their signs, if they were measured.
     """
 
-    complete: bool
-    sums: Floats | None
+    shapes: list[Shape]
+    values: Vector
     sign_bits: float
 
+    def add_to(self, vector: Vector) -> None:
+        """Add their products to what levels say of the layers; float32, shape (n,)."""
+        start = 0
+        for (first, rows, columns), codes in self.shapes:
+            middle, end = start + len(codes) * rows, start + len(codes) * (rows + columns)
+            sides = self.values[start:middle], self.values[middle:end]
+            if sides[0].any():
+                add_products(vector[first : first + rows * columns], columns, *sides, magnitudes_of_codes(codes))
+            start = end
 
-def read_factors(decoder: RangeDecoder, n: int, side: SideInformation, measured: bool) -> ReadFactors:
-    """Read factors, and multiply them.
+
+NO_FACTORS = ReadFactors([], np.empty(0, np.float32), 0.0)
+
+
+def read_factors(decoder: RangeDecoder, side: SideInformation, measured: bool) -> ReadFactors:
+    """Read factors, and pay for their products.
 
     Args:
         decoder: of the message, behind the mode, not exhausted.
-        n: coordinates of the model.
         side: the layers, without a context.
         measured: whether to add up the bits of signs.
 
@@ -143,26 +155,13 @@ def read_factors(decoder: RangeDecoder, n: int, side: SideInformation, measured:
         MalformedBits: no encoder writes this.
     """
     if (shapes := read_shapes(decoder, side)) is None:
-        return ReadFactors(False, None, 0.0)
+        return NO_FACTORS
     layers = layers_of_factors(shapes)
     values = np.zeros(sum(layer.rows * layer.columns for layer in layers), np.float32)
-    complete, _, sign_bits = read_levels(decoder, values, layers, measured)
-    sums = np.zeros(n)
-    if not decoder.overdrawn:
-        _multiply(decoder, sums, shapes, values)
-    return ReadFactors(complete, sums, sign_bits)
-
-
-def _multiply(decoder: RangeDecoder, sums: Floats, shapes: Sequence[Shape], values: Vector) -> None:
-    """Add the products of factors, for as long as the message pays for them."""
-    start = 0
-    for (first, rows, columns), codes in shapes:
-        lefts, rights = values[start:][: len(codes) * rows], values[start + len(codes) * rows :][: len(codes) * columns]
-        start += len(codes) * (rows + columns)
-        decoder.spend(int(np.count_nonzero(lefts)) * columns // _PRODUCTS_PER_WORK)
-        if decoder.overdrawn:
-            return
-        add_products(sums[first : first + rows * columns], columns, lefts, rights, magnitudes_of_codes(codes))
+    sign_bits = read_levels(decoder, values, layers, measured).sign_bits
+    for shape, left in zip(shapes, layers[::2], strict=True):
+        decoder.spend(work_of_products(matrix_of(values, left), shape.layer.columns))
+    return ReadFactors(shapes, values, sign_bits)
 
 
 def magnitudes_of_codes(codes: Sequence[int]) -> Floats:
@@ -170,6 +169,6 @@ def magnitudes_of_codes(codes: Sequence[int]) -> Floats:
     return np.array([magnitude_of(code) for code in codes])
 
 
-def work_of_products(lefts: NDArray[np.int32], columns: int) -> int:
-    """Work units of the products of a layer, from the levels of its left factor."""
+def work_of_products(lefts: NDArray[np.int32] | Vector, columns: int) -> int:
+    """Work units of the products of a layer, from the levels of its left factor or their values."""
     return int(np.count_nonzero(lefts)) * columns // _PRODUCTS_PER_WORK

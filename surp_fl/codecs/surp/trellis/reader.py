@@ -17,12 +17,12 @@ import numpy as np
 from surp_fl.codecs.reader import BitBreakdown
 from surp_fl.codecs.surp.groups import GroupReader
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.trellis.factors import ReadFactors, read_factors
+from surp_fl.codecs.surp.trellis.factors import NO_FACTORS, read_factors
 from surp_fl.codecs.surp.trellis.level_reader import Read, layers_of, read_levels
 from surp_fl.entropy.bitio import MalformedBits
 from surp_fl.entropy.integers import decode_bits
 from surp_fl.entropy.range_coder import RangeDecoder
-from surp_fl.types import Floats, Update, Vector
+from surp_fl.types import Update
 from surp_fl.updates import compact
 
 TRELLIS, MODE, MODE_WITH_TERMS, MODE_WITH_FACTORS = 3, 0, 1, 2  # in two bits each, the first one twice
@@ -52,11 +52,11 @@ def read_trellis(body: bytes, n: int, side: SideInformation, measured: bool = Fa
     """
     decoder, vector = RangeDecoder(body), np.zeros(n, np.float32)
     decoder.grant(n)
-    terms, factors, levels = GroupReader(decoder, n, side), ReadFactors(False, None, 0.0), Read(False, [], 0.0)
+    terms, factors, levels = GroupReader(decoder, n, side), NO_FACTORS, Read(False, [], 0.0)
     if (mode := _read_mode(decoder)) == MODE_WITH_TERMS and terms.read_terms():
         raise MalformedBits("terms of no possible number or magnitude")
     if mode == MODE_WITH_FACTORS:
-        factors = read_factors(decoder, n, side, measured)
+        factors = read_factors(decoder, side, measured)
     if not decoder.exhausted():
         levels = read_levels(decoder, vector, layers_of(side), measured)
     if decoder.overdrawn:
@@ -65,10 +65,13 @@ def read_trellis(body: bytes, n: int, side: SideInformation, measured: bool = Fa
         raise MalformedBits("something after the last layer")
     signs = terms.sign_bits + factors.sign_bits + levels.sign_bits
     breakdown = BitBreakdown(terms.index_bits, signs, max(8.0 * len(body) - _MODE_BITS - signs - terms.index_bits, 0.0))
-    sums = np.asarray(terms.sums) if terms.is_dense else factors.sums
-    if sums is None:
-        return compact(vector, levels.parts), breakdown
-    return _sum(vector, sums), breakdown
+    with np.errstate(over="ignore"):
+        if terms.is_dense:  # summed in float64, then rounded
+            np.add(vector, np.asarray(terms.sums), out=vector, casting="same_kind")
+        factors.add_to(vector)
+    if terms.is_dense or factors.shapes:
+        return vector, breakdown
+    return compact(vector, levels.parts), breakdown
 
 
 def _read_mode(decoder: RangeDecoder) -> int:
@@ -83,8 +86,3 @@ def _read_mode(decoder: RangeDecoder) -> int:
     if mode not in (MODE, MODE_WITH_TERMS, MODE_WITH_FACTORS):
         raise MalformedBits(f"mode {mode} of the trellis; this version knows 0, 1 with terms, and 2 with factors")
     return int(mode)
-
-
-def _sum(vector: Vector, sums: Floats) -> Vector:
-    with np.errstate(over="ignore"):
-        return (vector + sums).astype(np.float32)
