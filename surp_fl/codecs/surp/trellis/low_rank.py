@@ -101,13 +101,12 @@ class LowRankSearch:
     def _all_components(self, layers: list[Layer]) -> list[Components | None]:
         """Of each layer, as many components as there are bits for; None if it has none."""
         with_factors = {layer.start for layer in layers_with_factors(self.side)}
+        large = [layer.rows * layer.columns for layer in layers if min(layer.rows, layer.columns) > EXACT_SIDE]
         found: list[Components | None] = []
-        cells = float(_MOST_CELLS)
         for layer in layers:
             count = min(most_components(layer), int(self.bits / (layer.rows + layer.columns) / _LEAST_BITS_OF_VALUE))
             if min(layer.rows, layer.columns) > EXACT_SIDE:
-                count = min(count, int(cells / (layer.rows * layer.columns)))
-                cells -= count * layer.rows * layer.columns
+                count = min(count, _MOST_CELLS // sum(large))
             has_some = layer.start in with_factors and count > 0
             found.append(components_of(layer, matrix_of(self.vector, layer), count) if has_some else None)
         return found
