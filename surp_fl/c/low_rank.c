@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ITERATIONS = 3 };
+enum { ITERATIONS = 5 };
 
 static const double LEAST_BITS_OF_VALUE = 1, LEAST_SHARE = 1e-4; /* in factors; of the first singular value */
 

@@ -227,7 +227,7 @@ static uint32_t sign(trellis *t, sign_counts *of_row, sign_counts *of_column, in
 static uint32_t nearest(const trellis *t, double size, uint32_t q)
 {
     double one = t->ones[q] / 16.0;
-    if (size < 0.62 * one)
+    if (size < 0.74 * one)
         return 0;
     double found = floor((size + q) / 2 + 0.5);
     if (found < 2)
@@ -419,7 +419,7 @@ factors *factors_none(const context *x, room *r)
 /* How many components are large enough for levels in a step. */
 static uint32_t rank_of(const components *found, uint32_t coded)
 {
-    double step = step_of(coded), least = 0.5 * step * step * ((double)found->of->rows + found->of->columns);
+    double step = step_of(coded), least = 0.6 * step * step * ((double)found->of->rows + found->of->columns);
     uint32_t rank = 0;
     while (rank < found->count && found->values[rank] * found->values[rank] > least)
         rank++;
