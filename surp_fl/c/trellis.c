@@ -468,29 +468,31 @@ static uint32_t walk_shapes(coder *c, const context *x, factors *f, const compon
     return columns;
 }
 
-/* Pays for the products of a layer. */
-static void pay_for(coder *c, const factored *each)
+/* Pays for the products of a layer's factors, and adds them to sums, or takes them off a rest. */
+static void multiply(coder *c, const factored *each, double *sums, float *rest)
 {
+    uint32_t rows = each->of->rows, columns = each->of->columns;
     uint64_t others = 0;
-    for (uint32_t place = 0; place < each->rank * each->of->rows; place++)
+    for (uint32_t place = 0; place < each->rank * rows; place++)
         others += each->lefts[place] != 0;
-    coder_pay(c, others * each->of->columns / 16);
+    coder_pay(c, others * columns / 16);
+    for (uint32_t row = 0; row < rows; row++)
+        for (uint32_t k = 0; k < each->rank; k++) {
+            double left = each->lefts[k * rows + row] * magnitude_of(each->codes[k]);
+            const float *rights = each->rights + (size_t)k * columns;
+            uint32_t at = each->of->start + row * columns;
+            for (uint32_t column = 0; sums && left != 0 && column < columns; column++)
+                sums[at + column] += left * rights[column];
+            for (uint32_t column = 0; rest && left != 0 && column < columns; column++)
+                rest[at + column] -= (float)(left * rights[column]);
+        }
 }
 
 void factors_add(coder *c, factors *f, double *sums)
 {
     f->are_added = true;
-    for (uint32_t i = 0; i < f->count; i++) {
-        const factored *each = &f->each[i];
-        uint32_t rows = each->of->rows, columns = each->of->columns;
-        pay_for(c, each);
-        for (uint32_t row = 0; row < rows; row++)
-            for (uint32_t k = 0; k < each->rank; k++) {
-                double left = each->lefts[k * rows + row] * magnitude_of(each->codes[k]);
-                for (uint32_t column = 0; left != 0 && column < columns; column++)
-                    sums[each->of->start + row * columns + column] += left * each->rights[k * columns + column];
-            }
-    }
+    for (uint32_t i = 0; i < f->count; i++)
+        multiply(c, &f->each[i], sums, NULL);
 }
 
 /* Levels of all factors, in the order of coding. */
@@ -518,17 +520,8 @@ void factors_write(coder *c, const context *x, const components *found, float *r
 {
     factors *f = factors_none(x, r);
     walk_factors(c, x, f, found, coded, r);
-    for (uint32_t i = 0; i < f->count; i++) {
-        const factored *each = &f->each[i];
-        uint32_t rows = each->of->rows, columns = each->of->columns;
-        pay_for(c, each);
-        for (uint32_t row = 0; row < rows; row++)
-            for (uint32_t k = 0; k < each->rank; k++) {
-                float left = (float)(each->lefts[k * rows + row] * magnitude_of(each->codes[k]));
-                for (uint32_t column = 0; left != 0 && column < columns; column++)
-                    rest[each->of->start + row * columns + column] -= left * each->rights[k * columns + column];
-            }
-    }
+    for (uint32_t i = 0; i < f->count; i++)
+        multiply(c, &f->each[i], NULL, rest);
 }
 
 bool factors_pending(const factors *f)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surp_fl import Layout, SuRP
+from surp_fl.codecs.surp import modes
 from surp_fl.codecs.surp.context_model import Context
 from surp_fl.codecs.surp.layers import SideInformation
 from surp_fl.codecs.surp.trellis.body import Quantised, begun_with
@@ -65,6 +66,17 @@ def test_an_update_of_low_rank_is_told_by_factors_and_noise_by_levels_alone() ->
     assert error(vector, layout, 3000) < 0.4 * error(vector, layout, 3000, share=0)
     layout, vector = update_of_rank(0, 1.0)
     assert message(vector, layout, 3000) == message(vector, layout, 3000, share=0)
+
+
+@pytest.mark.compiled
+def test_where_factors_are_hardly_better_by_a_sample_levels_alone_are_tried_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layout, vector = update_of_rank(0, 1.0)
+    alone = message(vector, layout, 3000, share=0)
+    monkeypatch.setattr(modes, "ADVANTAGE", 3.0)  # any factors are taken
+    assert LowRankSearch(vector, side_of(layout), 8.0 * 2996, 1.0, 3.0).find() is not None
+    assert message(vector, layout, 3000) == alone
 
 
 @pytest.mark.compiled
