@@ -69,7 +69,7 @@ def test_an_update_of_low_rank_is_told_by_factors_and_noise_by_levels_alone() ->
 
 
 @pytest.mark.compiled
-def test_where_factors_are_hardly_better_by_a_sample_levels_alone_are_tried_too(
+def test_where_factors_are_hardly_better_levels_alone_are_tried_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layout, vector = update_of_rank(0, 1.0)
