@@ -25,7 +25,7 @@ from surp_fl.types import Floats, Vector
 Matrix = NDArray[np.floating]
 
 _BITS_OF_COMPONENT = 8.0  # about its magnitude
-EXACT_SIDE = 640  # rows or columns up to which all singular values are found; in float64
+EXACT_SIDE, EXACT_CELLS = 640, 1 << 22  # rows or columns, and cells, up to which components are exact; in float64
 _LEAST_PRODUCT = 1e-12  # of a left factor with itself, as a share of the largest
 
 
@@ -83,9 +83,14 @@ class Factors(NamedTuple):
         return [(each * left, right) for each, left, right in zip(magnitudes, parts[::2], parts[1::2], strict=True)]
 
 
+def is_exact(layer: Layer) -> bool:
+    """Whether all components of a layer are found, and exactly."""
+    return min(layer.rows, layer.columns) <= EXACT_SIDE and layer.rows * layer.columns <= EXACT_CELLS
+
+
 def components_of(layer: Layer, matrix: Vector, count: int) -> Components:
     """The first components of a layer, as many as asked for at most; about these where it is large."""
-    if min(matrix.shape) > EXACT_SIDE:
+    if not is_exact(layer):
         rights, lefts = singular_vectors(matrix, count)
         return Components(layer, matrix, np.linalg.norm(rights, axis=1), lefts, rights)
     exact = matrix.astype(np.float64)

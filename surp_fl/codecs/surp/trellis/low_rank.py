@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from surp_fl.codecs.surp.layers import SideInformation
-from surp_fl.codecs.surp.trellis.factor_levels import EXACT_SIDE, Chosen, Components, Factors, components_of, told
+from surp_fl.codecs.surp.trellis.factor_levels import Chosen, Components, Factors, components_of, is_exact, told
 from surp_fl.codecs.surp.trellis.factors import layers_with_factors, most_components
 from surp_fl.codecs.surp.trellis.level_reader import Layer, code_of_step, layers_of, matrix_of, step_of
 from surp_fl.codecs.surp.trellis.quantisation import PRIOR_RATES, SLOPE, bits_of_longest, levels_of
@@ -101,11 +101,11 @@ class LowRankSearch:
     def _all_components(self, layers: list[Layer]) -> list[Components | None]:
         """Of each layer, as many components as there are bits for; None if it has none."""
         with_factors = {layer.start for layer in layers_with_factors(self.side)}
-        large = [layer.rows * layer.columns for layer in layers if min(layer.rows, layer.columns) > EXACT_SIDE]
+        large = [layer.rows * layer.columns for layer in layers if not is_exact(layer)]
         found: list[Components | None] = []
         for layer in layers:
             count = min(most_components(layer), int(self.bits / (layer.rows + layer.columns) / _LEAST_BITS_OF_VALUE))
-            if min(layer.rows, layer.columns) > EXACT_SIDE:
+            if not is_exact(layer):
                 count = min(count, _MOST_CELLS // sum(large))
             has_some = layer.start in with_factors and count > 0
             found.append(components_of(layer, matrix_of(self.vector, layer), count) if has_some else None)
