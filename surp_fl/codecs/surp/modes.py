@@ -75,9 +75,9 @@ def write_better(
 def _bodies_of_levels(vector: Vector, side: SideInformation, capacity: int, share: float) -> list[Body]:
     """Beside factors where a sample tells that they are better; of levels alone where they are not; both if close."""
     few, bodies, close = vector.size <= _FEW, list[Body](), False
+    search = LowRankSearch(vector, side, 8.0 * capacity, share if in_range(vector) else 0.0)
     for most_left in (ADVANTAGE, _SLIGHT_ADVANTAGE) if few else (ADVANTAGE,):
-        search = LowRankSearch(vector, side, 8.0 * capacity, share if in_range(vector) else 0.0, most_left)
-        if (factors := search.find()) is not None:
+        if (factors := search.find(most_left)) is not None:
             bodies.append(LevelFit.of(factors.subtracted_from(vector), side, capacity, factors).body())
         close = close or search.is_close
     if few or close or all(each.content is None for each in bodies):

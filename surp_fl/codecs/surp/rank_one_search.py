@@ -16,7 +16,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ _LEAST_BITS = 40.0  # of a term
 _COLUMNS_SHARES = (0.25, 0.5, 0.75)  # of the bits of a term that has to fit; what is best is taken
 _LEAST_NORM = 1e-15  # of a singular vector times its value
 _LEAST_SIDE = 16  # rows, and columns; in the factors of LoRA a term removes much, but most of that is noise
+
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -198,9 +201,15 @@ def singular_vectors(matrix: Vector, count: int) -> Pairs:
     lefts = _left_products(rights, matrix)
     squares, combinations = np.linalg.eigh((lefts @ lefts.T).astype(np.float64))
     scaled = (np.sqrt(np.maximum(squares, 0)) * combinations).T[::-1].astype(np.float32) @ rights
-    largest: Vector = scaled[np.arange(len(scaled)), np.argmax(np.abs(scaled), axis=1)]
-    same = np.copysign(np.float32(1), largest)[:, None]  # of both signs, the same one on all machines
+    same = usual_signs(scaled)
     return Pairs(same * scaled, same * (combinations.T[::-1].astype(np.float32) @ lefts))
+
+
+def usual_signs(vectors: NDArray[Real]) -> NDArray[Real]:
+    """With which each row's largest entry is positive: the same sign on all machines; shape (count, 1)."""
+    largest = vectors[np.arange(len(vectors)), np.argmax(np.abs(vectors), axis=1)]
+    found: NDArray[Real] = np.copysign(np.ones_like(largest), largest)[:, None]
+    return found
 
 
 def _orthonormal(vectors: Vector) -> Vector:

@@ -75,7 +75,7 @@ def test_where_factors_are_hardly_better_levels_alone_are_tried_too(
     layout, vector = update_of_rank(0, 1.0)
     alone = message(vector, layout, 3000, share=0)
     monkeypatch.setattr(modes, "ADVANTAGE", 3.0)  # any factors are taken
-    assert LowRankSearch(vector, side_of(layout), 8.0 * 2996, 1.0, 3.0).find() is not None
+    assert LowRankSearch(vector, side_of(layout), 8.0 * 2996).find(3.0) is not None
     assert message(vector, layout, 3000) == alone
 
 

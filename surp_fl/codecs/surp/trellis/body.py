@@ -60,7 +60,7 @@ def _write_factors(encoder: RangeEncoder, side: SideInformation, factors: Factor
     write_shapes(encoder, side, factors.shapes)
     layers = layers_of_factors(factors.shapes)
     inside = factors.step * (1 + _WITHIN)  # of the steps that have the same code
-    chosen = Quantised(Tried(math.log(inside), 0.0, np.empty(0), 0.0), factors.levels, 0.0, 0.0)
+    chosen = Quantised(Tried(math.log(inside), 0.0, np.empty(0)), factors.levels, 0.0, 0.0)
     code_levels(encoder, factors.vector, layers, chosen, {layer.start: NO_LAGS for layer in layers})
     for shape, levels in zip(factors.shapes, factors.levels[::2], strict=True):
         encoder.spend(work_of_products(levels, shape.layer.columns))

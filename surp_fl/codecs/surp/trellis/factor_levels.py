@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surp_fl.codecs.surp.groups import nearest_code
-from surp_fl.codecs.surp.rank_one_search import singular_vectors
+from surp_fl.codecs.surp.rank_one_search import singular_vectors, usual_signs
 from surp_fl.codecs.surp.trellis.factor_loops import values_of_levels
 from surp_fl.codecs.surp.trellis.factors import Shape, layers_of_factors, magnitudes_of_codes
 from surp_fl.codecs.surp.trellis.level_reader import LARGEST, USUAL_OFFSETS, Layer, magnitudes_of, matrix_of
@@ -97,8 +97,7 @@ def components_of(layer: Layer, matrix: Vector, count: int) -> Components:
     wide = exact if layer.rows <= layer.columns else exact.T
     squares, vectors = np.linalg.eigh(wide @ wide.T)
     own = vectors.T[::-1][:count]
-    largest = own[np.arange(len(own)), np.argmax(np.abs(own), axis=1)]
-    own = own * np.copysign(1.0, largest)[:, None]  # of both signs, the same one on all machines
+    own = own * usual_signs(own)
     values = np.sqrt(np.maximum(squares[::-1][:count], 0))
     sides = own * values[:, None], own @ wide
     return Components(layer, exact, values, *(sides if wide is exact else sides[::-1]))

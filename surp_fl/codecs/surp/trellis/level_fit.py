@@ -61,7 +61,6 @@ class LevelFit:
         sample: that tells about what a step takes.
         lags: of layers, by where they begin; sought once, as they are much alike in all steps.
         best: the longest coding that fits, and the norm of its error.
-        usually_more: logarithm of the bits that a choice takes over those of the sample.
     """
 
     vector: Vector
@@ -71,7 +70,6 @@ class LevelFit:
     sample: StepSearch
     lags: dict[int, SignLags] = field(default_factory=dict)
     best: tuple[RangeEncoder, float] | None = None
-    usually_more: float = _USUALLY_MORE
     _choices: dict[float, float] = field(default_factory=dict)  # logarithms of steps → of bits by the rates
     _codings: dict[float, float] = field(default_factory=dict)  # the same → of bits of codings
     _factor: float = 0.0  # logarithm of the bits of a coding over those
@@ -153,7 +151,7 @@ class LevelFit:
     def _first_choice(self) -> Quantised:
         """The levels in the step that the sample tells."""
         aim = self._aim(0)
-        first = self._choice(self.sample.find(aim - self.usually_more, _FIRST_SEARCH))
+        first = self._choice(self.sample.find(aim - _USUALLY_MORE, _FIRST_SEARCH))
         far = _FAR_OF_MANY if self.vector.size >= _MANY else _FAR
         return first if abs(self._missed(first, aim)) <= far else self._asked_again(first, aim, _FIRST_SEARCH)
 

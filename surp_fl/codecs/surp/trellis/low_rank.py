@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,6 @@ class LowRankSearch:
         side: the layers, without a context.
         bits: that all may take.
         share: of them, that factors may take at most.
-        most_left: of what levels alone leave of a layer, with their bits, that is left beside its factors.
         is_close: whether levels alone may be better than the factors that were found.
     """
 
@@ -71,7 +71,6 @@ class LowRankSearch:
     side: SideInformation
     bits: float
     share: float = 1.0
-    most_left: float = ADVANTAGE
     is_close: bool = False
 
     def __post_init__(self) -> None:
@@ -80,15 +79,19 @@ class LowRankSearch:
         self._sample = StepSearch.on(self.vector, layers, self._places)
         self._components = self._all_components(layers) if self._sample.layers and self.share > 0 else []
 
-    def find(self) -> Factors | None:
-        """The factors, at a step in which all takes about the bits; None where levels alone are better."""
+    def find(self, most_left: float = ADVANTAGE) -> Factors | None:
+        """The factors, at a step in which all takes about the bits; None where levels alone are better.
+
+        Args:
+            most_left: of what levels alone leave of a layer, with their bits, that is left beside its factors.
+        """
         if not any(self._components):
             return None
         aim, (least, most) = math.log(self.bits), self._sample.bounds
-        wanted, best = self._sample.find(aim, _NEAR).wanted, _Trial(0.0, [], 0.0, 1.0)
+        wanted, best = self._first_step, _Trial(0.0, [], 0.0, 1.0)
         tried: list[tuple[float, float]] = []
         while len(tried) < _TRIALS and wanted not in (each for each, _ in tried):
-            trial = self._at(step_of(code_of_step(math.exp(wanted))))
+            trial = self._at(step_of(code_of_step(math.exp(wanted))), most_left)
             tried.append((wanted, math.log(trial.bits)))
             if abs(tried[-1][1] - aim) == min(abs(log_bits - aim) for _, log_bits in tried):
                 best = trial
@@ -97,6 +100,11 @@ class LowRankSearch:
             wanted = next_step(tried, aim, (least, most + _FARTHEST))
         self.is_close = best.left > _CLOSE
         return self._limited(best.chosen, best.step)
+
+    @cached_property
+    def _first_step(self) -> float:
+        """The logarithm of the step in which levels alone take about the bits."""
+        return self._sample.find(math.log(self.bits), _NEAR).wanted
 
     def _all_components(self, layers: list[Layer]) -> list[Components | None]:
         """Of each layer, as many components as there are bits for; None if it has none."""
@@ -111,7 +119,7 @@ class LowRankSearch:
             found.append(components_of(layer, matrix_of(self.vector, layer), count) if has_some else None)
         return found
 
-    def _at(self, step: float) -> _Trial:
+    def _at(self, step: float, most_left: float) -> _Trial:
         """Which layers are better with factors, and the bits of all, in a step."""
         total, chosen, alone, left = 1.0, list[tuple[Components, int]](), 0.0, 0.0
         for components, layer, weight, (rows, columns) in zip(
@@ -126,7 +134,7 @@ class LowRankSearch:
                 ((lefts, rights),) = factors.pairs()
                 rest_bits, rest_cost = _cost(values - lefts[:, rows].T @ rights[:, columns], step)
                 beside = weight * rest_cost + SLOPE * factors.bits
-                if beside < self.most_left * cost:
+                if beside < most_left * cost:
                     bits, cost = weight * rest_bits + factors.bits, beside
                     chosen.append((components, rank))
             total, left = total + bits, left + cost

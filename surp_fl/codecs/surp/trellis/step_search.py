@@ -38,13 +38,11 @@ class Tried:
         wanted: the step's logarithm.
         log_bits: of all layers, each as large as in the vector.
         rates: of levels.
-        error: norm of what they leave, all layers as large as in the vector.
     """
 
     wanted: float
     log_bits: float
     rates: Floats
-    error: float
 
 
 class Places(NamedTuple):
@@ -110,16 +108,15 @@ class StepSearch:
 
         Rates that came of an earlier choice would favour that choice again.
         """
-        step, total, bits, squares, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0.0, 0
+        step, total, bits, state = math.exp(wanted), np.zeros(2 * CONTEXTS * RATES), 1.0, 0
         for (start, rows, columns), weight in zip(self.layers, self.weights, strict=True):
             found = levels_of(self.values[start : start + rows * columns], columns, step, PRIOR_RATES, state)
-            squares += weight * found.squared_error
             if found.levels.any():
                 count_levels(found.levels, found.contexts, state, weight, total)
                 state = found.state
                 bits += weight * bits_of_longest(found)
         rates = rates_of(total)
-        return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates, step * math.sqrt(squares))
+        return Tried(wanted, math.log(bits + expected_bits(total, rates)), rates)
 
 
 def places_of(vector: Vector, layers: Sequence[Layer]) -> list[Places]:
